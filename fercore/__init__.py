@@ -1,0 +1,1 @@
+"""A reproducible study of facial-expression recognition on FER2013."""

@@ -1,0 +1,175 @@
+"""What a run leaves behind: files written whole or not at all, predictions, provenance."""
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from fercore import paths
+
+VALIDATION, TEST = 1, 2
+
+
+class RunError(ValueError):
+    """A file of a run is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of one trained network, or of an aggregate, for validation and test faces.
+
+    `row_ids` int32 [n]; `split` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
+    `probabilities_tta` likewise, averaged over the face and its mirror image.
+    """
+
+    row_ids: np.ndarray
+    split: np.ndarray
+    probabilities: np.ndarray
+    probabilities_tta: np.ndarray
+
+
+def write_atomically(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path` by way of a temporary file beside it: the file is whole or not there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = data.encode() if isinstance(data, str) else data
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def write_arrays(path: Path, compressed: bool = True, **arrays: np.ndarray) -> Path:
+    """Write named arrays as .npz, atomically."""
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    return write_atomically(path, buffer.getvalue())
+
+
+def write_json(path: Path, content: dict) -> Path:
+    """Write `content` as indented JSON, atomically."""
+    return write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def prediction_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the predictions of a network lie inside a run's folder; the record is beside, as .json."""
+    return Path(folder) / "predictions" / protocol / network / f"seed{seed}.npz"
+
+
+def history_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the training history of a network lies inside a run's folder."""
+    return Path(folder) / "histories" / protocol / network / f"seed{seed}.csv"
+
+
+def save_predictions(
+    folder: Path, protocol: str, network: str, seed: int, predictions: Predictions, record: dict
+) -> Path:
+    """Save probabilities (float16, rounded to three decimals so that they compress) and their record."""
+    path = prediction_path(folder, protocol, network, seed)
+    write_arrays(
+        path,
+        row_ids=predictions.row_ids.astype(np.int32),
+        split=predictions.split.astype(np.int8),
+        probabilities=np.round(predictions.probabilities, 3).astype(np.float16),
+        probabilities_tta=np.round(predictions.probabilities_tta, 3).astype(np.float16),
+    )
+    write_json(path.with_suffix(".json"), record)
+    return path
+
+
+def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Predictions:
+    """Read what `save_predictions` wrote. Raises `RunError` when it is missing or damaged."""
+    path = prediction_path(folder, protocol, network, seed)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Predictions(**{name: file[name] for name in Predictions.__dataclass_fields__})
+    except FileNotFoundError:
+        raise RunError(f"{_short(path)}: no predictions; train {network} on {protocol} first") from None
+    except Exception as error:
+        raise RunError(f"{_short(path)}: damaged ({error}); delete it and train {network} again") from error
+
+
+def read_record(folder: Path, protocol: str, network: str, seed: int) -> dict:
+    """The record saved beside the predictions. Raises `RunError` when it is missing or damaged."""
+    path = prediction_path(folder, protocol, network, seed).with_suffix(".json")
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RunError(f"{_short(path)}: no record; train {network} on {protocol} first") from None
+    except ValueError as error:
+        raise RunError(f"{_short(path)}: not JSON ({error}); train {network} again") from error
+
+
+def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
+    """(protocol, network, seed) of all predictions in a run's folder, sorted."""
+    found = (Path(folder) / "predictions").glob("*/*/seed*.npz")
+    return sorted((p.parts[-3], p.parts[-2], int(p.stem.removeprefix("seed"))) for p in found)
+
+
+def provenance() -> dict:
+    """Code, versions and machine behind a result: git commit, whether it was dirty, packages, processor."""
+    packages = ("keras", "tensorflow", "numpy", "opencv-contrib-python-headless", "scikit-learn")
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def progress(iterable: Iterable | None = None, description: str = "", total: int | None = None) -> tqdm:
+    """A progress bar with time left: a widget in JupyterLab, text in a terminal, silent when nobody looks."""
+    return tqdm(iterable, desc=description, total=total, leave=False, disable=not _watched())
+
+
+def _watched() -> bool:
+    if "PAPERMILL" in os.environ or "NBCONVERT" in os.environ:
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else path.name
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        call = subprocess.run(["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return call.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
