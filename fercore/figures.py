@@ -1,0 +1,231 @@
+"""Data in, `Figure` out. One palette, one class order, one style, readable by the colour-blind, on a phone, on paper.
+
+A figure function never touches matplotlib's global settings: it draws inside `style()`. The figures returned are closed
+for pyplot, so that a notebook shows each one once, where a cell ends with it.
+"""
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fercore import runs
+
+CLASS_COLOURS = {  # Paul Tol's bright scheme (https://sronpersonalpages.nl/~pault/), told apart by the colour-blind
+    "Angry": "#EE6677",
+    "Disgust": "#228833",
+    "Fear": "#AA3377",
+    "Happy": "#CCBB44",
+    "Sad": "#4477AA",
+    "Surprise": "#66CCEE",
+    "Neutral": "#9A9A9A",
+    "Contempt": "#5C3A21",
+}
+SERIES_COLOURS = ("#4477AA", "#EE7733", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#777777")
+INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.prop_cycle": mpl.cycler(color=SERIES_COLOURS),
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fercore",
+}
+WIDTH = 6.6  # inches: a column of text in a report
+THUMBNAIL_WIDTH = 400  # pixels
+_with_thumbnail: set[Path] = set()
+
+
+def style() -> "mpl.rc_context":
+    """The settings that every figure is drawn in: `with figures.style(): ...`."""
+    return mpl.rc_context(STYLE)
+
+
+def new(
+    rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6, **options
+) -> tuple[Figure, Axes | np.ndarray]:
+    """A figure and its axes, in the style of the study; `options` go to `plt.subplots`. Sizes in inches."""
+    with style():
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def save(figure: Figure, folder: Path, name: str) -> Figure:
+    """Write `figure` to `folder` as name.svg, or name.png where it holds pictures; return it, to be shown.
+
+    The first figure that a notebook saves in a folder is also written small, as thumbnail.png.
+    """
+    folder = Path(folder)
+    pictures = any(axes.images for axes in figure.axes)
+    data = _png(figure, dpi=110) if pictures else _svg(figure)
+    runs.write_atomically(folder / f"{name}{'.png' if pictures else '.svg'}", data)
+    if folder not in _with_thumbnail:
+        runs.write_atomically(folder / "thumbnail.png", _png(figure, dpi=THUMBNAIL_WIDTH / figure.get_figwidth()))
+        _with_thumbnail.add(folder)
+    return figure
+
+
+def colours(class_names: Sequence[str]) -> list[str]:
+    """The colour of each class; a class of a user's own takes the next series colour."""
+    return [CLASS_COLOURS.get(name, SERIES_COLOURS[k % len(SERIES_COLOURS)]) for k, name in enumerate(class_names)]
+
+
+@style()
+def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """Faces of each class (horizontal bars, one panel a split). `counts`: split name -> number of faces by class."""
+    figure, axes = new(1, len(counts), height=2.8, sharey=True, squeeze=False)
+    for axis, (split, values) in zip(axes[0], counts.items(), strict=True):
+        values = np.asarray(values)
+        axis.barh(range(len(values)), values, color=colours(class_names))
+        for row, value in enumerate(values):
+            axis.annotate(f"{value:,}", (value, row), (3, 0), textcoords="offset points", va="center", fontsize=8.5)
+        axis.set(title=f"{split}\nn = {values.sum():,}", xlabel="faces", xlim=(0, 1.28 * max(values.max(), 1)))
+        axis.set_yticks(range(len(values)), class_names)
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+@style()
+def face_sheet(
+    images: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    heading: str = "",
+    row_names: Sequence[str] | None = None,
+    title_colours: Sequence[str] | None = None,
+) -> Figure:
+    """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face; `row_names` at the left of each row."""
+    rows = max(1, -(-len(images) // columns))
+    lines = max((str(title).count("\n") + 1 for title in titles), default=0) if titles is not None else 0
+    size = WIDTH / columns
+    figure, axes = new(rows, columns, height=rows * (size + 0.16 * lines) + 0.35 * bool(heading), squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.grid(visible=False)
+    for k, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if titles is not None:
+            colour = INK if title_colours is None else title_colours[k]
+            axis.set_title(titles[k], fontsize=7.5, fontweight="normal", loc="center", pad=3, color=colour)
+    for axis, name in zip(axes[:, 0], row_names or (), strict=False):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+@style()
+def learning_curves(histories: Mapping[str, pd.DataFrame], *, reference: Mapping[str, float] | None = None) -> Figure:
+    """Accuracy (%) and loss by epoch: training dashed, validation solid, best epoch marked.
+
+    `histories`: name -> columns epoch, accuracy, loss, val_accuracy, val_loss (accuracies in 0..1);
+    `reference`: name -> accuracy in % to draw as a line.
+    """
+    figure, (left, right) = new(1, 2, height=3.4)
+    for (name, history), colour in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
+        marker = "o" if len(history) < 3 else None
+        left.plot(history.epoch, 100 * history.accuracy, "--", color=colour, alpha=0.7, lw=1.2, marker=marker)
+        left.plot(history.epoch, 100 * history.val_accuracy, color=colour, label=name, lw=1.8, marker=marker)
+        best = history.loc[history.val_accuracy.idxmax()]
+        left.plot(best.epoch, 100 * best.val_accuracy, "o", color=colour, mec="white", ms=7)
+        right.plot(history.epoch, history.loss, "--", color=colour, alpha=0.7, lw=1.2, marker=marker)
+        right.plot(history.epoch, history.val_loss, color=colour, lw=1.8, marker=marker)
+    for name, value in (reference or {}).items():
+        left.axhline(value, color=PUBLISHED, lw=1, ls=":")
+        left.annotate(name, (0.02, value), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      fontsize=8, color=PUBLISHED)
+    left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
+    right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
+    _curve_legend(figure, left)
+    return figure
+
+
+@style()
+def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> Figure:
+    """A confusion matrix: share of each given label in % (shade and large figure) over the count (small figure)."""
+    figure, axis = new(height=5.4, width=6.2)
+    counts = np.asarray(counts)
+    totals = counts.sum(1)
+    share = 100 * counts / np.maximum(totals, 1)[:, None]
+    axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=1)
+    for (row, column), value in np.ndenumerate(share):
+        ink = "white" if value > 55 else INK
+        weight = "bold" if row == column else "normal"
+        axis.text(column + 0.5, row + 0.43, f"{value:.1f}", ha="center", va="center", color=ink, weight=weight)
+        count = f"{counts[row, column]:,}"
+        axis.text(column + 0.5, row + 0.74, count, ha="center", va="center", color=ink, fontsize=7.5)
+    middle = np.arange(len(counts)) + 0.5
+    axis.set_xticks(middle, class_names, rotation=30, ha="right", rotation_mode="anchor")
+    axis.set_yticks(middle, [f"{name}\nn = {n:,}" for name, n in zip(class_names, totals, strict=True)])
+    axis.set(xlabel="predicted", ylabel="label given", title=title)
+    axis.invert_yaxis()
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+@style()
+def class_bars(
+    values: Mapping[str, Sequence[float]], class_names: Sequence[str], *, ylabel: str, n: Sequence[int] | None = None
+) -> Figure:
+    """Bars by class, one group a class, one shade a series. `values`: series -> value by class; `n`: faces by class."""
+    figure, axis = new(height=3.4)
+    width, places = 0.8 / len(values), np.arange(len(class_names))
+    for k, (series, heights) in enumerate(values.items()):
+        shade = colours(class_names) if len(values) == 1 else SERIES_COLOURS[k % len(SERIES_COLOURS)]
+        axis.bar(places + (k - (len(values) - 1) / 2) * width, heights, 0.92 * width, color=shade, label=series)
+    names = class_names if n is None else [f"{c}\nn = {m:,}" for c, m in zip(class_names, n, strict=True)]
+    axis.set_xticks(places, names, fontsize=8.5)
+    axis.set_ylabel(ylabel)
+    axis.grid(axis="x", visible=False)
+    if len(values) > 1:
+        figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
+    return figure
+
+
+def _curve_legend(figure: Figure, axis: Axes) -> None:
+    kinds = [mpl.lines.Line2D([], [], color=MUTED, ls=line, label=text)
+             for line, text in (("-", "validation"), ("--", "training"))]
+    best = mpl.lines.Line2D([], [], color=MUTED, ls="", marker="o", label="best epoch")
+    names = axis.get_legend_handles_labels()[0]
+    figure.legend(handles=[*names, *kinds, best], loc="outside upper left", ncols=4, fontsize=8.5)
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _png(figure: Figure, dpi: float) -> bytes:
+    """PNG of 128 colours: a third of the bytes, no visible loss on grey faces and flat colours."""
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    with style():
+        figure.savefig(drawn, format="png", dpi=dpi)
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    return packed.getvalue()
