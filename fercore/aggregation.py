@@ -1,0 +1,103 @@
+"""Averages of the probabilities of several networks: system A's aggregates, and any other in params/aggregates.yaml."""
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fercore import paths, runs
+
+PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
+
+
+class AggregationError(ValueError):
+    """Members that cannot be averaged, or a file of aggregates that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """An unweighted mean of the probabilities of `members`; `published`: protocol -> split -> accuracy in %."""
+
+    name: str
+    system: str
+    members: tuple[str, ...]
+    published: dict = field(default_factory=dict)
+
+
+def read_aggregates(path: Path | None = None) -> dict[str, Aggregate]:
+    """The aggregates of params/aggregates.yaml by name, of the study's recipe and of the published one (ending
+    `_published`). Raises `AggregationError` naming what is missing in which entry."""
+    path = path or paths.PARAMS / "aggregates.yaml"
+    entries = yaml.safe_load(path.read_text()) or {}
+    found = {}
+    for name, entry in entries.items():
+        if not isinstance(entry, dict) or len(entry.get("members") or ()) < 2:
+            raise AggregationError(f"{path.name}: {name} needs `members`, a list of two networks or more")
+        for ending in ("", PUBLISHED_RECIPE):
+            members = tuple(member + ending for member in entry["members"])
+            system, published = entry.get("system", "own"), entry.get("published", {})
+            found[name + ending] = Aggregate(name + ending, system, members, published)
+    return found
+
+
+def mean(members: Sequence[runs.Predictions]) -> runs.Predictions:
+    """The unweighted mean of the probabilities of `members`, which must hold the same faces in the same order."""
+    first = members[0]
+    for other in members[1:]:
+        if not np.array_equal(first.row_ids, other.row_ids) or not np.array_equal(first.split, other.split):
+            raise AggregationError("members hold other faces, or the same in another order; train them on the same data")
+    plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
+    mirrored = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
+    return runs.Predictions(first.row_ids, first.split, plain, mirrored)
+
+
+def save_all(folder: Path, protocol: str) -> pd.DataFrame:
+    """Average and save every aggregate whose members are there, one a seed that all of them have.
+
+    Returns a row an aggregate: aggregate, seeds, state ('saved' or why not). Those of the published recipe are listed
+    once any of their members is there.
+    """
+    trained = {(network, seed) for place, network, seed in runs.list_predictions(folder) if place == protocol}
+    rows = []
+    for name, aggregate in read_aggregates().items():
+        seeds = [{s for network, s in trained if network == member} for member in aggregate.members]
+        if name.endswith(PUBLISHED_RECIPE) and not any(seeds):
+            continue
+        common = sorted(set.intersection(*seeds))
+        for seed in common:
+            save(folder, protocol, aggregate, seed)
+        rows.append({"aggregate": name, "seeds": common, "state": "saved" if common else _lacking(aggregate, seeds)})
+    return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
+
+
+def save(folder: Path, protocol: str, aggregate: Aggregate, seed: int) -> Path:
+    """Save the predictions and the record of one aggregate. Raises `AggregationError` when its members do not fit."""
+    try:
+        predictions = mean([runs.load_predictions(folder, protocol, member, seed) for member in aggregate.members])
+    except AggregationError as error:
+        raise AggregationError(f"{aggregate.name} on {protocol}, seed {seed}: {error}") from None
+    records = [runs.read_record(folder, protocol, member, seed) for member in aggregate.members]
+    return runs.save_predictions(folder, protocol, aggregate.name, seed, predictions, _record(aggregate, records))
+
+
+def _record(aggregate: Aggregate, records: list[dict]) -> dict:
+    """What the members' records say together. No time or commit: the members have these, and the same comes out
+    whenever the average is taken again."""
+    first = records[0]
+    kept = {key: first.get(key) for key in ("protocol", "seed", "recipe", "data")}
+    totals = {key: _total([record.get(key) for record in records]) for key in ("parameters", "macs", "train_seconds")}
+    devices = ", ".join(sorted({str(record.get("device")) for record in records}))
+    epochs = {member: record.get("epochs") for member, record in zip(aggregate.members, records, strict=True)}
+    return {"network": aggregate.name, "members": list(aggregate.members), **kept, **totals, "device": devices,
+            "member_epochs": epochs}
+
+
+def _total(values: list) -> float | None:
+    return None if None in values else round(sum(values), 1)
+
+
+def _lacking(aggregate: Aggregate, seeds: list[set[int]]) -> str:
+    missing = [member for member, there in zip(aggregate.members, seeds, strict=True) if not there]
+    return f"not run: no predictions of {', '.join(missing)}" if missing else "not run: members share no seed"
