@@ -1,0 +1,252 @@
+"""Find, read and verify FER2013 and the FER+ votes; give faces that know where they come from."""
+import hashlib
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fercore import paths, runs, synthetic, verification
+from fercore.readers import (
+    CLASS_NAMES,
+    COMPRESSED,
+    CSV_NAMES,
+    PICTURES,
+    USAGES,
+    DatasetError,
+    is_csv,
+    read_csv,
+    read_folder,
+)
+
+__all__ = ["CLASS_NAMES", "USAGES", "VOTE_NAMES", "DatasetError", "Faces", "find", "load", "load_votes", "subset"]
+
+SYNTHETIC = "synthetic"
+SYNTHETIC_ORIGIN = "embedded synthetic faces"
+VOTES_FILE = "fer2013new.csv"
+VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+KAGGLE_DATASET = "deadskull7/fer2013"
+CACHE_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces with their labels, in the order of the file they come from.
+
+    `images` uint8 [n, 48, 48]; `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of
+    fer2013.csv counted from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`;
+    `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    row_ids: np.ndarray
+    usage: np.ndarray
+    class_names: tuple[str, ...] = CLASS_NAMES
+    origin: str = ""
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_fer2013(self) -> bool:
+        """Whether the data were recognised as FER2013, complete or not."""
+        return self.origin.startswith("FER2013")
+
+    def select(self, positions: np.ndarray) -> "Faces":
+        """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay those of the whole."""
+        chosen = {name: getattr(self, name)[positions] for name in ("images", "labels", "row_ids", "usage")}
+        return replace(self, **chosen)
+
+
+def load(source: str | Path | None = None) -> Faces:
+    """FER2013, or the embedded synthetic faces when it is nowhere.
+
+    First hit wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the project's
+    data folder; Kaggle, when credentials are there. Raises `DatasetError` when what is named cannot be used.
+    """
+    path = find(source)
+    if path is None:
+        return from_arrays(*synthetic.arrays(), origin=SYNTHETIC_ORIGIN)
+    return _read_cached(path)
+
+
+def find(source: str | Path | None = None) -> Path | None:
+    """The file or folder of pictures that `load` would read; None for the synthetic faces."""
+    named = source or os.environ.get("FER2013")
+    if named == SYNTHETIC:
+        return None
+    if named:
+        return _within(_existing(named))
+    if paths.DATA.is_dir() and (found := _candidate(paths.DATA)):
+        return found
+    downloaded = _download()
+    if downloaded is None:
+        log.info("No FER2013 found: using the embedded synthetic faces. Give `data`, set FER2013, or fill data/.")
+    return downloaded
+
+
+def from_arrays(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str) -> Faces:
+    """`Faces` of class names, row numbers and fingerprint as FER2013's, from arrays as `readers` give them."""
+    return Faces(
+        images=images,
+        labels=labels.astype(np.int8),
+        row_ids=np.arange(len(labels), dtype=np.int32),
+        usage=np.array(USAGES)[usage_codes],
+        origin=origin,
+        fingerprint=verification.fingerprint(verification.face_hashes(images, labels, usage_codes)),
+    )
+
+
+def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
+    """At most `per_split` faces of each usage, in the class proportions of that usage; None means all.
+
+    At least one face of each class stays when `per_split` allows it. Order is kept.
+    """
+    if per_split is None:
+        return faces
+    if per_split < 1:
+        raise DatasetError(f"subset is {per_split}; give a positive number of faces per split, or None for all")
+    generator = np.random.default_rng(seed)
+    chosen = [_stratified(faces, usage, per_split, generator) for usage in USAGES]
+    return faces.select(np.sort(np.concatenate(chosen)))
+
+
+def _stratified(faces: Faces, usage: str, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of `size` faces of a usage: shuffled classes are interleaved by rank, and the first ones taken."""
+    positions = generator.permutation(np.flatnonzero(faces.usage == usage))
+    rank = np.empty(len(positions))
+    for label in range(len(faces.class_names)):
+        members = np.flatnonzero(faces.labels[positions] == label)
+        rank[members] = np.arange(len(members)) / max(len(members), 1)
+    return positions[np.argsort(rank, kind="stable")[:size]]
+
+
+def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
+    """The FER+ votes of each face, int8 [n, 10], columns `VOTE_NAMES`, joined by row of fer2013.csv.
+
+    `source` is fer2013new.csv, its folder, or the data file beside which it lies; without it, `FERPLUS` and
+    `FER2013` in the environment and the data folder are looked at. Raises `DatasetError`.
+    """
+    path = _find_votes(source)
+    votes, usage = _read_votes(path)
+    if not verification.in_file_order(faces):
+        raise DatasetError(f"{path.name}: votes belong to the rows of fer2013.csv, and these faces ({faces.origin}) do not stand in them")
+    if len(votes) <= faces.row_ids.max(initial=0) or (usage[faces.row_ids] != faces.usage).any():
+        raise DatasetError(f"{path.name}: rows and Usage do not agree with the faces'; take the file of github.com/microsoft/FERPlus")
+    return votes[faces.row_ids]
+
+
+def _find_votes(source: str | Path | None) -> Path:
+    named = [source, os.environ.get("FERPLUS"), os.environ.get("FER2013"), paths.DATA]
+    for place in (Path(p).expanduser() for p in named if p and p != SYNTHETIC):
+        for path in (place, place / VOTES_FILE, place.parent / VOTES_FILE):
+            if path.is_file() and (path.name == VOTES_FILE or place == path == Path(os.environ.get("FERPLUS", ""))):
+                return path
+    raise DatasetError(f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS (github.com/microsoft/FERPlus)")
+
+
+def _read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Votes int8 [rows, 10] and usage str [rows] of a FER+ file."""
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    header = [name.strip() for name in lines[0].split(",")] if lines else []
+    if tuple(header[2:]) != VOTE_NAMES:
+        raise DatasetError(f"{path.name}: not the FER+ file (first line must be Usage,Image name,{','.join(VOTE_NAMES)})")
+    votes = np.zeros((len(lines) - 1, len(VOTE_NAMES)), np.int8)
+    usage = []
+    for row, line in enumerate(lines[1:]):
+        fields = line.split(",")
+        if len(fields) != len(header) or not all(v.strip().isdigit() and int(v) < 100 for v in fields[2:]):
+            raise DatasetError(f"{path.name}: row {row + 1} (line {row + 2}): not {len(VOTE_NAMES)} counts of votes; download the file again")
+        votes[row] = [int(v) for v in fields[2:]]
+        usage.append(fields[0].strip())
+    return votes, np.array(usage)
+
+
+def _existing(named: str | Path) -> Path:
+    """A path as the user gave it, from the working directory or the project's root."""
+    given = Path(named).expanduser()
+    for path in (given, paths.ROOT / given):
+        if path.exists():
+            return path
+    raise DatasetError(f"{named}: no such file or folder; give FER2013's CSV, its archive, its folder, or '{SYNTHETIC}'")
+
+
+def _within(path: Path) -> Path:
+    """`path` itself when it is a file, else what is to be read in the folder."""
+    if path.is_file():
+        if is_csv(path):
+            return path
+        raise DatasetError(f"{path.name}: not one of {', '.join(CSV_NAMES)}, plain or as {', '.join(COMPRESSED)}")
+    found = _candidate(path)
+    if found is None:
+        raise DatasetError(f"{path.name}: holds neither {', '.join(CSV_NAMES)} (plain or packed) nor pictures by class")
+    return found
+
+
+def _candidate(folder: Path) -> Path | None:
+    """The best thing to read in a folder: a known CSV, plain before packed, at most one folder down, else pictures."""
+    files = [path for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*")) if path.is_file()]
+    for name in CSV_NAMES:
+        for ending in ("", *COMPRESSED):
+            wanted = {name + ending, name.removesuffix(".csv") + ending}
+            found = next((path for path in files if path.name.lower() in wanted), None)
+            if found:
+                return found
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.parent != folder)
+    return folder if next(pictures, None) else None
+
+
+def _download() -> Path | None:
+    """FER2013 from Kaggle into kagglehub's own cache; None without credentials or without network."""
+    has_key = {"KAGGLE_USERNAME", "KAGGLE_KEY"} <= os.environ.keys() or "KAGGLE_API_TOKEN" in os.environ
+    if not has_key and not Path("~/.kaggle/kaggle.json").expanduser().is_file():
+        return None
+    try:
+        import kagglehub
+        import requests
+
+        requests.head("https://www.kaggle.com", timeout=5)
+        return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
+    except Exception as error:  # kagglehub raises many kinds, and none may stop a run that has other data
+        log.warning("Kaggle: %s could not be downloaded (%s)", KAGGLE_DATASET, type(error).__name__)
+        return None
+
+
+def _read_cached(path: Path) -> Faces:
+    """The faces of a file or folder, from the cache when nothing changed since they were read."""
+    cached = paths.CACHE / "datasets" / f"{_key(path)}.npz"
+    try:
+        with np.load(cached, allow_pickle=False) as file:
+            return Faces(
+                **{name: file[name] for name in ("images", "labels", "row_ids", "usage")},
+                origin=str(file["origin"]),
+                fingerprint=str(file["fingerprint"]),
+            )
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # a damaged cache shows itself in many ways; the data are simply read again
+        log.warning("The cache of %s is damaged (%s); reading the data again", path.name, type(error).__name__)
+    faces = _read(path)
+    arrays = {name: getattr(faces, name) for name in ("images", "labels", "row_ids", "usage", "origin", "fingerprint")}
+    runs.write_arrays(cached, compressed=False, **arrays)
+    return faces
+
+
+def _read(path: Path) -> Faces:
+    images, labels, usage = read_folder(path) if path.is_dir() else read_csv(path)
+    origin = verification.name_of(images, labels, usage, path.name)
+    return from_arrays(images, labels, usage, origin)
+
+
+def _key(path: Path) -> str:
+    """Changes when the file, or any file of the folder, changes its name, size or time."""
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
+    text = [str(CACHE_VERSION), str(path.resolve())]
+    for file in files:
+        state = file.stat()
+        text.append(f"{file.name} {state.st_size} {state.st_mtime_ns}")
+    return hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
