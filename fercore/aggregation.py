@@ -47,7 +47,7 @@ def mean(members: Sequence[runs.Predictions]) -> runs.Predictions:
     first = members[0]
     for other in members[1:]:
         if not np.array_equal(first.row_ids, other.row_ids) or not np.array_equal(first.split, other.split):
-            raise AggregationError("members hold other faces, or the same in another order; train them on the same data")
+            raise AggregationError("members hold other faces, or another order of them; train them on the same data")
     plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
     mirrored = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
     return runs.Predictions(first.row_ids, first.split, plain, mirrored)
@@ -87,15 +87,21 @@ def _record(aggregate: Aggregate, records: list[dict]) -> dict:
     whenever the average is taken again."""
     first = records[0]
     kept = {key: first.get(key) for key in ("protocol", "seed", "recipe", "data")}
+    hardware = {key: _joined([record.get(key) for record in records]) for key in ("device", "processor", "cores")}
     totals = {key: _total([record.get(key) for record in records]) for key in ("parameters", "macs", "train_seconds")}
-    devices = ", ".join(sorted({str(record.get("device")) for record in records}))
     epochs = {member: record.get("epochs") for member, record in zip(aggregate.members, records, strict=True)}
-    return {"network": aggregate.name, "members": list(aggregate.members), **kept, **totals, "device": devices,
+    return {"network": aggregate.name, "members": list(aggregate.members), **kept, **totals, **hardware,
             "member_epochs": epochs}
 
 
 def _total(values: list) -> float | None:
     return None if None in values else round(sum(values), 1)
+
+
+def _joined(values: list) -> str | int | None:
+    """The value that all share, else all of them, listed."""
+    known = sorted({value for value in values if value is not None}, key=str)
+    return known[0] if len(known) == 1 else ", ".join(map(str, known)) or None
 
 
 def _lacking(aggregate: Aggregate, seeds: list[set[int]]) -> str:

@@ -1,0 +1,244 @@
+"""From predictions and labels to results.csv and the tables made of it; never trains.
+
+Accuracies, F1, precision and recall are in % in every table here; precision and recall are averages over classes.
+"""
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fercore import aggregation, datasets, metrics, parameters, paths, protocols, runs
+
+SPLITS = {"validation": runs.VALIDATION, "test": runs.TEST}
+COLUMNS = ("table", "system", "network", "protocol", "seed", "split", "tta", "n", "accuracy", "accuracy_low",
+           "accuracy_high", "accuracy_deduplicated", "macro_f1", "weighted_f1", "precision", "recall", "parameters",
+           "macs", "train_seconds", "device", "published")
+LABELS_FILE = "labels.npz"
+
+
+class EvaluationError(ValueError):
+    """Predictions that do not belong to the data at hand, or none at all."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The output of a profile and the faces that it was made from."""
+
+    profile: str
+    folder: Path
+    faces: datasets.Faces
+
+    @property
+    def has_pictures(self) -> bool:
+        """False where only the labels are at hand, as in a fresh clone with the published predictions."""
+        return self.faces.images.shape[1:] == (48, 48)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the study's tables: a network or an aggregate, and what its system published (% by protocol, split)."""
+
+    name: str
+    table: str
+    system: str
+    notebook: str
+    published: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Probabilities [n, c] of one split's faces with their labels [n] and positions in `faces`."""
+
+    faces: datasets.Faces
+    positions: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(1)
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.predicted == self.labels
+
+    @property
+    def matrix(self) -> np.ndarray:
+        return metrics.confusion(self.labels, self.predicted, len(self.faces.class_names))
+
+
+def open_run(faces: datasets.Faces, profile: str | None = None) -> Run:
+    """The run of `profile` when its predictions were made on `faces`; without one, the first that was: the published
+    one, then the newest. Where FER2013 is not at hand, the published run comes with its labels alone.
+
+    Raises `EvaluationError` that says what to run.
+    """
+    for name in [profile] if profile else _profiles():
+        folder = paths.outputs(name)
+        if faces.fingerprint in fingerprints(folder):
+            return Run(name, folder, faces)
+    for name in [profile] if profile else ["published"]:
+        known = load_labels(paths.outputs(name))
+        if known is not None and known.fingerprint in fingerprints(paths.outputs(name)):
+            return Run(name, paths.outputs(name), known)
+    where = f"outputs/{profile}" if profile else "outputs/"
+    raise EvaluationError(f"{where}: no predictions made on these data ({faces.origin}); execute ./run_all.sh or the "
+                          "notebooks 10_cnn and 11_vgg on them first")
+
+
+def fingerprints(folder: Path) -> set[str]:
+    """The fingerprints of the data behind the predictions of a run."""
+    return {runs.read_record(folder, *key).get("data", {}).get("fingerprint") for key in runs.list_predictions(folder)}
+
+
+def save_labels(faces: datasets.Faces, folder: Path) -> Path:
+    """Save what the tables need of the data, without the pictures: labels, usage, and which faces are exact copies."""
+    codes = np.array([datasets.USAGES.index(usage) for usage in faces.usage], np.int8)
+    copies = protocols.duplicate_groups(faces.images).astype(np.int32)
+    return runs.write_arrays(folder / LABELS_FILE, labels=faces.labels, usage=codes, copies=copies, origin=faces.origin,
+                             fingerprint=faces.fingerprint, class_names=np.array(faces.class_names))
+
+
+def load_labels(folder: Path) -> datasets.Faces | None:
+    """Faces of `save_labels`; None when there are none. Their images are 1 x 4 bytes, equal for exact copies."""
+    if not (folder / LABELS_FILE).exists():
+        return None
+    with np.load(folder / LABELS_FILE, allow_pickle=False) as file:
+        return datasets.Faces(
+            images=file["copies"].view(np.uint8).reshape(-1, 1, 4),
+            labels=file["labels"],
+            row_ids=np.arange(len(file["labels"]), dtype=np.int32),
+            usage=np.array(datasets.USAGES)[file["usage"]],
+            class_names=tuple(str(name) for name in file["class_names"]),
+            origin=str(file["origin"]),
+            fingerprint=str(file["fingerprint"]),
+        )
+
+
+def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = "test", tta: bool = True) -> Scored:
+    """The probabilities of a network on one split, joined with the labels given.
+
+    Raises `EvaluationError` when they were made on other data or other faces than the protocol's.
+    """
+    record = runs.read_record(run.folder, protocol, network, seed)
+    predictions = runs.load_predictions(run.folder, protocol, network, seed)
+    faces, parts = protocols.prepare(_faces_of(run, record, network), protocol)
+    positions = getattr(parts, split)
+    chosen = predictions.split == SPLITS[split]
+    order = np.argsort(predictions.row_ids[chosen])
+    expected = np.argsort(faces.row_ids[positions])
+    if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[positions][expected]):
+        raise EvaluationError(f"{network} on {protocol}, seed {seed}: its {split} rows are not those of the protocol; "
+                              "train it again on the data at hand")
+    values = (predictions.probabilities_tta if tta else predictions.probabilities)[chosen][order].astype(np.float32)
+    return Scored(faces, positions[expected], faces.labels[positions[expected]], values)
+
+
+def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
+    """The scores of one split in %, with the 95 % bootstrap interval of accuracy.
+
+    `deduplicated` bool [n]: which of the scored faces have no exact copy in training or validation.
+    """
+    matrix = scored.matrix
+    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    unseen = np.nan if deduplicated is None else scored.right[deduplicated].mean()
+    values = {
+        "accuracy": metrics.accuracy(matrix), "accuracy_low": low, "accuracy_high": high,
+        "accuracy_deduplicated": unseen, "macro_f1": metrics.macro_f1(matrix),
+        "weighted_f1": metrics.weighted_f1(matrix), "precision": metrics.precision(matrix).mean(),
+        "recall": metrics.recall(matrix).mean(),
+    }
+    return {"n": len(scored.labels)} | {name: round(100 * float(value), 2) for name, value in values.items()}
+
+
+def results(run: Run) -> pd.DataFrame:
+    """results.csv: a row a network or aggregate, protocol, seed, split and test-time augmentation; columns COLUMNS."""
+    rows, masks = [], {}
+    known = catalogue()
+    for protocol, network, seed in runs.list_predictions(run.folder):
+        record = runs.read_record(run.folder, protocol, network, seed)
+        entry = known.get(network, Entry(network, "networks", "own", ""))
+        for split in SPLITS:
+            for tta in (False, True):
+                scored = score(run, protocol, network, seed, split=split, tta=tta)
+                mask = _unseen(scored, protocol, masks) if split == "test" else None
+                key = {"table": entry.table, "system": entry.system, "network": network, "protocol": protocol,
+                       "seed": seed, "split": split, "tta": tta}
+                cost = {"parameters": record.get("parameters"), "macs": record.get("macs"),
+                        "train_seconds": record.get("train_seconds"), "device": hardware(record)}
+                published = entry.published.get(protocol, {}).get(split)
+                rows.append(key | results_row(scored, mask) | cost | {"published": published})
+    order = {name: place for place, name in enumerate(known)}
+    rows.sort(key=lambda row: (row["protocol"], order.get(row["network"], len(order)), row["network"], row["seed"]))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"parameters": "Int64", "macs": "Int64"})
+
+
+def save_results(table: pd.DataFrame, folder: Path) -> Path:
+    """Write results.csv into the tables of a run."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    return runs.write_atomically(folder / "tables" / "results.csv", buffer.getvalue())
+
+
+def read_results(folder: Path) -> pd.DataFrame:
+    """Read results.csv of a run. Raises `EvaluationError` when it is missing or has other columns."""
+    path = folder / "tables" / "results.csv"
+    if not path.exists():
+        raise EvaluationError(f"outputs/{folder.name}/tables/results.csv: missing; execute notebook 30_accuracy_tables")
+    table = pd.read_csv(path)
+    if tuple(table.columns) != COLUMNS:
+        raise EvaluationError(f"outputs/{folder.name}/tables/results.csv: other columns than expected; execute "
+                              "notebook 30_accuracy_tables again")
+    return table
+
+
+def catalogue() -> dict[str, Entry]:
+    """Every network of params/networks and aggregate of params/aggregates.yaml, in the order of the tables."""
+    aggregates = aggregation.read_aggregates()
+    members = [member for aggregate in aggregates.values() for member in aggregate.members]
+    files = {name: parameters.network(name) for name in parameters.network_names()}
+    names = sorted(files, key=lambda n: (files[n].get("notebook", ""), members.index(n) if n in members else 99, n))
+    found = {name: Entry(name, "networks", files[name].get("system", "own"), files[name].get("notebook", ""),
+                         files[name].get("published") or {}) for name in names}
+    for name, item in aggregates.items():
+        found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
+    return found
+
+
+def best_member(run: Run, protocol: str, members: Iterable[str], seed: int = 0) -> str:
+    """The member most accurate on validation faces (flip averaged): chosen without a look at the test faces."""
+    return max(members, key=lambda name: score(run, protocol, name, seed, split="validation").right.mean())
+
+
+def hardware(record: dict) -> str:
+    """The device of a record in words: 'cpu, <processor>, 2 cores'."""
+    cores = record.get("cores")
+    parts = [record.get("device"), record.get("processor"), f"{cores} cores" if cores else None]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _profiles() -> Iterator[str]:
+    """Names of the runs at hand: the published one, then the newest first."""
+    found = {path.parent.name: path.stat().st_mtime for path in paths.OUTPUTS.glob("*/predictions")}
+    yield from sorted(found, key=lambda name: (name != "published", -found[name]))
+
+
+def _faces_of(run: Run, record: dict, network: str) -> datasets.Faces:
+    """The faces that a record's network was trained and tested on: all, or the subset that it names."""
+    data = record.get("data", {})
+    if data.get("fingerprint") != run.faces.fingerprint:
+        raise EvaluationError(f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
+                              f"than these ({run.faces.origin}); choose another profile, or train it on these")
+    return datasets.subset(run.faces, data.get("subset"))
+
+
+def _unseen(scored: Scored, protocol: str, masks: dict) -> np.ndarray:
+    """Which scored test faces have no exact copy in training or validation; kept in `masks` for the next network."""
+    key = protocol, len(scored.faces)
+    if key not in masks:
+        parts = protocols.split(scored.faces, protocol)
+        masks[key] = parts.test[protocols.deduplicated_test(scored.faces, parts)]
+    return np.isin(scored.positions, masks[key])
