@@ -2,64 +2,24 @@
 import hashlib
 import logging
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from fercore import paths, runs, synthetic, verification
-from fercore.readers import (
-    CLASS_NAMES,
-    COMPRESSED,
-    CSV_NAMES,
-    PICTURES,
-    USAGES,
-    DatasetError,
-    is_csv,
-    read_csv,
-    read_folder,
-)
+from fercore import faces as faces_module
+from fercore import paths, readers, runs, synthetic, verification
+from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
+from fercore.readers import COMPRESSED, CSV_NAMES, PICTURES, is_csv, read_csv, read_folder
 
 __all__ = ["CLASS_NAMES", "USAGES", "VOTE_NAMES", "DatasetError", "Faces", "find", "load", "load_votes", "subset"]
 
 SYNTHETIC = "synthetic"
-SYNTHETIC_ORIGIN = "embedded synthetic faces"
 VOTES_FILE = "fer2013new.csv"
 VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+FERPLUS_PAGE = "github.com/microsoft/FERPlus"
 KAGGLE_DATASET = "deadskull7/fer2013"
-CACHE_VERSION = 1
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Faces with their labels, in the order of the file they come from.
-
-    `images` uint8 [n, 48, 48]; `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of
-    fer2013.csv counted from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`;
-    `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    row_ids: np.ndarray
-    usage: np.ndarray
-    class_names: tuple[str, ...] = CLASS_NAMES
-    origin: str = ""
-    fingerprint: str = ""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def is_fer2013(self) -> bool:
-        """Whether the data were recognised as FER2013, complete or not."""
-        return self.origin.startswith("FER2013")
-
-    def select(self, positions: np.ndarray) -> "Faces":
-        """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay those of the whole."""
-        chosen = {name: getattr(self, name)[positions] for name in ("images", "labels", "row_ids", "usage")}
-        return replace(self, **chosen)
 
 
 def load(source: str | Path | None = None) -> Faces:
@@ -70,8 +30,8 @@ def load(source: str | Path | None = None) -> Faces:
     """
     path = find(source)
     if path is None:
-        return from_arrays(*synthetic.arrays(), origin=SYNTHETIC_ORIGIN)
-    return _read_cached(path)
+        return _cached(_digest(Path(synthetic.__file__)), synthetic.faces)
+    return _cached(_state(path), lambda: _read(path))
 
 
 def find(source: str | Path | None = None) -> Path | None:
@@ -87,18 +47,6 @@ def find(source: str | Path | None = None) -> Path | None:
     if downloaded is None:
         log.info("No FER2013 found: using the embedded synthetic faces. Give `data`, set FER2013, or fill data/.")
     return downloaded
-
-
-def from_arrays(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str) -> Faces:
-    """`Faces` of class names, row numbers and fingerprint as FER2013's, from arrays as `readers` give them."""
-    return Faces(
-        images=images,
-        labels=labels.astype(np.int8),
-        row_ids=np.arange(len(labels), dtype=np.int32),
-        usage=np.array(USAGES)[usage_codes],
-        origin=origin,
-        fingerprint=verification.fingerprint(verification.face_hashes(images, labels, usage_codes)),
-    )
 
 
 def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
@@ -134,9 +82,9 @@ def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
     path = _find_votes(source)
     votes, usage = _read_votes(path)
     if not verification.in_file_order(faces):
-        raise DatasetError(f"{path.name}: votes belong to the rows of fer2013.csv, and these faces ({faces.origin}) do not stand in them")
+        raise DatasetError(f"{path.name}: FER+ votes go by row of fer2013.csv; not these faces' rows ({faces.origin})")
     if len(votes) <= faces.row_ids.max(initial=0) or (usage[faces.row_ids] != faces.usage).any():
-        raise DatasetError(f"{path.name}: rows and Usage do not agree with the faces'; take the file of github.com/microsoft/FERPlus")
+        raise DatasetError(f"{path.name}: Usage differs from that of the faces; take the file of {FERPLUS_PAGE}")
     return votes[faces.row_ids]
 
 
@@ -146,7 +94,7 @@ def _find_votes(source: str | Path | None) -> Path:
         for path in (place, place / VOTES_FILE, place.parent / VOTES_FILE):
             if path.is_file() and (path.name == VOTES_FILE or place == path == Path(os.environ.get("FERPLUS", ""))):
                 return path
-    raise DatasetError(f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS (github.com/microsoft/FERPlus)")
+    raise DatasetError(f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS ({FERPLUS_PAGE})")
 
 
 def _read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -154,13 +102,14 @@ def _read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     header = [name.strip() for name in lines[0].split(",")] if lines else []
     if tuple(header[2:]) != VOTE_NAMES:
-        raise DatasetError(f"{path.name}: not the FER+ file (first line must be Usage,Image name,{','.join(VOTE_NAMES)})")
+        raise DatasetError(f"{path.name}: line 1 is not Usage,Image name,{','.join(VOTE_NAMES)}; see {FERPLUS_PAGE}")
     votes = np.zeros((len(lines) - 1, len(VOTE_NAMES)), np.int8)
     usage = []
     for row, line in enumerate(lines[1:]):
         fields = line.split(",")
         if len(fields) != len(header) or not all(v.strip().isdigit() and int(v) < 100 for v in fields[2:]):
-            raise DatasetError(f"{path.name}: row {row + 1} (line {row + 2}): not {len(VOTE_NAMES)} counts of votes; download the file again")
+            fault = f"not {len(VOTE_NAMES)} counts of votes; download the file again"
+            raise DatasetError(f"{path.name}: row {row + 1} (line {row + 2}): {fault}")
         votes[row] = [int(v) for v in fields[2:]]
         usage.append(fields[0].strip())
     return votes, np.array(usage)
@@ -172,7 +121,7 @@ def _existing(named: str | Path) -> Path:
     for path in (given, paths.ROOT / given):
         if path.exists():
             return path
-    raise DatasetError(f"{named}: no such file or folder; give FER2013's CSV, its archive, its folder, or '{SYNTHETIC}'")
+    raise DatasetError(f"{named}: no such file or folder; give FER2013's CSV, archive or folder, or '{SYNTHETIC}'")
 
 
 def _within(path: Path) -> Path:
@@ -216,37 +165,35 @@ def _download() -> Path | None:
         return None
 
 
-def _read_cached(path: Path) -> Faces:
-    """The faces of a file or folder, from the cache when nothing changed since they were read."""
-    cached = paths.CACHE / "datasets" / f"{_key(path)}.npz"
+def _cached(key: str, read: Callable[[], Faces]) -> Faces:
+    """The faces kept under `key`, or read now and kept; a damaged cache is made again."""
+    path = paths.CACHE / "datasets" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    names = ("images", "labels", "row_ids", "usage", "origin", "fingerprint")
     try:
-        with np.load(cached, allow_pickle=False) as file:
-            return Faces(
-                **{name: file[name] for name in ("images", "labels", "row_ids", "usage")},
-                origin=str(file["origin"]),
-                fingerprint=str(file["fingerprint"]),
-            )
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+        return Faces(**arrays | {"origin": str(arrays["origin"]), "fingerprint": str(arrays["fingerprint"])})
     except FileNotFoundError:
         pass
-    except Exception as error:  # a damaged cache shows itself in many ways; the data are simply read again
-        log.warning("The cache of %s is damaged (%s); reading the data again", path.name, type(error).__name__)
-    faces = _read(path)
-    arrays = {name: getattr(faces, name) for name in ("images", "labels", "row_ids", "usage", "origin", "fingerprint")}
-    runs.write_arrays(cached, compressed=False, **arrays)
+    except Exception as error:  # a damaged file shows itself in many ways
+        log.warning("%s: damaged cache (%s); made again", path.name, type(error).__name__)
+    faces = read()
+    runs.write_arrays(path, compressed=False, **{name: getattr(faces, name) for name in names})
     return faces
 
 
 def _read(path: Path) -> Faces:
-    images, labels, usage = read_folder(path) if path.is_dir() else read_csv(path)
-    origin = verification.name_of(images, labels, usage, path.name)
-    return from_arrays(images, labels, usage, origin)
+    arrays = read_folder(path) if path.is_dir() else read_csv(path)
+    return from_arrays(*arrays, origin=verification.name_of(*arrays, path.name))
 
 
-def _key(path: Path) -> str:
-    """Changes when the file, or any file of the folder, changes its name, size or time."""
+def _state(path: Path) -> str:
+    """Changes when the file, any file of the folder, or the code that reads them changes."""
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
-    text = [str(CACHE_VERSION), str(path.resolve())]
-    for file in files:
-        state = file.stat()
-        text.append(f"{file.name} {state.st_size} {state.st_mtime_ns}")
-    return hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
+    code = [Path(module.__file__) for module in (faces_module, readers, verification)]
+    states = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return "\n".join([str(path.resolve()), *states, *map(_digest, code)])
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fercore.datasets import USAGES, DatasetError, Faces
+from fercore.faces import USAGES, DatasetError, Faces
 
 FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 PROTOCOLS = ("official", "pooled_64_16_20", "pooled_80_10_10", "official_five")

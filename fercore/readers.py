@@ -18,10 +18,8 @@ import cv2
 import numpy as np
 
 from fercore import runs
+from fercore.faces import CLASS_NAMES, SIDE, USAGES, DatasetError
 
-CLASS_NAMES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
-USAGES = ("Training", "PublicTest", "PrivateTest")
-SIDE = 48
 PIXELS = SIDE * SIDE
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 COMPRESSED = (".tar.gz", ".tgz", ".zip", ".gz", ".xz")
@@ -33,10 +31,6 @@ SPLIT_FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 
 FOLDER_SYNONYMS = {"anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
                    "sadness": "sad", "surprised": "surprise"}  # fmt: skip
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError)
-
-
-class DatasetError(ValueError):
-    """Data that cannot be found, read or trusted."""
 
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,7 +47,7 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     except BROKEN as error:
         raise DatasetError(f"{path.name}: cut off or damaged archive ({error}); {AGAIN}") from error
     except OSError as error:
-        raise DatasetError(f"{path.name}: cannot be read ({error.strerror or error}); check the path and its permissions") from error
+        raise DatasetError(f"{path.name}: cannot be read ({error.strerror or error}); check the file") from error
     if not parts:
         raise DatasetError(f"{name}: a header and no rows; {AGAIN}")
     images, labels, usage = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -72,7 +66,7 @@ def read_folder(
     """Pictures in folders named after their class, at any depth: arrays as `read_csv` gives them.
 
     The split is taken from the file name (`Training_…`, `PublicTest_…`, `PrivateTest_…`), else from a folder
-    (`train`, `val`, `test`), else it is Training. Pictures of any size and colour become grayscale, `side` × `side`.
+    (`train`, `val`, `test`), else it is Training. Pictures of any size and colour become grayscale, `side` by `side`.
     Order: split, class, file name.
     """
     folder = Path(folder)
@@ -133,7 +127,7 @@ def _columns(header: bytes, name: str) -> dict[str, int]:
     found = {column.strip(' "').lower(): position for position, column in enumerate(names)}
     if not {"emotion", "pixels"} & set(found):
         start = "".join(c if c.isprintable() else "?" for c in ",".join(names)[:40])
-        raise DatasetError(f"{name}: not FER2013's CSV (begins with '{start}'); the first line must name emotion, pixels, Usage")
+        raise DatasetError(f"{name}: not FER2013's CSV (begins with '{start}'); line 1 must be emotion,pixels,Usage")
     required = ("emotion", "pixels") if Path(name).name.lower().startswith("train") else ("emotion", "pixels", "usage")
     for column in required:
         if column not in found:
@@ -183,7 +177,7 @@ def _parse(
 
 
 def _numbers(texts: list[bytes]) -> np.ndarray | None:
-    """2304 numbers of 0–255 from each text, uint8 [len(texts) * 2304]; None when any text holds anything else.
+    """2304 numbers of 0..255 from each text, uint8 [len(texts) * 2304]; None when any text holds anything else.
 
     All bytes of the block are taken at once: a digit at the end of a run is worth 1, the one before it 10, then 100.
     """
@@ -224,7 +218,7 @@ def _fault(row: list[bytes], columns: dict[str, int]) -> str | None:
         if not re.fullmatch(r"\d{1,3}", pixel, re.ASCII) or int(pixel) > 255:
             return f"pixel {position} is '{pixel[:20]}', not 0 to 255; {AGAIN} or delete the row"
     if len(pixels) != PIXELS:
-        return f"{len(pixels)} pixels instead of {PIXELS} ({SIDE}×{SIDE}); {AGAIN} or delete the row"
+        return f"{len(pixels)} pixels instead of {PIXELS} ({SIDE} by {SIDE}); {AGAIN} or delete the row"
     return None
 
 
