@@ -1,0 +1,84 @@
+"""Faces as a network sees them: light normalised, geometry varied in training."""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+NORMALISATIONS = ("standardise", "unit", "raw")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training face may be moved. All zero: not at all.
+
+    `rotation` degrees, uniform in ±; `shift` fraction of the width, uniform in ± along each axis;
+    `zoom` uniform in 1 ± zoom; `flip` mirrors half of the faces; `erasing` is the probability that a
+    rectangle of 2 to 20 % of the area is filled with the face's mean (Zhong et al. 2020, arXiv:1708.04896).
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    flip: bool = False
+    erasing: float = 0.0
+
+
+def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
+    """Gray images uint8 [n, h, w] to float32 [n, h, w, 1].
+
+    `how`: 'standardise', each face to mean 0 and standard deviation 1 (a constant face becomes 0);
+    'unit', to 0..1; 'raw', 0..255 as system A feeds them. Raises `ValueError` for another word.
+    """
+    pixels = images.astype(np.float32)[..., None]
+    if how == "raw":
+        return pixels
+    if how == "unit":
+        return pixels / 255
+    if how == "standardise":
+        pixels -= pixels.mean(axis=(1, 2), keepdims=True)
+        return pixels / np.maximum(pixels.std(axis=(1, 2), keepdims=True), 1.0)
+    raise ValueError(f"normalisation {how!r} is none of {', '.join(NORMALISATIONS)}")
+
+
+def augment(
+    images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move each face at random; border pixels are repeated outwards.
+
+    images uint8 [n, h, w] → (images uint8 [n, h, w], mirrored bool [n]): `mirrored` says which faces were
+    flipped, so that a descriptor can follow.
+    """
+    n, height, width = images.shape
+    mirrored = rng.random(n) < (0.5 if augmentation.flip else 0.0)
+    matrices = _affine_matrices(rng, mirrored, augmentation, width, height)
+    moved = np.empty_like(images)
+    for image, matrix, target in zip(images, matrices, moved, strict=True):
+        cv2.warpAffine(image, matrix, (width, height), dst=target, borderMode=cv2.BORDER_REPLICATE)
+    if augmentation.erasing:
+        for k in np.flatnonzero(rng.random(n) < augmentation.erasing):
+            _erase(moved[k], rng)
+    return moved, mirrored
+
+
+def _affine_matrices(rng, mirrored, augmentation, width, height) -> np.ndarray:
+    """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then shift."""
+    n = len(mirrored)
+    angle = np.deg2rad(rng.uniform(-1, 1, n) * augmentation.rotation)
+    zoom = 1 + rng.uniform(-1, 1, n) * augmentation.zoom
+    shift = rng.uniform(-1, 1, (n, 2)) * augmentation.shift * (width, height)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    linear = np.empty((n, 2, 2))
+    linear[:, 0, 0] = linear[:, 1, 1] = zoom * np.cos(angle)
+    linear[:, 0, 1] = -zoom * np.sin(angle)
+    linear[:, 1, 0] = -linear[:, 0, 1]
+    linear[mirrored, :, 0] *= -1
+    offset = centre + shift - linear @ centre
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def _erase(image: np.ndarray, rng: np.random.Generator) -> None:
+    height, width = image.shape
+    area, ratio = rng.uniform(0.02, 0.2) * height * width, np.exp(rng.uniform(-1, 1))
+    h, w = min(height, round(np.sqrt(area * ratio))), min(width, round(np.sqrt(area / ratio)))
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    image[top : top + h, left : left + w] = image.mean()

@@ -1,0 +1,333 @@
+"""One `fit` for every network: recipe in, best weights and history out, resumable at every epoch."""
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import yaml
+
+from fercore import networks, paths, preprocessing, runs
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingError(ValueError):
+    """A recipe or a training set that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; `params/recipes/` holds the published and the study's own.
+
+    `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
+    'constant' stays. `learning_rate` is the highest. `descriptor_follows` gives a mirrored face the descriptor of
+    the mirrored face (system A leaves it unmirrored). `precision`: 'auto', 'bfloat16' or 'float32'.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    schedule: str = "one_cycle"
+    warmup: float = 0.25
+    weight_decay: float = 0.0005
+    label_smoothing: float = 0.1
+    normalisation: str = "standardise"
+    rotation: float = 10.0
+    shift: float = 0.08
+    zoom: float = 0.1
+    flip: bool = True
+    erasing: float = 0.0
+    descriptor_follows: bool = True
+    precision: str = "auto"
+
+    def __post_init__(self):
+        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
+        _one_of("schedule", self.schedule, ("one_cycle", "constant"))
+        _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
+        _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a network learns from or is asked about.
+
+    `images` uint8 [n, h, w]; `labels` int [n]; `descriptors` by name, float32 [n, 2, d]: of the face and of its
+    mirror image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    descriptors: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, positions: np.ndarray) -> "Examples":
+        """The examples at `positions`, in that order."""
+        descriptors = {name: array[positions] for name, array in self.descriptors.items()}
+        return Examples(self.images[positions], self.labels[positions], descriptors)
+
+
+def read_recipe(name: str, **changes) -> Recipe:
+    """The recipe in `params/recipes/<name>.yaml`; `changes` that are not None replace its values.
+
+    Raises `TrainingError` naming the file and the key when it is missing or not understood.
+    """
+    path = paths.PARAMS / "recipes" / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise TrainingError(f"recipe {name!r} is unknown; params/recipes/ has {known}")
+    values = yaml.safe_load(path.read_text()) | {key: value for key, value in changes.items() if value is not None}
+    unknown = values.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    if unknown:
+        raise TrainingError(f"params/recipes/{name}.yaml: {', '.join(sorted(unknown))} is no part of a recipe")
+    return Recipe(**values)
+
+
+def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
+    """A network ready to train: weights drawn from `seed`, precision as the recipe says."""
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(f"mixed_{precision(recipe)}" if precision(recipe) == "bfloat16" else "float32")
+    try:
+        return networks.build(name, **parameters)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def precision(recipe: Recipe) -> str:
+    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where the processor multiplies in it, or on a GPU."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bfloat16" if device() == "gpu" or _processor_has_bfloat16() else "float32"
+
+
+def device() -> str:
+    """'gpu' when Keras's backend sees one, else 'cpu'."""
+    return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+
+
+def fit(
+    model: keras.Model,
+    train: Examples,
+    validation: Examples,
+    recipe: Recipe,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> pd.DataFrame:
+    """Train `model`; it ends with the weights of the epoch that was best on `validation`.
+
+    With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on from its last
+    epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it ends with the same numbers.
+    Returns the history, a row an epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
+    """
+    _compile(model, recipe)
+    state = _Checkpoint(checkpoint, model, key=_key(model, recipe, seed, train, validation))
+    history = state.restore()
+    steps = math.ceil(len(train) / recipe.batch_size)
+    bar = runs.progress(description=model.name, total=recipe.epochs * steps)
+    bar.update(len(history) * steps)
+    for epoch in range(len(history), recipe.epochs):
+        start = time.perf_counter()
+        sums = np.zeros(3)
+        for step, batch in enumerate(batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch)):
+            model.optimizer.learning_rate = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+            logs = model.train_on_batch(*batch, return_dict=True)
+            n = len(batch[1])
+            sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
+            bar.update()
+        row = {"epoch": epoch + 1, **dict(zip(("accuracy", "loss"), (sums[:2] / sums[2]).tolist(), strict=True))}
+        row |= _validate(model, validation, recipe)
+        row |= {"learning_rate": float(model.optimizer.learning_rate), "seconds": time.perf_counter() - start}
+        history.append(row)
+        state.save(history)
+        bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
+        logger.info("%s epoch %d: %s", model.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
+    bar.close()
+    state.load_best()
+    return pd.DataFrame(history)
+
+
+def batches(train: Examples, recipe: Recipe, names: list[str], *, seed: int, epoch: int) -> Iterator[tuple]:
+    """The batches of one epoch, shuffled and augmented from (seed, epoch), each made while the last one is used.
+
+    Yields ({input name: array}, one-hot labels float32 [b, classes]).
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(train))
+    chunks = [order[k : k + recipe.batch_size] for k in range(0, len(order), recipe.batch_size)]
+    classes = int(train.labels.max()) + 1
+    with ThreadPoolExecutor(1) as ahead:
+        pending = None
+        for step, chunk in enumerate(chunks):
+            rng = np.random.default_rng([seed, epoch, step])
+            upcoming = ahead.submit(_batch, train.select(chunk), recipe, names, rng, classes)
+            if pending is not None:
+                yield pending.result()
+            pending = upcoming
+        yield pending.result()
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate of step `step` of `steps` (one-cycle: Smith & Topin 2017, arXiv:1708.07120)."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    rise = max(1, round(recipe.warmup * steps))
+    if step < rise:
+        return recipe.learning_rate * (step + 1) / rise
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
+
+
+def predict(model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: bool = False) -> np.ndarray:
+    """Class probabilities float32 [n, classes] of the faces, or of their mirror images with their descriptors."""
+    images = examples.images[:, :, ::-1] if mirror else examples.images
+    parts = []
+    for k in range(0, len(images), 512):
+        x = {"image": preprocessing.normalise(images[k : k + 512], recipe.normalisation)}
+        x |= {name: array[k : k + 512, int(mirror)] for name, array in examples.descriptors.items()}
+        parts.append(model.predict_on_batch({name: x[name] for name in networks.inputs(model)}))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def predictions(model: keras.Model, validation: Examples, test: Examples, row_ids: np.ndarray, recipe: Recipe):
+    """`runs.Predictions` of validation and test faces, plain and averaged over the mirror image.
+
+    `row_ids` int [n]: of the validation faces, then of the test faces.
+    """
+    both = [predict(model, part, recipe) for part in (validation, test)]
+    mirrored = [predict(model, part, recipe, mirror=True) for part in (validation, test)]
+    plain = np.concatenate(both)
+    split = np.repeat([runs.VALIDATION, runs.TEST], [len(validation), len(test)])
+    return runs.Predictions(row_ids, split, plain, (plain + np.concatenate(mirrored)) / 2)
+
+
+def record(model: keras.Model, history: pd.DataFrame, recipe: Recipe, n_train: int) -> dict:
+    """What is known of a training, for the file beside its predictions: size, cost, course, recipe, provenance."""
+    seconds = float(history.seconds.sum())
+    return {
+        "parameters": model.count_params(),
+        "macs": networks.multiply_adds(model),
+        "epochs": len(history),
+        "best_epoch": int(history.epoch[history.val_accuracy.idxmax()]),
+        "train_seconds": round(seconds, 1),
+        "images_per_second": round(n_train * len(history) / seconds, 1),
+        "validation_accuracy": [round(v, 4) for v in history.val_accuracy],
+        "recipe_parameters": dataclasses.asdict(recipe),
+        "precision": precision(recipe),
+        "device": device(),
+        "backend": keras.backend.backend(),
+        **runs.provenance(),
+    }
+
+
+def _compile(model: keras.Model, recipe: Recipe) -> None:
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=0.9, nesterov=True)
+    else:
+        optimizer = keras.optimizers.Adam(recipe.learning_rate)
+    optimizer.weight_decay = recipe.weight_decay or None
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=keras.backend.backend() == "jax")
+    optimizer.build(model.trainable_variables)
+
+
+def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Generator, classes: int) -> tuple:
+    how = preprocessing.Augmentation(recipe.rotation, recipe.shift, recipe.zoom, recipe.flip, recipe.erasing)
+    images, mirrored = preprocessing.augment(chosen.images, rng, how)
+    view = (mirrored & recipe.descriptor_follows).astype(int)
+    x = {"image": preprocessing.normalise(images, recipe.normalisation)}
+    x |= {name: array[np.arange(len(view)), view] for name, array in chosen.descriptors.items()}
+    return {name: x[name] for name in names}, np.eye(classes, dtype=np.float32)[chosen.labels]
+
+
+def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
+    probabilities = predict(model, validation, recipe)
+    given = probabilities[np.arange(len(validation)), validation.labels]
+    accuracy = float(np.mean(probabilities.argmax(1) == validation.labels))
+    return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
+
+
+class _Checkpoint:
+    """The state of a training in a folder: `last.npz`, all variables and the history, and `best.npz`."""
+
+    def __init__(self, folder: Path | None, model: keras.Model, key: str):
+        self.folder, self.model, self.key, self.best = folder, model, key, None
+
+    def restore(self) -> list[dict]:
+        """Set the model to the last saved epoch; the history up to there, empty when there is none."""
+        saved = self._read("last.npz")
+        if saved is None:
+            return []
+        _assign(self._variables(), saved)
+        history = json.loads(str(saved["history"]))
+        logger.info("%s goes on after epoch %d", self.model.name, len(history))
+        return history
+
+    def save(self, history: list[dict]) -> None:
+        """Keep the weights when this epoch is the best so far, then the state of the epoch."""
+        accuracies = [row["val_accuracy"] for row in history]
+        if accuracies[-1] > max(accuracies[:-1], default=-1.0):
+            self.best = _arrays(self.model.variables)
+            self._write("best.npz", self.best)
+        self._write("last.npz", _arrays(self._variables()) | {"history": np.array(json.dumps(history))})
+
+    def load_best(self) -> None:
+        """Set the model to the epoch with the highest validation accuracy (the first of equals)."""
+        best = self.best if self.best is not None else self._read("best.npz")
+        _assign(self.model.variables, best)
+
+    def _variables(self) -> list:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _write(self, name: str, arrays: dict) -> None:
+        if self.folder is not None:
+            runs.write_arrays(self.folder / name, compressed=False, key=np.array(self.key), **arrays)
+
+    def _read(self, name: str) -> dict | None:
+        if self.folder is None or not (self.folder / name).exists():
+            return None
+        with np.load(self.folder / name, allow_pickle=False) as file:
+            return dict(file) if str(file["key"]) == self.key else None
+
+
+def _arrays(variables: list) -> dict:
+    return {f"v{k:04d}": keras.ops.convert_to_numpy(variable) for k, variable in enumerate(variables)}
+
+
+def _assign(variables: list, arrays: dict) -> None:
+    for k, variable in enumerate(variables):
+        variable.assign(arrays[f"v{k:04d}"])
+
+
+def _key(model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples) -> str:
+    """What a checkpoint belongs to: another network, recipe, seed or data starts anew."""
+    data = [[len(part), int(part.images.sum()), int((part.labels * np.arange(len(part))).sum())]
+            for part in (train, validation)]
+    shapes = [list(variable.shape) for variable in model.variables]
+    return json.dumps([model.name, dataclasses.asdict(recipe), seed, data, shapes])
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise TrainingError(f"{name} {value!r} is none of {', '.join(known)}")
+
+
+def _processor_has_bfloat16() -> bool:
+    """Whether Linux lists bfloat16 multiplication among the processor's flags; elsewhere False."""
+    if not os.path.exists("/proc/cpuinfo"):
+        return False
+    flags = Path("/proc/cpuinfo").read_text()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
