@@ -3,7 +3,7 @@
 Accuracies, F1, precision and recall are in % in every table here; precision and recall are averages over classes.
 """
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,6 +137,20 @@ def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = 
     return Scored(faces, positions[expected], faces.labels[positions[expected]], values)
 
 
+def score_all(run: Run, protocol: str, seed: int = 0, *, split: str = "test", tta: bool = True) -> dict[str, Scored]:
+    """The networks and aggregates of the study's recipe on one split, in the order of the tables.
+
+    Raises `EvaluationError` when the run has none.
+    """
+    there = set(runs.list_predictions(run.folder))
+    names = [name for name in catalogue() if (protocol, name, seed) in there]
+    names = [name for name in names if not name.endswith(aggregation.PUBLISHED_RECIPE)]
+    if not names:
+        raise EvaluationError(f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute notebook "
+                              "10_cnn with them first")
+    return {name: score(run, protocol, name, seed, split=split, tta=tta) for name in names}
+
+
 def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
     """The scores of one split in %, with the 95 % bootstrap interval of accuracy.
 
@@ -169,7 +183,7 @@ def results(run: Run) -> pd.DataFrame:
                        "seed": seed, "split": split, "tta": tta}
                 cost = {"parameters": record.get("parameters"), "macs": record.get("macs"),
                         "train_seconds": record.get("train_seconds"), "device": hardware(record)}
-                published = entry.published.get(protocol, {}).get(split)
+                published = entry.published.get(protocol, {}).get(split) if run.faces.is_fer2013 else None
                 rows.append(key | results_row(scored, mask) | cost | {"published": published})
     order = {name: place for place, name in enumerate(known)}
     rows.sort(key=lambda row: (row["protocol"], order.get(row["network"], len(order)), row["network"], row["seed"]))
@@ -206,11 +220,6 @@ def catalogue() -> dict[str, Entry]:
     for name, item in aggregates.items():
         found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
     return found
-
-
-def best_member(run: Run, protocol: str, members: Iterable[str], seed: int = 0) -> str:
-    """The member most accurate on validation faces (flip averaged): chosen without a look at the test faces."""
-    return max(members, key=lambda name: score(run, protocol, name, seed, split="validation").right.mean())
 
 
 def hardware(record: dict) -> str:

@@ -297,7 +297,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], errors: Mapping[str, float],
         axis.bar(table.left, table.accuracy, (table.right - table.left) * 0.94, align="edge", color=shade)
         axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls="--")
         axis.plot(table.confidence, table.accuracy, ".", color=SERIES_COLOURS[1], ms=5)
-        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         axis.set_title(f"{name}\nECE {100 * errors[name]:.1f} %", fontsize=9)
         axis.tick_params(labelbottom=True)
     figure.supxlabel("confidence: probability of the predicted class", fontsize=9)

@@ -100,18 +100,32 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     return McNemar(only_first, only_second, exact, mid)
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values of several tests corrected together (Holm 1979), [k]."""
+    order = np.argsort(p)
+    corrected = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return corrected[np.argsort(order)]
+
+
 def recall_change(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, class_names: tuple[str, ...]
 ) -> pd.DataFrame:
     """By class, recall of the predictions `after` minus that of `before` on the same faces, in points, with intervals.
 
-    Paired bootstrap: a face keeps both its predictions. Columns class, n, change, low, high.
+    Columns class, n, change, low, high.
     """
     classes = len(class_names)
-    outcome = 1 + (after == labels).astype(int) - (before == labels).astype(int)  # 0 lost, 1 unchanged, 2 won
+    outcome = _outcome(before == labels, after == labels)
     table = np.bincount(np.asarray(labels, int) * 3 + outcome, minlength=3 * classes).reshape(classes, 3)
     low, high = interval(_change(resample(table)))
     return pd.DataFrame({"class": class_names, "n": table.sum(1), "change": _change(table), "low": low, "high": high})
+
+
+def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
+    """Accuracy of `after` minus that of `before`, bool [n], True where right, in points: (change, low, high)."""
+    table = np.bincount(_outcome(before, after), minlength=3)
+    low, high = interval(_change(resample(table)))
+    return float(_change(table)), float(low), float(high)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> pd.DataFrame:
@@ -140,6 +154,11 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 
 def _diagonal(matrix: np.ndarray) -> np.ndarray:
     return np.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def _outcome(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """0 lost, 1 unchanged, 2 won, by face: a face keeps both its predictions when faces are drawn anew."""
+    return 1 + after.astype(int) - before.astype(int)
 
 
 def _change(table: np.ndarray) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""results.csv as tables to read: this study beside the published figures. Frames of text in, HTML and Markdown out."""
+from collections.abc import Mapping
+
+import pandas as pd
+
+from fercore import aggregation, evaluation, runs
+from fercore.aggregation import PUBLISHED_RECIPE
+
+OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
+NOT_RUN = "not run"
+README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
+_COMPARED = {"networks": "network", "aggregates": "aggregate"}
+
+
+def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer2013: bool = True) -> pd.DataFrame:
+    """System A's table of 'networks' or 'aggregates' beside this study's accuracies in %, a row each.
+
+    Accuracies with 95 % intervals, or mean and standard deviation of several seeds; differences to the published test
+    accuracy in points. 'copies removed' is the flip-averaged accuracy on test faces without an exact copy in training
+    or validation. The published columns are left out where `fer2013` is False: other data, other numbers.
+    """
+    rows = []
+    for name, entry in _entries(table).items():
+        row = {_COMPARED[table]: name}
+        theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
+        if table == "networks":
+            row |= {"published validation": _number(theirs.get("validation"), 2),
+                    "validation": accuracy(results, protocol, name, "validation", tta=False)}
+        row |= {"published test": _number(theirs.get("test"), 2)}
+        for tta, label in ((False, "test"), (True, "flip averaged")):
+            row |= {label: accuracy(results, protocol, name, "test", tta=tta),
+                    f"{label}, difference": _difference(results, protocol, name, tta, theirs.get("test"))}
+        row["copies removed"] = _mean(results, protocol, name, "accuracy_deduplicated")
+        if results[results.protocol == protocol].network.str.endswith(PUBLISHED_RECIPE).any():
+            other = name + PUBLISHED_RECIPE
+            row |= {"published recipe, test": accuracy(results, protocol, other, "test", tta=False),
+                    "published recipe, difference": _difference(results, protocol, other, False, theirs.get("test"))}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    published = [column for column in frame if column.startswith(("published v", "published t")) or "differ" in column]
+    return frame if fer2013 else frame.drop(columns=published)
+
+
+def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "test", *, tta: bool = True) -> str:
+    """Accuracy in % as text: '65.1 (63.5 to 66.7)', '65.1 ± 0.3 (3 seeds)', or 'not run'."""
+    rows = _rows(results, protocol, network, split, tta)
+    if rows.empty:
+        return NOT_RUN
+    if len(rows) > 1:
+        return f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
+    one = rows.iloc[0]
+    return f"{one.accuracy:.1f} ({one.accuracy_low:.1f} to {one.accuracy_high:.1f})"
+
+
+def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
+    """What each network of a protocol took to train: size, epochs, minutes, images per second, precision, hardware."""
+    rows = []
+    for place, network, seed in runs.list_predictions(run.folder):
+        record = runs.read_record(run.folder, place, network, seed)
+        if place == protocol and "members" not in record:
+            rows.append({
+                "network": network, "seed": seed, "recipe": record.get("recipe", ""),
+                "parameters": f"{record.get('parameters') or 0:,}",
+                "multiply-adds": f"{(record.get('macs') or 0) / 1e6:,.0f} M",
+                "epochs": record.get("epochs"), "best epoch": record.get("best_epoch"),
+                "training": duration(record.get("train_seconds")),
+                "images per second": record.get("images_per_second"), "precision": record.get("precision"),
+                "hardware": evaluation.hardware(record),
+            })
+    order = {name: k for k, name in enumerate(evaluation.catalogue())}
+    return pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["network"], len(order)), row["seed"])))
+
+
+def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
+    """Why a network or an aggregate of system A has no row: name -> reason."""
+    there = set(results[results.protocol == protocol].network)
+    aggregates, found = aggregation.read_aggregates(), {}
+    for name, entry in evaluation.catalogue().items():
+        if name in there or name.endswith(PUBLISHED_RECIPE):
+            continue
+        if name in aggregates:
+            missing = [member for member in aggregates[name].members if member not in there]
+            found[name] = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
+        else:
+            found[name] = f"no predictions on {protocol}; {entry.notebook} trains it"
+    return found
+
+
+def readme_table(results: pd.DataFrame) -> str:
+    """The README's results as Markdown: networks and aggregates, published beside pooled and official splits."""
+    rows = []
+    for table in _COMPARED:
+        for name, entry in _entries(table).items():
+            one = _rows(results, "official", name, "test", True)
+            rows.append({
+                "": f"`{name}`",
+                "published, its split": _number(entry.published.get(OWN_SPLIT, {}).get("test"), 2),
+                "here, its split": accuracy(results, OWN_SPLIT, name),
+                "here, official split": accuracy(results, "official", name),
+                "copies removed": _mean(results, "official", name, "accuracy_deduplicated"),
+                "training": NOT_RUN if one.empty else duration(one.train_seconds.mean()),
+            })
+    return f"{markdown(pd.DataFrame(rows))}\n\n{_readme_note(results)}\n"
+
+
+def with_results(readme: str, results: pd.DataFrame) -> str:
+    """The text of a README with the table between its markers made anew. Raises `EvaluationError` without markers."""
+    before, begin, rest = readme.partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    if not begin or not end:
+        raise evaluation.EvaluationError(f"README.md: {README_BEGIN} and {README_END} must stand around its results")
+    return f"{before}{begin}\n{readme_table(results)}{end}{after}"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table."""
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def html(frame: pd.DataFrame) -> str:
+    """A frame as an HTML table without row numbers."""
+    return frame.to_html(index=False, border=0, na_rep="")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words: '45 s', '21 min', '3.2 h'."""
+    if seconds is None or pd.isna(seconds):
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _entries(table: str) -> Mapping[str, evaluation.Entry]:
+    return {name: entry for name, entry in evaluation.catalogue().items()
+            if entry.table == table and entry.system == "A" and not name.endswith(PUBLISHED_RECIPE)}
+
+
+def _rows(results: pd.DataFrame, protocol: str, network: str, split: str, tta: bool) -> pd.DataFrame:
+    chosen = (results.protocol == protocol) & (results.network == network) & (results.split == split)
+    return results[chosen & (results.tta == tta)]
+
+
+def _mean(results: pd.DataFrame, protocol: str, network: str, column: str) -> str:
+    rows = _rows(results, protocol, network, "test", True)
+    return NOT_RUN if rows.empty else _number(rows[column].mean())
+
+
+def _difference(results: pd.DataFrame, protocol: str, network: str, tta: bool, published: float | None) -> str:
+    rows = _rows(results, protocol, network, "test", tta)
+    return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+.1f}"
+
+
+def _number(value: float | None, decimals: int = 1) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _readme_note(results: pd.DataFrame) -> str:
+    test = results[(results.split == "test") & results.tta]
+    faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
+    counts = ", ".join(f"{n:,} on {protocol}" for protocol, n in faces.items())
+    hardware = "; ".join(sorted(set(test[test.protocol == "official"].device.dropna())))
+    return (
+        "Test accuracy in %, averaged over each face and its mirror image, with 95 % bootstrap intervals over faces "
+        f"({counts}). Its split: all faces pooled, 64/16/20, as system A did. Official split: trained on Training, "
+        "chosen on PublicTest, PrivateTest read once. Copies removed: official test faces without an exact copy in "
+        f"training or validation. Training and its time: official split, on {hardware or 'nothing yet'}."
+    )
