@@ -89,11 +89,15 @@ def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
 
 
 def _find_votes(source: str | Path | None) -> Path:
-    named = [source, os.environ.get("FERPLUS"), os.environ.get("FER2013"), paths.DATA]
-    for place in (Path(p).expanduser() for p in named if p and p != SYNTHETIC):
-        for path in (place, place / VOTES_FILE, place.parent / VOTES_FILE):
-            if path.is_file() and (path.name == VOTES_FILE or place == path == Path(os.environ.get("FERPLUS", ""))):
-                return path
+    named = os.environ.get("FERPLUS")
+    if named and Path(named).expanduser().is_file():
+        return Path(named).expanduser()
+    for place in (source, named, os.environ.get("FER2013"), paths.DATA):
+        if place and place != SYNTHETIC:
+            place = Path(place).expanduser()
+            folder = place if place.is_dir() else place.parent
+            if (folder / VOTES_FILE).is_file():
+                return folder / VOTES_FILE
     raise DatasetError(f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS ({FERPLUS_PAGE})")
 
 

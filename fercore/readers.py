@@ -142,7 +142,8 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[list[bytes], int, bool]]:
     while True:
         read = file.read(BLOCK)
         block = rest + read
-        body = (block[: block.rfind(b"\n") + 1] if read else block).rstrip()
+        whole_rows = read and len(block) < 16 * BLOCK  # a row longer than that is damage: let it be refused
+        body = (block[: block.rfind(b"\n") + 1] if whole_rows else block).rstrip()
         if body:
             lines = body.split(b"\n")
             rest = block[len(body) :]
@@ -206,6 +207,8 @@ def _numbers(texts: list[bytes]) -> np.ndarray | None:
 
 def _fault(row: list[bytes], columns: dict[str, int]) -> str | None:
     """What is wrong with a row, and the cure; None when nothing is."""
+    if row == [b""] or row == [b"\r"]:
+        return "blank line; delete it"
     if len(row) != len(columns):
         return f"{len(row)} columns instead of {len(columns)}; {AGAIN}"
     value = {c: row[position].strip(b' "\r').decode("utf-8", errors="replace") for c, position in columns.items()}

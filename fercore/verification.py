@@ -28,16 +28,16 @@ def name_of(images: np.ndarray, labels: np.ndarray, codes: np.ndarray, file_name
     that take the place of the other 177 in one circulating copy. Order does not matter.
     """
     found = counts(labels, codes)
-    known, stand_ins, unknown = matches(face_hashes(images, labels, codes))
-    n = len(labels)
+    known, stand_ins, originals = matches(face_hashes(images, labels, codes))
+    n, total = len(labels), PUBLISHED_COUNTS.sum()
     if (found == PUBLISHED_COUNTS).all():
-        originals_missing = np.count_nonzero(~_reference()[1])
-        if not stand_ins and unknown <= originals_missing:
-            return "FER2013, complete"
-        return f"FER2013, {unknown + stand_ins:,} faces differ"
-    if n and known + stand_ins >= 0.9 * n and not found[1:].any() and (found[0] == PUBLISHED_COUNTS[0]).all():
-        return f"FER2013, Training only, {unknown + stand_ins:,} faces differ"
-    return f"not FER2013: {file_name} ({n:,} faces, {known:,} of them known from FER2013)"
+        differ = originals - known + stand_ins
+        return f"FER2013, {differ:,} faces differ" if differ else "FER2013, complete"
+    if known + stand_ins < 0.9 * n:
+        return f"not FER2013: {file_name}"
+    if (found[0] == PUBLISHED_COUNTS[0]).all() and not found[1:].any():
+        return f"FER2013, Training only ({n:,} faces)"
+    return f"not FER2013: {file_name} ({n:,} of its {total:,} faces)"
 
 
 def usage_codes(faces: Faces) -> np.ndarray:
@@ -46,19 +46,23 @@ def usage_codes(faces: Faces) -> np.ndarray:
 
 
 def matches(hashes: np.ndarray) -> tuple[int, int, int]:
-    """How many faces are known originals, known JPEG stand-ins, neither; a copy counts as often as it should."""
+    """How many faces are known originals, how many known stand-ins, and how many originals are known at all.
+
+    A repeated face counts as often as FER2013 repeats it.
+    """
     reference, exact = _reference()
     short = _short(hashes)
     known, stand_ins = (_common(short, part) for part in (reference[exact], reference[~exact]))
-    return known, stand_ins, len(hashes) - known - stand_ins
+    return known, stand_ins, int(exact.sum())
 
 
 def in_file_order(faces: Faces) -> bool:
     """Whether nine faces in ten stand in the row of fer2013.csv that their row id names."""
     reference, _ = _reference()
-    if not len(faces) or faces.row_ids.max() >= len(reference):
+    if not len(faces) or faces.row_ids.max() >= len(reference) or not set(faces.class_names) <= set(CLASS_NAMES):
         return False
-    hashes = _short(face_hashes(faces.images, faces.labels, usage_codes(faces)))
+    labels = np.array([CLASS_NAMES.index(name) for name in faces.class_names])[faces.labels]
+    hashes = _short(face_hashes(faces.images, labels, usage_codes(faces)))
     return bool(np.mean(hashes == reference[faces.row_ids]) >= 0.9)
 
 
