@@ -18,7 +18,7 @@ SYNTHETIC = "synthetic"
 VOTES_FILE = "fer2013new.csv"
 VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 FERPLUS_PAGE = "github.com/microsoft/FERPlus"
-KAGGLE_DATASET = "deadskull7/fer2013"
+KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
 log = logging.getLogger(__name__)
 
 
@@ -159,10 +159,11 @@ def _download() -> Path | None:
     if not has_key and not Path("~/.kaggle/kaggle.json").expanduser().is_file():
         return None
     try:
-        import kagglehub
         import requests
 
-        requests.head("https://www.kaggle.com", timeout=5)
+        requests.head("https://www.kaggle.com", timeout=5)  # kagglehub alone would try for minutes
+        import kagglehub
+
         return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
     except Exception as error:  # kagglehub raises many kinds, and none may stop a run that has other data
         log.warning("Kaggle: %s could not be downloaded (%s)", KAGGLE_DATASET, type(error).__name__)

@@ -171,7 +171,7 @@ def _parse(
     for position, row in enumerate(rows):
         fault = _fault(row, columns)
         if fault and unfinished and position == len(rows) - 1:
-            fault = f"the file is cut off inside this row ({fault}); {AGAIN}"
+            fault = f"the file is cut off inside this row ({fault.split(';')[0]}); {AGAIN}"
         if fault:
             raise DatasetError(f"{name}: row {first + position} (line {first + position + 1}): {fault}")
     raise AssertionError(f"{name}: rows from {first} refused without a fault")

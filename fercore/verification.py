@@ -32,7 +32,8 @@ def name_of(images: np.ndarray, labels: np.ndarray, codes: np.ndarray, file_name
     n, total = len(labels), PUBLISHED_COUNTS.sum()
     if (found == PUBLISHED_COUNTS).all():
         differ = originals - known + stand_ins
-        return f"FER2013, {differ:,} faces differ" if differ else "FER2013, complete"
+        what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else "complete"
+        return f"FER2013, {what}"
     if known + stand_ins < 0.9 * n:
         return f"not FER2013: {file_name}"
     if (found[0] == PUBLISHED_COUNTS[0]).all() and not found[1:].any():

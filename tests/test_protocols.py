@@ -1,0 +1,105 @@
+"""Splits as published, on data of any size; duplicates on made-up data."""
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+from fercore import protocols
+from fercore.faces import DatasetError, from_arrays
+from fercore.protocols import PROTOCOLS, Split
+
+
+def made_up(n, seed=0):
+    """Faces without contents, three quarters Training."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((n, 48, 48), np.uint8)
+    images[:, 0, :4] = np.arange(n, dtype=np.uint32)[:, None].view(np.uint8)
+    codes = np.searchsorted([0.75 * n, 0.85 * n], np.arange(n), side="right")
+    return from_arrays(images, rng.integers(0, 7, n), codes, "made up")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("n", [60, 2940])
+def test_parts_are_disjoint_and_whole(name, n):
+    faces, split = protocols.prepare(made_up(n), name)
+    everything = np.concatenate(list(split.parts().values()))
+    assert sorted(everything) == list(range(len(faces)))
+    assert min(map(len, split.parts().values())) > 0
+
+
+def test_sizes_of_the_published_splits():
+    faces = made_up(35887)
+    assert [len(p) for p in protocols.split(faces, "pooled_64_16_20").parts().values()] == [22967, 5742, 7178]
+    assert [len(p) for p in protocols.split(faces, "pooled_80_10_10").parts().values()] == [28709, 3589, 3589]
+
+
+def test_pooled_64_16_20_is_that_of_system_a():
+    faces = made_up(1000)
+    rows = np.arange(1000)
+    rest, test = train_test_split(rows, test_size=0.2, random_state=42)
+    train, validation = train_test_split(rest, test_size=0.2, random_state=40)
+    split = protocols.split(faces, "pooled_64_16_20")
+    for part, expected in zip(split.parts().values(), (train, validation, test), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_first_rows_of_the_published_pooled_test_part():
+    """Held as numbers, so that a change of scikit-learn's shuffling is noticed."""
+    test = protocols.split(made_up(35887), "pooled_64_16_20").test
+    assert test[:5].tolist() == [19098, 2043, 16564, 10650, 4955]
+
+
+def test_official_is_by_usage():
+    faces = made_up(100)
+    split = protocols.split(faces, "official")
+    for part, usage in zip(split.parts().values(), ("Training", "PublicTest", "PrivateTest"), strict=True):
+        assert set(faces.usage[part]) == {usage} and (np.diff(part) > 0).all()
+
+
+def test_class_subset_is_relabelled_and_keeps_its_rows():
+    faces = made_up(200)
+    five, split = protocols.prepare(faces, "official_five")
+    assert five.class_names == ("Angry", "Happy", "Sad", "Surprise", "Neutral")
+    names = np.array(faces.class_names)[faces.labels[five.row_ids]]
+    assert (np.array(five.class_names)[five.labels] == names).all()
+    positions = protocols.split(faces, "official_five").test
+    assert (faces.row_ids[positions] == five.row_ids[split.test]).all()
+
+
+def test_errors_name_what_is_valid():
+    faces = made_up(100)
+    with pytest.raises(DatasetError, match="protocol 'offical' is unknown; choose one of official, pooled_64_16_20"):
+        protocols.split(faces, "offical")
+    training = faces.select(faces.usage == "Training")
+    with pytest.raises(DatasetError, match=r"no PublicTest faces .*; use pooled_64_16_20 or pooled_80_10_10"):
+        protocols.split(training, "official")
+    with pytest.raises(DatasetError, match="4 faces are too few"):
+        protocols.split(faces.select(np.arange(4)), "pooled_64_16_20")
+    with pytest.raises(DatasetError, match="classes Contempt: not in these data"):
+        protocols.with_classes(faces, ("Angry", "Contempt"))
+
+
+@pytest.fixture
+def copies():
+    """Ten faces: 1 and 4 repeat 0, 9 repeats 8; face 4 has another label; face 7 is blank."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 48, 48), np.uint8)
+    images[[1, 4]], images[9], images[7] = images[0], images[8], 77
+    labels = np.array([1, 1, 2, 3, 5, 0, 0, 0, 6, 6], np.int8)
+    return from_arrays(images, labels, np.zeros(10, int), "made up")
+
+
+def test_duplicates_are_found(copies):
+    group = protocols.duplicate_groups(copies.images)
+    assert group[0] == group[1] == group[4] and group[8] == group[9] and len(set(group)) == 7
+    assert np.flatnonzero(protocols.redundant_copies(group)).tolist() == [1, 4, 9]
+    assert np.flatnonzero(protocols.conflicting(group, copies.labels)).tolist() == [0, 1, 4]
+    assert np.flatnonzero(protocols.constant_images(copies.images)).tolist() == [7]
+
+
+def test_leaks_and_the_test_faces_without(copies):
+    split = Split(train=np.array([0, 2, 3]), validation=np.array([1, 8]), test=np.array([4, 5, 6, 7, 9]))
+    assert protocols.deduplicated_test(copies, split).tolist() == [False, True, True, True, False]
+    assert protocols.leaks(copies, split) == {
+        ("validation", "train"): 1,
+        ("test", "train"): 1,
+        ("test", "validation"): 2,
+    }
