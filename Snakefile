@@ -1,0 +1,69 @@
+# One rule a job of the profile: papermill executes the notebook, nbconvert exports it.
+# ./run_all.sh calls this in the run's folder; by hand:
+#   snakemake --snakefile Snakefile --directory outputs/quick --config profile=quick --cores 2
+import json
+import os
+import shlex
+import sys
+
+from fercore import parameters, paths, series
+
+PROFILE = parameters.profile(config.get("profile", "quick"))
+FINGERPRINT = config.get("fingerprint") or series.prepare(PROFILE)["data"]["fingerprint"]
+JOBS = parameters.jobs(PROFILE)
+os.environ.update(series.QUIET)
+
+
+def from_here(path):
+    """A path as seen from the run's folder, so that a moved clone is not run again."""
+    return os.path.relpath(path, paths.outputs(PROFILE.name)) if path.is_absolute() else str(path)
+
+
+localrules: all, index
+
+
+rule all:
+    input:
+        "reports/index.html",
+
+
+rule index:
+    input:
+        [f"reports/{job.name}.html" for job in JOBS],
+        from_here(paths.ROOT / "fercore" / "report.py"),
+        from_here(paths.ROOT / "fercore" / "report.css"),
+    output:
+        "reports/index.html",
+    params:
+        python=shlex.quote(sys.executable),
+        profile=PROFILE.name,
+    shell:
+        "{params.python} -m fercore index {params.profile}"
+
+
+for job in JOBS:
+
+    rule:
+        name:
+            series.rule_name(job.name)
+        input:
+            [from_here(path) for path in job.inputs],
+            [f"reports/{name}.html" for name in job.after],
+        output:
+            f"reports/{job.name}.html",
+            [str(path) for path in job.outputs],
+        log:  # not an output: the executed copy of a notebook that failed is kept
+            f"notebooks/{job.name}.ipynb",
+        params:
+            python=shlex.quote(sys.executable),
+            parameters=shlex.quote(json.dumps(job.parameters)),
+            data=FINGERPRINT,
+            profile=PROFILE.name,
+        threads: series.training_threads(workflow.cores) if job.trains else 1
+        resources:
+            training=int(job.trains),
+        priority: int(job.trains)
+        shell:
+            "{params.python} -m papermill {input[0]} {log} -y {params.parameters} -k python3 "
+            "--no-progress-bar --log-level WARNING"
+            " && {params.python} -m fercore report {params.profile} {log} {output[0]}"

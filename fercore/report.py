@@ -1,0 +1,231 @@
+"""Executed notebooks as web pages that stand alone, and the page from which a reader starts."""
+import base64
+import html
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import jinja2
+import nbformat
+from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+from pygments.formatters import HtmlFormatter
+
+from fercore import parameters, paths, runs
+
+HERE = Path(__file__).parent
+TEMPLATES = jinja2.FileSystemLoader(HERE)
+ROOTS = "home|root|Users|private|tmp|var|work|mnt|media|srv|data|scratch|usr|opt|etc|run|nix|build|workspace|content"
+PLACE = re.compile(rf"(?<![\w./:-])(?:file://)?/(?:{ROOTS})/[^\s'\"<>(),;\]\\]+|\b[A-Z]:\\+(?:[^\s'\"<>\\]+\\+)+[^\s'\"<>\\]+")
+PICTURE = re.compile(r"data:image/[\w+.-]+;base64,[A-Za-z0-9+/=\s]+")
+
+
+class ReportError(ValueError):
+    """A report that cannot be made, or that would tell where it was made."""
+
+
+def export(profile: str, executed: Path, target: Path) -> Path:
+    """Write an executed notebook as one HTML file without any path of this machine. Raises `ReportError`."""
+    notebook = nbformat.read(executed, as_version=4)
+    meta = notebook.metadata.get("papermill", {})
+    title = first_heading(notebook.cells) or executed.stem
+    for cell in notebook.cells:
+        _tidy(cell, title)
+    page = {
+        "title": title,
+        "subtitle": executed.stem,
+        "css": _css(code=True),
+        "banner": _banner(_run(profile)),
+        "provenance": _provenance(_run(profile), meta),
+        "label": _label,
+    }
+    exporter = HTMLExporter(template_name="basic", template_file="report.html", extra_loaders=[TEMPLATES])
+    body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
+    return _write_page(target, body)
+
+
+def index(profile: str) -> Path:
+    """Write reports/index.html of a run: data, tables, a card a notebook, provenance. Raises `ReportError`."""
+    folder, run = paths.outputs(profile), _run(profile)
+    jobs = parameters.jobs(parameters.profile(profile))
+    made = [job for job in jobs if (folder / "reports" / f"{job.name}.html").exists()]
+    body = jinja2.Environment(loader=TEMPLATES, autoescape=False).get_template("index.html").render(
+        profile=profile,
+        description=html.escape(run["description"][:1].upper() + run["description"][1:]),
+        css=_css(code=False),
+        banner=_banner(run),
+        facts=_facts(run, folder),
+        failed=[job.name for job in jobs if job not in made],
+        tables=_tables(folder),
+        cards=[_card(folder, name, made) for name in dict.fromkeys(job.notebook for job in made)],
+        provenance=_provenance(run, {}) | _machines(folder),
+    )
+    return _write_page(folder / "reports" / "index.html", body)
+
+
+def machine_paths(text: str) -> list[str]:
+    """Absolute paths of this or any machine in a page; pictures are not searched."""
+    text = PICTURE.sub("", text)
+    found = [match[0] for match in PLACE.finditer(text)]
+    return found + [place for place in _own_places() if re.search(rf"(?<![\w.]){re.escape(place)}(?![\w-])", text)]
+
+
+def scrub(text: str) -> str:
+    """Paths of the project become relative; of any other absolute path the last part stays."""
+    text = text.replace(f"{paths.ROOT}/", "").replace(str(paths.ROOT), ".")
+    return PLACE.sub(lambda match: "…/" + re.split(r"[\\/]", match[0].rstrip("\\/"))[-1], text)
+
+
+def first_heading(cells: list) -> str | None:
+    """The text of the first heading of a notebook."""
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            match = re.search(r"^# +(.+)$", "".join(cell["source"]), re.MULTILINE)
+            if match:
+                return match[1].strip()
+    return None
+
+
+def question(notebook: str) -> str:
+    """What a notebook asks: the paragraph marked as its question, else the first one after its title."""
+    first = "".join(parameters.cells(notebook)[0]["source"])
+    blocks = [block.strip() for block in first.split("\n\n") if not block.lstrip().startswith("#")]
+    marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
+    text = (marked or blocks or [""])[0]
+    text = re.sub(r"^\W*question\W*", "", text, flags=re.IGNORECASE)
+    return re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("\n", " ").strip()
+
+
+def _tidy(cell: dict, title: str) -> None:
+    """Outputs without warnings of libraries, without progress bars, without paths."""
+    cell.source = scrub(cell.source)
+    if cell.cell_type != "code":
+        return
+    cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            output.text = scrub(output.text)
+        for kind, content in output.get("data", {}).items():
+            if isinstance(content, str) and not kind.startswith("image/"):
+                output.data[kind] = scrub(content)
+            elif kind == "image/png":
+                output.metadata.setdefault("image/png", {}).setdefault("alt", f"Figure: {title}")
+
+
+def _is_noise(output: dict) -> bool:
+    kinds = output.get("data", {})
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in kinds
+
+
+def _label(cell: dict) -> str:
+    """What stands on a folded code cell: how much code, and how it begins."""
+    lines = [line for line in cell.source.strip().split("\n") if line.strip()]
+    if "injected-parameters" in cell.metadata.get("tags", []):
+        return "Parameters of this run"
+    first = next((line for line in lines if not line.startswith("#")), "")
+    return f"{len(lines)} lines · {html.escape(first)}" if len(lines) != 1 else html.escape(first)
+
+
+def _css(*, code: bool) -> str:
+    own = (HERE / "report.css").read_text()
+    return own + (HtmlFormatter(style="friendly").get_style_defs(".highlight") if code else "")
+
+
+def _run(profile: str) -> dict:
+    path = paths.outputs(profile) / "run.json"
+    if not path.exists():
+        raise ReportError(f"outputs/{profile}/run.json: missing; start the run by ./run_all.sh --profile {profile}")
+    return json.loads(path.read_text())
+
+
+def _is_fer2013(run: dict) -> bool:
+    return run["data"]["origin"].startswith("FER2013")
+
+
+def _banner(run: dict) -> str:
+    if _is_fer2013(run):
+        return ""
+    return f"Data: {html.escape(run['data']['origin'])}. The numbers on this page say nothing about FER2013."
+
+
+def _facts(run: dict, folder: Path) -> dict[str, str]:
+    faces = ", ".join(f"{number:,} {usage}" for usage, number in run["data"]["faces"].items())
+    facts = {"Data": run["data"]["origin"], "Faces": faces}
+    if trained := _trained(folder):
+        networks, protocols = {key[1] for key in trained}, {key[0] for key in trained}
+        facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(protocols))}"
+    return facts
+
+
+def _provenance(run: dict, meta: dict) -> dict[str, str]:
+    """What a reader needs to make the page again. The published pages say no time: the same run gives the same page."""
+    state = runs.provenance()
+    data = f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
+    found = {"Data": data, "Profile": run["profile"]}
+    if meta.get("duration"):
+        found["Executed"] = f"{meta['end_time'][:16].replace('T', ' ')} UTC, in {meta['duration']:.0f} s"
+    if meta or run["profile"] != "published":
+        changed = ", with changes not committed" if state["git_dirty"] else ""
+        found["Code"] = f"commit {(state['git_commit'] or 'unknown')[:12]}{changed}"
+        found["Machine"] = f"{state['processor']}, {state['cores']} cores"
+    found["Versions"] = ", ".join(f"{name} {version}" for name, version in state["versions"].items() if version)
+    return found
+
+
+def _machines(folder: Path) -> dict[str, str]:
+    """Hardware, code and hours of the trainings of a run, from their records."""
+    records = [runs.read_record(folder, *key) for key in _trained(folder)]
+    if not records:
+        return {}
+    devices = sorted({str(record.get("device")) for record in records if record.get("device")})
+    commits = sorted({record["git_commit"][:12] for record in records if record.get("git_commit")})
+    seconds = sum(record.get("train_seconds") or 0 for record in records)
+    hours = f"{seconds / 3600:.1f} h" if seconds > 3600 else f"{seconds / 60:.0f} min"
+    return {"Trained on": ", ".join(devices), "Training time": hours, "Trained by commit": ", ".join(commits)}
+
+
+def _trained(folder: Path) -> list[tuple[str, str, int]]:
+    """Predictions of single networks in a run's folder, aggregates left out."""
+    known = parameters.network_names()
+    return [key for key in runs.list_predictions(folder) if key[1] in known]
+
+
+def _tables(folder: Path) -> str:
+    """The accuracy tables of the run as HTML."""
+    parts = []
+    for path in sorted((folder / "tables").glob("*.md")):
+        parts.append(markdown2html(path.read_text()))
+    return re.sub(r"(<table.*?</table>)", r'<div class="scroll">\1</div>', "\n".join(parts), flags=re.DOTALL)
+
+
+def _card(folder: Path, notebook: str, made: list) -> dict:
+    """Title, question, links and thumbnail of one notebook; it may have run many times."""
+    jobs = [job for job in made if job.notebook == notebook]
+    pictures = [folder / "figures" / job.name / "thumbnail.png" for job in jobs]
+    picture = next((path for path in pictures if path.exists()), None)
+    data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
+    return {
+        "title": html.escape(first_heading(parameters.cells(notebook)) or notebook),
+        "question": html.escape(question(notebook)),
+        "thumbnail": data and f"data:image/png;base64,{data}",
+        "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
+    }
+
+
+def _short(job: parameters.Job) -> str:
+    own = job.name.removeprefix(job.notebook).strip(".").removesuffix(".seed0")
+    return own.replace(".", " · ") or "report"
+
+
+def _own_places() -> list[str]:
+    places = {str(paths.ROOT), str(Path.home()), sys.prefix, tempfile.gettempdir()}
+    return sorted(place for place in places if len(place) > 4)
+
+
+def _write_page(target: Path, body: str) -> Path:
+    found = machine_paths(body)
+    if found:
+        raise ReportError(f"{target.name}: holds paths of this machine: {', '.join(sorted(set(found))[:3])}")
+    return runs.write_atomically(target, body)
