@@ -68,7 +68,8 @@ def save_all(folder: Path, protocol: str) -> pd.DataFrame:
         common = sorted(set.intersection(*seeds))
         for seed in common:
             save(folder, protocol, aggregate, seed)
-        rows.append({"aggregate": name, "seeds": common, "state": "saved" if common else _lacking(aggregate, seeds)})
+        state = "saved" if common else _lacking(aggregate, seeds)
+        rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
     return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
 
 

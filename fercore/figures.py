@@ -248,13 +248,12 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
         part, rows = table[chosen], places[chosen]
         axis.hlines(rows, part.low, part.high, color=tone, lw=2.2, alpha=0.6)
         axis.plot(part.accuracy, rows, "o", color=tone, ms=6.5, label=kind.removesuffix("s"))
-    for row, (value, high) in enumerate(zip(table.accuracy, table.high, strict=True)):
-        axis.annotate(f"{value:.1f}", (high, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
+    for row, value in enumerate(table.accuracy):
+        axis.annotate(f"{value:.1f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     if table.published.notna().any():
         axis.plot(table.published, places, "x", color=PUBLISHED, ms=6.5, mew=1.8, label="published (its own split)")
     axis.set_yticks(places, table["name"])
     axis.set(xlabel=f"{xlabel}, n = {n:,}", ylim=(len(table) - 0.4, -0.6))
-    axis.margins(x=0.12)
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
     return figure

@@ -1,9 +1,10 @@
 """results.csv as tables to read: this study beside the published figures. Frames of text in, HTML and Markdown out."""
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
-from fercore import aggregation, evaluation, runs
+from fercore import aggregation, evaluation, metrics, runs
 from fercore.aggregation import PUBLISHED_RECIPE
 
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
@@ -52,6 +53,29 @@ def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "t
     return f"{one.accuracy:.1f} ({one.accuracy_low:.1f} to {one.accuracy_high:.1f})"
 
 
+def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
+    """Accuracy, interval and published figure of each system in %, a row each, as `figures.accuracies` takes them."""
+    known, rows = evaluation.catalogue(), []
+    for name, one in scored.items():
+        values = evaluation.results_row(one)
+        theirs = known[name].published.get(OWN_SPLIT, {}) if run.faces.is_fer2013 else {}
+        rows.append({"name": name, "table": known[name].table, "accuracy": values["accuracy"],
+                     "low": values["accuracy_low"], "high": values["accuracy_high"],
+                     "published": theirs.get("test", float("nan"))})
+    return pd.DataFrame(rows)
+
+
+def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
+    """Accuracy, mean confidence and expected calibration error of each system, in %."""
+    rows = []
+    for name, one in scored.items():
+        error = metrics.calibration_error(one.probabilities, one.labels)
+        rows.append({"network": name, "accuracy": 100 * one.right.mean(),
+                     "mean confidence": 100 * float(one.probabilities.max(1).mean()),
+                     "expected calibration error": 100 * error})
+    return pd.DataFrame(rows)
+
+
 def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
     """What each network of a protocol took to train: size, epochs, minutes, images per second, precision, hardware."""
     rows = []
@@ -69,6 +93,18 @@ def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
             })
     order = {name: k for k, name in enumerate(evaluation.catalogue())}
     return pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["network"], len(order)), row["seed"])))
+
+
+def what_counts(results: pd.DataFrame) -> pd.DataFrame:
+    """By protocol, in points of test accuracy averaged over rows: what flip averaging adds, what copies had given."""
+    test, rows = results[results.split == "test"], []
+    for protocol, part in test.groupby("protocol"):
+        plain, flipped = part[~part.tta.astype(bool)], part[part.tta.astype(bool)]
+        copies = (flipped.accuracy_deduplicated - flipped.accuracy).mean()
+        rows.append({"protocol": protocol, "rows": len(flipped), "test faces": f"{part.n.iloc[0]:,}",
+                     "flip averaging": f"{flipped.accuracy.mean() - plain.accuracy.mean():+.2f}",
+                     "copies removed": f"{copies:+.2f}"})
+    return pd.DataFrame(rows)
 
 
 def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
@@ -112,6 +148,12 @@ def with_results(readme: str, results: pd.DataFrame) -> str:
     return f"{before}{begin}\n{readme_table(results)}{end}{after}"
 
 
+def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write a table into the tables of a run, as .md and .html."""
+    runs.write_atomically(folder / "tables" / f"{name}.md", markdown(frame) + "\n")
+    runs.write_atomically(folder / "tables" / f"{name}.html", html(frame) + "\n")
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table."""
     lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
@@ -123,6 +165,11 @@ def html(frame: pd.DataFrame) -> str:
     return frame.to_html(index=False, border=0, na_rep="")
 
 
+def p_value(p: float) -> str:
+    """A probability as text: '0.032', '< 0.001'."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds in words: '45 s', '21 min', '3.2 h'."""
     if seconds is None or pd.isna(seconds):
@@ -132,7 +179,7 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _entries(table: str) -> Mapping[str, evaluation.Entry]:
+def _entries(table: str) -> dict[str, evaluation.Entry]:
     return {name: entry for name, entry in evaluation.catalogue().items()
             if entry.table == table and entry.system == "A" and not name.endswith(PUBLISHED_RECIPE)}
 
