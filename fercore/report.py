@@ -10,7 +10,6 @@ from pathlib import Path
 import jinja2
 import nbformat
 from nbconvert import HTMLExporter
-from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
 
 from fercore import parameters, paths, runs
@@ -69,7 +68,7 @@ def machine_paths(text: str) -> list[str]:
     """Absolute paths of this or any machine in a page; pictures are not searched."""
     text = PICTURE.sub("", text)
     found = [match[0] for match in PLACE.finditer(text)]
-    return found + [place for place in _own_places() if re.search(rf"(?<![\w.]){re.escape(place)}(?![\w-])", text)]
+    return found + [place for place in _own_places() if re.search(rf"(?<![\w.<]){re.escape(place)}(?![\w-])", text)]
 
 
 def scrub(text: str) -> str:
@@ -193,11 +192,15 @@ def _trained(folder: Path) -> list[tuple[str, str, int]]:
 
 
 def _tables(folder: Path) -> str:
-    """The accuracy tables of the run as HTML."""
+    """The accuracy tables that 30_accuracy_tables saved, by protocol, as HTML."""
     parts = []
-    for path in sorted((folder / "tables").glob("*.md")):
-        parts.append(markdown2html(path.read_text()))
-    return re.sub(r"(<table.*?</table>)", r'<div class="scroll">\1</div>', "\n".join(parts), flags=re.DOTALL)
+    for path in sorted((folder / "tables").glob("networks.*.html")):
+        protocol = path.name.removeprefix("networks.").removesuffix(".html")
+        parts.append(f"<h3>Protocol <code>{protocol}</code></h3>")
+        for table in (path, path.with_name(f"aggregates.{protocol}.html")):
+            if table.exists():
+                parts.append(f'<div class="scroll">{table.read_text()}</div>')
+    return "\n".join(parts)
 
 
 def _card(folder: Path, notebook: str, made: list) -> dict:

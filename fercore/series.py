@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from fercore import datasets, parameters, paths, report, runs
+from fercore import datasets, evaluation, parameters, paths, report, runs
 from fercore.parameters import Job, ParameterError, Profile
 
 QUIET = {
@@ -31,7 +31,9 @@ def prepare(profile: Profile) -> dict:
     Raises `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 and there is none.
     """
     faces = datasets.load(profile.data)
-    if profile.requires_fer2013 and not faces.origin.startswith("FER2013"):
+    if profile.requires_fer2013 and not faces.is_fer2013:
+        faces = evaluation.load_labels(paths.outputs(profile.name)) or faces  # committed labels are enough for tables
+    if profile.requires_fer2013 and not faces.is_fer2013:
         raise ParameterError(
             f"profile {profile.name}: needs the labels of FER2013, found {faces.origin}; "
             "put fer2013.csv into data/ or say FER2013=path ./run_all.sh"
@@ -139,7 +141,11 @@ def _expected(profile: Profile, data: dict) -> dict[str, float]:
     kind = "FER2013" if data["origin"].startswith("FER2013") else "synthetic"
     minutes = profile.minutes.get(kind, {})
     measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
-    return {job.name: measured.get(job.name, 60 * minutes.get(job.notebook, 0.3)) for job in parameters.jobs(profile)}
+    guessed = {}
+    for job in parameters.jobs(profile):
+        general = minutes.get(job.notebook, 0.3)
+        guessed[job.name] = 60 * minutes.get(job.parameters.get("network"), general)
+    return guessed | {name: seconds for name, seconds in measured.items() if name in guessed}
 
 
 def _measured(folder: Path) -> dict:

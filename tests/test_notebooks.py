@@ -1,0 +1,73 @@
+"""What holds for every notebook of the series."""
+import ast
+import json
+
+import pytest
+
+from fercore import parameters, paths
+
+NAMES = parameters.notebooks()
+FIRST_SERIES = ("00_dataset", "01_eda", "02_preprocessing", "03_sift_dsift", "10_cnn", "11_vgg", "20_aggregation",
+                "21_confusion_matrices", "30_accuracy_tables")
+
+
+def code_cells(name):
+    return [cell for cell in parameters.cells(name) if cell["cell_type"] == "code"]
+
+
+def test_the_series_is_complete():
+    assert set(FIRST_SERIES) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_stripped(name):
+    for cell in code_cells(name):
+        assert cell["outputs"] == [] and cell["execution_count"] is None
+    content = json.loads((paths.NOTEBOOKS / f"{name}.ipynb").read_text())
+    assert set(content["metadata"]) <= {"kernelspec", "language_info"}
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_one_parameters_cell_of_plain_values_each_explained(name):
+    tagged = [cell for cell in code_cells(name) if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    for line in "".join(tagged[0]["source"]).splitlines():
+        if line.strip() and not line.startswith(("from typing", "#")):
+            assert "  # " in line, f"no comment: {line}"
+            assert isinstance(ast.parse(line).body[0], ast.AnnAssign), f"no type: {line}"
+            assert "| None" not in line, f"papermill reads Optional[...] only: {line}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_short_and_have_no_classes(name):
+    for cell in code_cells(name):
+        source = "".join(cell["source"])
+        limit = 20 if "parameters" in cell["metadata"].get("tags", []) else 15
+        assert len(source.splitlines()) <= limit, source
+        assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(ast.parse(source)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_begins_with_its_question_and_ends_with_what_it_shows(name):
+    cells = parameters.cells(name)
+    first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
+    assert first.startswith("# ") and "question" in first.lower()
+    assert last.startswith("## What this shows")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_data_it_takes(name):
+    assert parameters.declared(name)["data"] == "Optional[str]"
+
+
+@pytest.mark.parametrize("name", parameters.profiles())
+def test_every_key_of_every_profile_is_declared(name):
+    parameters.jobs(parameters.profile(name))
+
+
+def test_every_network_names_a_notebook_and_a_recipe():
+    for name in parameters.network_names():
+        content = parameters.network(name)
+        assert content["notebook"] in NAMES
+        assert (paths.PARAMS / "recipes" / f"{content['recipe']}.yaml").exists()

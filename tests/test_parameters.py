@@ -1,0 +1,117 @@
+"""Profiles and notebook parameters are checked before anything runs."""
+import json
+
+import pytest
+
+from fercore import parameters, paths
+from fercore.parameters import ParameterError
+
+
+def notebook(folder, name, declarations, imports=""):
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": f"# {name}"},
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": declarations},
+        {"cell_type": "code", "metadata": {}, "source": imports},
+    ]
+    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of three notebooks, two networks and a profile."""
+    for name in ("notebooks", "params/profiles", "params/networks", "outputs"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("ROOT", "NOTEBOOKS", "PARAMS", "OUTPUTS"):
+        monkeypatch.setattr(paths, name, tmp_path / ("" if name == "ROOT" else name.lower()))
+    shared = "from typing import Optional\ndata: Optional[str] = None\nprofile: str = 'x'\n"
+    notebook(tmp_path / "notebooks", "01_eda", shared + "subset: Optional[int] = 5\n", "from fercore import figures")
+    family = "subset: Optional[int] = 5\nprotocol: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
+    notebook(tmp_path / "notebooks", "10_cnn", shared + family)
+    notebook(tmp_path / "notebooks", "20_mean", shared + "protocol: str = 'a'\n")
+    notebook(tmp_path / "notebooks", "30_tables", shared)
+    for name in ("cnn", "sift_cnn"):
+        (tmp_path / f"params/networks/{name}.yaml").write_text("notebook: 10_cnn\nrecipe: study\n")
+    parameters.declared.cache_clear()
+    parameters.modules_used.cache_clear()
+    yield tmp_path
+    parameters.declared.cache_clear()
+    parameters.modules_used.cache_clear()
+
+
+def write_profile(project, text):
+    (project / "params/profiles/small.yaml").write_text(text)
+    return parameters.profile("small")
+
+
+def jobs_of(project, text):
+    return parameters.jobs(write_profile(project, text))
+
+
+def test_jobs_cover_every_network_protocol_and_seed(project):
+    found = jobs_of(project, "seeds: [0, 1]\nnetworks: {official: [cnn, sift_cnn], pooled: [cnn]}")
+    assert [job.name for job in found] == [
+        "01_eda",
+        "10_cnn.official.cnn.seed0", "10_cnn.official.cnn.seed1",
+        "10_cnn.official.sift_cnn.seed0", "10_cnn.official.sift_cnn.seed1",
+        "10_cnn.pooled.cnn.seed0", "10_cnn.pooled.cnn.seed1",
+        "20_mean.official", "20_mean.pooled", "30_tables",
+    ]
+    by_name = {job.name: job for job in found}
+    assert by_name["20_mean.pooled"].parameters == {"profile": "small", "protocol": "pooled"}
+    assert by_name["30_tables"].after == ("20_mean.official", "20_mean.pooled")
+    pooled = [str(path) for path in by_name["20_mean.pooled"].inputs if path.suffix == ".npz"]
+    assert pooled == ["predictions/pooled/cnn/seed0.npz", "predictions/pooled/cnn/seed1.npz"]
+
+
+def test_the_profile_replaces_defaults_where_they_are_declared(project):
+    found = jobs_of(project, "networks: {official: [cnn]}\nparameters: {all: {subset: null}, 10_cnn: {rate: 2}}")
+    values = {job.notebook: job.parameters for job in found}
+    assert values["01_eda"]["subset"] is None and values["10_cnn"]["rate"] == 2
+    assert "subset" not in values["30_tables"]
+
+
+def test_no_place_of_the_data_is_handed_to_a_notebook(project):
+    assert "data" not in jobs_of(project, "description: any")[0].parameters
+    assert jobs_of(project, "data: synthetic")[0].parameters["data"] == "synthetic"
+
+
+def test_only_cheap_notebooks_run_again_when_code_changes(project):
+    (project / "fercore").mkdir()
+    (project / "fercore/figures.py").write_text("from fercore import paths")
+    (project / "fercore/paths.py").write_text("")
+    found = {job.notebook: job for job in jobs_of(project, "networks: {official: [cnn]}")}
+    assert [path.name for path in found["01_eda"].inputs] == ["01_eda.ipynb", "figures.py", "paths.py"]
+    assert not [path for path in found["10_cnn"].inputs if path.suffix == ".py"]
+
+
+@pytest.mark.parametrize("text, words", [
+    ("parameters: {10_cnn: {rte: 2}}", ["small.yaml", "'rte'", "notebook 10_cnn", "'rate'"]),
+    ("parameters: {all: {subst: 2}}", ["small.yaml", "'subst'", "'subset'"]),
+    ("parameters: {10_cnn: {rate: fast}}", ["small.yaml", "rate", "'fast'", "float", "10_cnn"]),
+    ("parameters: {all: {subset: 0.5}}", ["subset", "0.5", "Optional[int]"]),
+    ("parameters: {10_cn: {rate: 2}}", ["10_cn", "'10_cnn'"]),
+    ("networks: {official: [cnm]}", ["'cnm'", "params/networks/cnm.yaml", "'cnn'"]),
+    ("notebooks: [31_tables]", ["31_tables", "'30_tables'"]),
+    ("netwrks: {}", ["small.yaml", "'netwrks'", "'networks'"]),
+    ("networks: {", ["small.yaml", "line 1", "not YAML"]),
+    ("- a", ["small.yaml", "list"]),
+])
+def test_a_mistake_is_one_line_that_names_file_key_and_cure(project, text, words):
+    with pytest.raises(ParameterError) as error:
+        jobs_of(project, text)
+    message = str(error.value)
+    assert "\n" not in message and not [word for word in words if word not in message]
+
+
+def test_an_unknown_profile_lists_the_known_ones(project):
+    write_profile(project, "description: any")
+    with pytest.raises(ParameterError, match="profile big: unknown; there are small"):
+        parameters.profile("big")
+
+
+@pytest.mark.parametrize("value, annotation, right", [
+    (1, "int", True), (True, "int", False), (1, "float", True), ("1", "float", False), (None, "Optional[str]", True),
+    (None, "str", False), ([1], "list[int]", True), (1, "list", False), ("x", "", True), (True, "bool", True),
+])
+def test_values_fit_annotations(value, annotation, right):
+    assert parameters.fits(value, annotation) is right

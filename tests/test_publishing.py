@@ -1,0 +1,68 @@
+"""What may be published, and the README's table."""
+import numpy as np
+import pytest
+
+from fercore import paths, publishing, report, runs
+from fercore.publishing import PublishingError
+
+RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    return tmp_path
+
+
+def save(outputs, network="cnn", **data):
+    values = np.full((3, 7), 1 / 7)
+    predictions = runs.Predictions(np.arange(3), np.array([1, 1, 2]), values, values)
+    record = RECORD | {"data": RECORD["data"] | data}
+    runs.save_predictions(outputs / "full", "official", network, 0, predictions, record)
+    runs.write_atomically(runs.history_path(outputs / "full", "official", network, 0), "epoch\n1\n")
+
+
+def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(outputs):
+    save(outputs)
+    save(outputs, "aggregated_cnn")
+    assert "1 networks" in publishing.publish("full")
+    target = outputs / "published"
+    copied = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    assert copied == [
+        "histories/official/cnn/seed0.csv", "predictions/official/cnn/seed0.json", "predictions/official/cnn/seed0.npz",
+    ]
+
+
+@pytest.mark.parametrize("data, words", [
+    ({"origin": "embedded synthetic faces"}, "embedded synthetic faces; only runs on FER2013"),
+    ({"n": 3000}, "made on 3000 faces only"),
+    ({"source": "/home/me/fer2013.csv"}, "path of the machine: /home/me"),
+])
+def test_other_runs_are_refused(outputs, data, words):
+    save(outputs, **data)
+    with pytest.raises(PublishingError, match=words):
+        publishing.publish("full")
+    assert not (outputs / "published").exists()
+
+
+def test_a_run_that_is_missing_is_named(outputs):
+    with pytest.raises(PublishingError, match=r"outputs/none: no predictions; run \./run_all\.sh --profile none"):
+        publishing.publish("none")
+
+
+PUBLISHED = paths.ROOT / "outputs" / "published"
+has_results = pytest.mark.skipif(not (PUBLISHED / "tables" / "results.csv").exists(), reason="nothing published yet")
+
+
+@has_results
+def test_the_readme_shows_the_published_results():
+    assert (paths.ROOT / "README.md").read_text() == publishing.readme()
+
+
+@has_results
+def test_what_is_published_is_fer2013_and_names_no_machine():
+    for key in runs.list_predictions(PUBLISHED):
+        assert runs.read_record(PUBLISHED, *key)["data"]["origin"].startswith("FER2013")
+    for path in PUBLISHED.rglob("*"):
+        if path.suffix in (".json", ".csv", ".md", ".html", ".svg"):
+            assert report.machine_paths(path.read_text()) == [], path
