@@ -1,0 +1,188 @@
+"""./run_all.sh: the smoke series with its artefacts, and how it answers mistakes, failures and changes."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+from fercore import aggregation, parameters, paths, report, runs, series
+
+SMOKE = paths.outputs("smoke")
+
+
+def run_all(*arguments):
+    """(exit status, what it prints)."""
+    command = [str(paths.ROOT / "run_all.sh"), *arguments]
+    call = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1500)
+    return call.returncode, call.stdout + call.stderr
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    """What the smoke series prints; all of it is run, or what is not up to date."""
+    status, text = run_all("--profile", "smoke")
+    assert status == 0, text
+    return text
+
+
+def test_the_series_says_what_it_does_and_names_the_index(smoke):
+    assert "embedded synthetic faces" in smoke
+    assert "To do:" in smoke or "Nothing to do" in smoke
+    assert smoke.strip().endswith("outputs/smoke/reports/index.html")
+
+
+def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
+    for job in parameters.jobs(parameters.profile("smoke")):
+        assert (SMOKE / "notebooks" / f"{job.name}.ipynb").exists()
+        text = (SMOKE / "reports" / f"{job.name}.html").read_text()
+        assert "say nothing about FER2013" in text and 'href="index.html"' in text
+        assert "<script" not in text
+
+
+def test_no_report_tells_the_machine(smoke):
+    pages = list((SMOKE / "reports").glob("*.html"))
+    assert len(pages) == len(parameters.jobs(parameters.profile("smoke"))) + 1
+    for page in pages:
+        assert report.machine_paths(page.read_text()) == [], page.name
+
+
+def test_every_network_leaves_predictions_record_and_history(smoke):
+    for protocol, names in parameters.profile("smoke").networks.items():
+        for name in names:
+            predictions = runs.load_predictions(SMOKE, protocol, name, 0)
+            shape = len(predictions.row_ids), 7
+            assert predictions.probabilities.shape == predictions.probabilities_tta.shape == shape
+            assert runs.read_record(SMOKE, protocol, name, 0)["data"]["origin"] == "embedded synthetic faces"
+            assert list(pd.read_csv(runs.history_path(SMOKE, protocol, name, 0)).epoch) == [1]
+
+
+def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smoke):
+    results = pd.read_csv(SMOKE / "tables" / "results.csv")
+    official = results[results.protocol == "official"]
+    aggregates = {name for name in aggregation.read_aggregates() if not name.endswith(aggregation.PUBLISHED_RECIPE)}
+    assert set(official.network) == set(parameters.profile("smoke").networks["official"]) | aggregates
+    assert len(official) == len(set(official.network)) * 2 * 2
+    assert results.accuracy.between(0, 100).all()
+    assert results[results.split == "test"].n.min() > 0
+
+
+def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
+    text = (SMOKE / "reports" / "index.html").read_text()
+    assert "<table" in text and "say nothing about FER2013" in text
+    assert text.count("data:image/png;base64,") >= 8
+
+
+def test_run_again_it_has_nothing_to_do(smoke):
+    status, text = run_all("--profile=smoke", "--cores", "1")
+    assert status == 0 and "Nothing to do" in text
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--profle"], "unknown option --profle"),
+    (["--profile", "nix"], "unknown profile nix; there are full, published, quick, smoke"),
+    (["--profile"], "--profile wants a value"),
+    (["--cores", "two"], "--cores wants a number of cores, not 'two'"),
+    (["--data", "nowhere.csv"], "--data nowhere.csv: no such file or folder"),
+])
+def test_a_mistake_is_answered_in_one_line(arguments, words):
+    status, text = run_all(*arguments)
+    assert status == 2 and words in text and len(text.strip().splitlines()) == 1
+
+
+def test_help_lists_profiles_and_options():
+    status, text = run_all("--help")
+    assert status == 0
+    for word in (*parameters.profiles(), "--profile", "--data", "--cores", "--force", "--dry-run", "test"):
+        assert word in text
+
+
+PARAMETERS = """
+from typing import Optional
+data: Optional[str] = None
+profile: str = "x"
+level: int = 1
+"""
+TRAIN = """
+import numpy as np
+from fercore import paths, runs
+z = np.full((2, 7), 1 / 7)
+predictions = runs.Predictions(np.arange(2), np.array([1, 2]), z, z)
+runs.save_predictions(paths.outputs(profile), protocol, network, seed, predictions, {"network": network})
+runs.write_atomically(runs.history_path(paths.outputs(profile), protocol, network, seed), "epoch")
+assert level < 9, "too high"
+"""
+FAMILY = 'protocol: str = "a"\nnetwork: str = "b"\nseed: int = 0\n'
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project of its own with four notebooks that take a second each."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(paths.ROOT / "fercore", root / "fercore")
+    shutil.copy(paths.ROOT / "Snakefile", root)
+    sources = {
+        "00_data": [PARAMETERS, "level"], "10_net": [PARAMETERS + FAMILY, TRAIN],
+        "20_mean": [PARAMETERS + 'protocol: str = "a"', "level"], "30_tables": [PARAMETERS, "level"],
+    }
+    for name, cells in sources.items():
+        new = [nbformat.v4.new_markdown_cell(f"# {name}"), *map(nbformat.v4.new_code_cell, cells)]
+        new[1].metadata["tags"] = ["parameters"]
+        (root / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=new), root / "notebooks" / f"{name}.ipynb")
+    for path, text in {
+        "networks/one.yaml": "{notebook: 10_net, recipe: study}",
+        "recipes/study.yaml": "{}",
+        "profiles/try.yaml": "{data: synthetic, networks: {official: [one]}}",
+    }.items():
+        runs.write_atomically(root / "params" / path, text)
+    return root
+
+
+def run_project(root, parameters, *options):
+    """(exit status, what it prints) of the project's run with these notebook parameters."""
+    profile = {"description": "a try", "data": "synthetic", "networks": {"official": ["one"]}, "parameters": parameters}
+    (root / "params/profiles/try.yaml").write_text(json.dumps(profile))
+    call = subprocess.run(
+        [sys.executable, "-m", "fercore", "run", "try", "--cores", "2", *options], cwd=root, capture_output=True,
+        text=True, stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(root)}, timeout=600,
+    )
+    return call.returncode, call.stdout + call.stderr
+
+
+def test_only_what_depends_on_a_change_runs_again(project):
+    status, text = run_project(project, {})
+    assert status == 0 and "To do:   4 notebooks" in text, text
+    status, text = run_project(project, {"20_mean": {"level": 2}}, "--dry-run")
+    assert "To do:   2 notebooks (2 up to date)" in text and "20_mean.official" in text and "30_tables" in text
+    status, text = run_project(project, {})
+    assert status == 0 and "Nothing to do" in text
+
+
+def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(project):
+    status, text = run_project(project, {"all": {"level": 9}})
+    assert status == 1
+    named = "10_net.official.one.seed0: cell [3] `import numpy as np`: AssertionError: too high; " \
+            "open outputs/try/notebooks/10_net.official.one.seed0.ipynb"
+    assert named in text
+    assert (project / "outputs/try/notebooks/10_net.official.one.seed0.ipynb").exists()
+    assert (project / "outputs/try/reports/00_data.html").exists()
+    assert "failed: 10_net.official.one.seed0" in (project / "outputs/try/reports/index.html").read_text()
+    status, text = run_project(project, {"all": {"level": 3}})
+    assert status == 0, text
+
+
+def test_an_undeclared_key_stops_before_anything_runs(project):
+    before = (project / "outputs/try").stat().st_mtime if (project / "outputs/try").exists() else None
+    status, text = run_project(project, {"10_net": {"levl": 2}})
+    assert status == 2 and len(text.strip().splitlines()) == 1
+    assert "params/profiles/try.yaml: 'levl' is no parameter of notebook 10_net; did you mean 'level'?" in text
+    assert before is None or (project / "outputs/try").stat().st_mtime == before
+
+
+@pytest.mark.parametrize("seconds, words", [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations_are_said_as_people_say_them(seconds, words):
+    assert series.duration(seconds) == words
