@@ -43,14 +43,16 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
 
 
 def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "test", *, tta: bool = True) -> str:
-    """Accuracy in % as text: '65.1 (63.5 to 66.7)', '65.1 ± 0.3 (3 seeds)', or 'not run'."""
+    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or 'not run'; blanks do not break."""
     rows = _rows(results, protocol, network, split, tta)
     if rows.empty:
         return NOT_RUN
     if len(rows) > 1:
-        return f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
-    one = rows.iloc[0]
-    return f"{one.accuracy:.1f} ({one.accuracy_low:.1f} to {one.accuracy_high:.1f})"
+        text = f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
+    else:
+        one = rows.iloc[0]
+        text = f"{one.accuracy:.1f} [{one.accuracy_low:.1f}, {one.accuracy_high:.1f}]"
+    return text.replace(" ", "\u00a0")
 
 
 def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:

@@ -1,0 +1,42 @@
+"""Faces and predictions made up for the tests of evaluation: random pixels, guesses of a chosen accuracy."""
+from pathlib import Path
+
+import numpy as np
+
+from fercore import evaluation, protocols, runs
+from fercore.faces import USAGES, Faces, from_arrays
+
+
+def faces(per_split: int = 70, origin: str = "FER2013, complete", seed: int = 0) -> Faces:
+    """Random faces, every class in every split; the last test face is a copy of the first training face."""
+    n = 3 * per_split
+    images = np.random.default_rng(seed).integers(0, 256, (n, 48, 48), np.uint8)
+    images[-1] = images[0]
+    return from_arrays(images, np.arange(n) % 7, np.repeat(range(len(USAGES)), per_split), origin)
+
+
+def predict(
+    folder: Path, data: Faces, network: str, *, protocol: str = "official", seed: int = 0, wrong: int = 0,
+    shift: int = 1, subset: int | None = None,
+) -> None:
+    """Save certain predictions, the first `wrong` test faces and one validation face off by `shift` classes."""
+    split = protocols.split(data, protocol)
+    rows = np.concatenate([split.validation, split.test])
+    said = data.labels[rows].astype(int)
+    said[0] = (said[0] + shift) % 7
+    said[len(split.validation) : len(split.validation) + wrong] += shift
+    probabilities = 0.7 * np.eye(7)[said % 7] + 0.3 / 7
+    part = np.repeat([runs.VALIDATION, runs.TEST], [len(split.validation), len(split.test)])
+    record = {
+        "network": network, "protocol": protocol, "seed": seed, "recipe": "study", "parameters": 100, "macs": 2000,
+        "epochs": 3, "best_epoch": 2, "train_seconds": 60.0, "images_per_second": 500, "precision": "float32",
+        "device": "cpu", "processor": "a processor", "cores": 2,
+        "data": {"origin": data.origin, "fingerprint": data.fingerprint, "n": len(data), "subset": subset},
+    }
+    predictions = runs.Predictions(data.row_ids[rows], part, probabilities, probabilities)
+    runs.save_predictions(folder, protocol, network, seed, predictions, record)
+
+
+def run(folder: Path, data: Faces) -> evaluation.Run:
+    """A run in `folder`, made on `data`."""
+    return evaluation.Run("made_up", folder, data)

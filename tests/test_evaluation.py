@@ -1,0 +1,135 @@
+"""From predictions and labels to results.csv: what is counted, what is refused, what a fresh clone can do."""
+import numpy as np
+import pytest
+from made_up import faces, predict, run
+
+from fercore import aggregation, evaluation, paths, runs
+from fercore.evaluation import EvaluationError
+
+
+@pytest.fixture
+def data():
+    return faces()
+
+
+def test_results_have_the_columns_of_the_design_and_the_right_numbers(tmp_path, data):
+    predict(tmp_path, data, "cnn", wrong=7)
+    table = evaluation.results(run(tmp_path, data))
+    assert tuple(table.columns) == evaluation.COLUMNS
+    assert list(zip(table.split, table.tta, strict=True)) == [
+        ("validation", False), ("validation", True), ("test", False), ("test", True)
+    ]
+    test = table[(table.split == "test") & table.tta].iloc[0]
+    assert (test.n, test.accuracy, test.system, test.table) == (70, 90.0, "A", "networks")
+    assert test.accuracy_low < 90 < test.accuracy_high
+    assert test.accuracy_deduplicated == pytest.approx(100 * 62 / 69, abs=0.01)  # the last, right one is a copy
+    assert (test.parameters, test.macs, test.train_seconds) == (100, 2000, 60.0)
+    assert test.device == "cpu, a processor, 2 cores"
+    assert table[table.split == "validation"].accuracy.iloc[0] == pytest.approx(100 * 69 / 70, abs=0.01)
+
+
+def test_published_figures_stand_beside_their_own_split_of_fer2013_only(tmp_path, data):
+    for protocol in ("official", "pooled_64_16_20"):
+        predict(tmp_path, data, "cnn", protocol=protocol)
+    table = evaluation.results(run(tmp_path, data)).set_index(["protocol", "split", "tta"]).published
+    assert table["pooled_64_16_20", "test", False] == 62.55
+    assert table["pooled_64_16_20", "validation", True] == 63.57
+    assert table["official"].isna().all()
+    other = faces(origin="embedded synthetic faces")
+    assert evaluation.results(run(tmp_path, other)).published.isna().all()
+
+
+def test_aggregates_and_networks_of_a_users_own_are_rows_too(tmp_path, data):
+    for network in ("cnn", "sift_cnn", "mine"):
+        predict(tmp_path, data, network)
+    aggregation.save_all(tmp_path, "official")
+    table = evaluation.results(run(tmp_path, data))
+    assert list(table.network.unique()) == ["cnn", "sift_cnn", "cnn+sift_cnn", "mine"]
+    kinds = table.groupby("network", sort=False).table.first()
+    assert list(kinds) == ["networks", "networks", "aggregates", "networks"]
+    assert table[table.network == "cnn+sift_cnn"].parameters.iloc[0] == 200
+
+
+def test_results_csv_reads_back(tmp_path, data):
+    predict(tmp_path, data, "cnn")
+    table = evaluation.results(run(tmp_path, data))
+    evaluation.save_results(table, tmp_path)
+    assert evaluation.read_results(tmp_path).accuracy.tolist() == table.accuracy.tolist()
+    (tmp_path / "tables" / "results.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(EvaluationError, match="other columns"):
+        evaluation.read_results(tmp_path)
+    with pytest.raises(EvaluationError, match=r"results\.csv: missing; execute notebook 30_accuracy_tables"):
+        evaluation.read_results(tmp_path / "none")
+
+
+def test_predictions_on_other_data_are_refused(tmp_path, data):
+    predict(tmp_path, faces(seed=1, origin="embedded synthetic faces"), "cnn")
+    with pytest.raises(EvaluationError, match=r"made on other data \(embedded synthetic faces\)"):
+        evaluation.score(run(tmp_path, data), "official", "cnn")
+
+
+def test_predictions_of_other_rows_are_refused(tmp_path, data):
+    predict(tmp_path, data, "cnn")
+    saved = runs.load_predictions(tmp_path, "official", "cnn", 0)
+    fewer = runs.Predictions(*(getattr(saved, name)[:-1] for name in saved.__dataclass_fields__))
+    record = runs.read_record(tmp_path, "official", "cnn", 0)
+    runs.save_predictions(tmp_path, "official", "cnn", 0, fewer, record)
+    with pytest.raises(EvaluationError, match="its test rows are not those of the protocol"):
+        evaluation.score(run(tmp_path, data), "official", "cnn")
+
+
+def test_rows_in_any_order_meet_their_labels(tmp_path, data):
+    predict(tmp_path, data, "cnn", wrong=7)
+    saved = runs.load_predictions(tmp_path, "official", "cnn", 0)
+    order = np.random.default_rng(0).permutation(len(saved.row_ids))
+    mixed = runs.Predictions(*(getattr(saved, name)[order] for name in saved.__dataclass_fields__))
+    runs.save_predictions(tmp_path, "official", "cnn", 0, mixed, runs.read_record(tmp_path, "official", "cnn", 0))
+    scored = evaluation.score(run(tmp_path, data), "official", "cnn")
+    assert scored.right.mean() == pytest.approx(0.9)
+    assert np.array_equal(scored.faces.labels[scored.positions], scored.labels)
+
+
+def test_a_run_on_a_subset_is_scored_on_that_subset(tmp_path, data):
+    from fercore import datasets
+
+    predict(tmp_path, datasets.subset(data, 21), "cnn", subset=21)
+    assert len(evaluation.score(run(tmp_path, data), "official", "cnn").labels) == 21
+
+
+def test_the_run_that_fits_the_data_is_found_published_first(tmp_path, monkeypatch, data):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    other = faces(seed=1, origin="embedded synthetic faces")
+    predict(tmp_path / "full", data, "cnn")
+    predict(tmp_path / "published", data, "cnn")
+    predict(tmp_path / "quick", other, "cnn")
+    assert evaluation.open_run(data).profile == "published"
+    assert evaluation.open_run(data, "full").folder == tmp_path / "full"
+    assert evaluation.open_run(other).profile == "quick"
+    with pytest.raises(EvaluationError, match=r"outputs/: no predictions made on these data .*run_all"):
+        evaluation.open_run(faces(seed=2))
+    with pytest.raises(EvaluationError, match=r"outputs/quick: no predictions made on these data"):
+        evaluation.open_run(data, "quick")
+
+
+def test_published_tables_need_labels_only(tmp_path, monkeypatch, data):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    predict(tmp_path / "published", data, "cnn", wrong=7)
+    evaluation.save_labels(data, tmp_path / "published")
+    without = evaluation.open_run(faces(seed=1, origin="embedded synthetic faces"))
+    assert not without.has_pictures and without.profile == "published"
+    with_pictures = evaluation.open_run(data)
+    assert with_pictures.has_pictures
+    assert evaluation.results(without).equals(evaluation.results(with_pictures))
+
+
+def test_a_protocol_without_predictions_says_what_to_do(tmp_path, data):
+    predict(tmp_path, data, "cnn")
+    with pytest.raises(EvaluationError, match="no predictions on pooled_64_16_20 with seed 0; execute notebook 10_cnn"):
+        evaluation.score_all(run(tmp_path, data), "pooled_64_16_20")
+
+
+def test_the_catalogue_lists_plain_networks_before_hybrids_and_aggregates_last():
+    names = [name for name in evaluation.catalogue() if not name.endswith("_published")]
+    assert names[:6] == ["cnn", "sift_cnn", "dsift_cnn", "vgg", "sift_vgg", "dsift_vgg"]
+    assert names[-6:] == ["cnn+sift_cnn", "cnn+dsift_cnn", "aggregated_cnn",
+                          "vgg+sift_vgg", "vgg+dsift_vgg", "aggregated_vgg"]

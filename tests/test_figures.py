@@ -1,0 +1,77 @@
+"""Figures: what is drawn, what is written, and that nobody's settings change."""
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fercore import figures, metrics
+from fercore.faces import CLASS_NAMES
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (5, 48, 48), np.uint8)
+MATRIX = RNG.integers(0, 60, (7, 7)) + 200 * np.eye(7, dtype=int)
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "accuracy": [0.3, 0.5, 0.6], "loss": [2, 1.5, 1],
+                        "val_accuracy": [0.3, 0.5, 0.45], "val_loss": [2, 1.6, 1.7]})
+CHANGES = pd.DataFrame({"class": CLASS_NAMES, "n": 50, "change": 1.0, "low": -1.0, "high": 3.0})
+RANKED = pd.DataFrame({"name": ["cnn", "pair"], "table": ["networks", "aggregates"], "accuracy": [62.0, 65.0],
+                       "low": [60.0, 63.0], "high": [64.0, 67.0], "published": [62.55, np.nan]})
+BINS = metrics.reliability(RNG.dirichlet(np.ones(7), 80), RNG.integers(0, 7, 80))
+DRAWN = {
+    "class_counts": lambda: figures.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
+    "face_sheet": lambda: figures.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
+    "learning_curves": lambda: figures.learning_curves({"cnn": HISTORY}, reference={"published": 62.5}),
+    "confusion_matrix": lambda: figures.confusion_matrix(MATRIX, CLASS_NAMES, title="cnn"),
+    "confusion_overview": lambda: figures.confusion_overview({"a": MATRIX, "b": MATRIX}, CLASS_NAMES),
+    "class_bars": lambda: figures.class_bars({"a": range(7), "b": range(7)}, CLASS_NAMES, ylabel="recall"),
+    "accuracies": lambda: figures.accuracies(RANKED, n=70),
+    "class_changes": lambda: figures.class_changes({"a": CHANGES, "b": CHANGES}),
+    "reliability": lambda: figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
+    "agreement": lambda: figures.agreement(np.eye(2), ["a", "b"]),
+    "mistakes": lambda: figures.mistakes(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_is_drawn_without_changing_settings(name):
+    before = dict(mpl.rcParams)
+    figure = DRAWN[name]()
+    figure.canvas.draw()
+    assert figure.axes
+    assert dict(mpl.rcParams) == before
+
+
+def test_every_class_has_a_colour_of_its_own():
+    assert len({figures.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
+    assert figures.colours(["Happy", "Bored"]) == [figures.CLASS_COLOURS["Happy"], figures.SERIES_COLOURS[1]]
+
+
+def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
+    plot = figures.save(DRAWN["class_counts"](), tmp_path, "counts")
+    assert plot.axes
+    figures.save(DRAWN["face_sheet"](), tmp_path, "sheet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counts.svg", "sheet.png", "thumbnail.png"]
+    assert (tmp_path / "sheet.png").stat().st_size < 60_000
+
+
+def test_the_first_figure_saved_is_the_thumbnail(tmp_path):
+    figures.save(DRAWN["class_counts"](), tmp_path, "counts")
+    first = (tmp_path / "thumbnail.png").read_bytes()
+    figures.save(DRAWN["agreement"](), tmp_path, "agreement")
+    assert (tmp_path / "thumbnail.png").read_bytes() == first
+    with Image.open(tmp_path / "thumbnail.png") as image:
+        assert abs(image.width - figures.THUMBNAIL_WIDTH) <= 1
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path):
+    contents = []
+    for _ in range(2):
+        figures.save(DRAWN["confusion_matrix"](), tmp_path, "matrix")
+        contents.append((tmp_path / "matrix.svg").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_the_matrix_shows_counts_and_shares():
+    figure = figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]

@@ -1,0 +1,72 @@
+"""results.csv as tables to read."""
+import pytest
+from made_up import faces, predict, run
+
+from fercore import aggregation, evaluation, tables
+
+
+@pytest.fixture
+def made(tmp_path):
+    data = faces()
+    for protocol in ("official", "pooled_64_16_20"):
+        predict(tmp_path, data, "cnn", protocol=protocol, wrong=7)
+        predict(tmp_path, data, "cnn_published", protocol=protocol, wrong=14)
+    predict(tmp_path, data, "sift_cnn", seed=0, wrong=7)
+    predict(tmp_path, data, "sift_cnn", seed=1, wrong=14)
+    aggregation.save_all(tmp_path, "official")
+    return run(tmp_path, data)
+
+
+@pytest.fixture
+def results(made):
+    return evaluation.results(made)
+
+
+def test_both_recipes_and_the_published_figure_stand_side_by_side(results):
+    row = tables.beside_published(results, "official", "networks").set_index("network").loc["cnn"]
+    assert row["published test"] == "62.55"
+    assert row["test"].startswith("90.0\u00a0[")
+    assert row["test, difference"] == "+27.4" or row["test, difference"] == "+27.5"
+    assert row["published recipe, test"].startswith("80.0")
+
+
+def test_several_seeds_give_mean_and_deviation(results):
+    row = tables.beside_published(results, "official", "networks").set_index("network").loc["sift_cnn"]
+    assert row["test"] == "85.0\u00a0±\u00a07.1\u00a0(2\u00a0seeds)"
+
+
+def test_what_is_missing_is_shown_with_its_reason(results):
+    table = tables.beside_published(results, "official", "networks").set_index("network")
+    assert table.loc["vgg", "test"] == "not run"
+    assert len(table) == 6
+    reasons = tables.not_run(results, "official")
+    assert reasons["vgg"] == "no predictions on official; 11_vgg trains it"
+    assert reasons["aggregated_vgg"] == "lacks vgg, sift_vgg, dsift_vgg"
+    assert "cnn" not in reasons and "cnn+sift_cnn" not in reasons
+
+
+def test_other_data_have_no_published_columns(results):
+    columns = tables.beside_published(results, "official", "aggregates", fer2013=False).columns
+    assert not any("difference" in column or column == "published test" for column in columns)
+
+
+def test_costs_and_what_counts(made, results):
+    costs = tables.costs(made, "official")
+    assert list(costs.network[:2]) == ["cnn", "sift_cnn"] and costs.training.iloc[0] == "60 s"
+    worth = tables.what_counts(results).set_index("protocol")
+    assert worth.loc["official", "flip averaging"] == "+0.00"
+
+
+def test_the_readme_is_filled_between_its_markers(results):
+    text = tables.with_results(f"a\n{tables.README_BEGIN}\nold\n{tables.README_END}\nb\n", results)
+    assert text.startswith(f"a\n{tables.README_BEGIN}\n| ") and text.endswith(f"{tables.README_END}\nb\n")
+    assert "old" not in text and "| `aggregated_vgg` | 70.37 | not run | not run |" in text
+    assert tables.with_results(text, results) == text
+    with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
+        tables.with_results("no markers", results)
+
+
+def test_texts():
+    assert tables.duration(None) == "" and tables.duration(45) == "45 s"
+    assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
+    assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "< 0.001"
