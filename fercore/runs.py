@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def provenance() -> dict:
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

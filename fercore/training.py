@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fercore import networks, paths, preprocessing, runs
+from fercore import descriptors, networks, paths, preprocessing, runs
+from fercore.checkpoints import Checkpoint
+from fercore.faces import Faces
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +36,18 @@ class Recipe:
     the mirrored face (system A leaves it unmirrored). `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
-    epochs: int = 30
-    batch_size: int = 128
+    epochs: int = 32
+    batch_size: int = 64
     optimizer: str = "sgd"
-    learning_rate: float = 0.05
+    learning_rate: float = 0.08
     schedule: str = "one_cycle"
     warmup: float = 0.25
-    weight_decay: float = 0.0005
+    weight_decay: float = 0.0
     label_smoothing: float = 0.1
     normalisation: str = "standardise"
-    rotation: float = 10.0
-    shift: float = 0.08
-    zoom: float = 0.1
+    rotation: float = 8.0
+    shift: float = 0.06
+    zoom: float = 0.08
     flip: bool = True
     erasing: float = 0.0
     descriptor_follows: bool = True
@@ -97,6 +100,17 @@ def read_recipe(name: str, **changes) -> Recipe:
     return Recipe(**values)
 
 
+def examples(faces: Faces, train: np.ndarray, names: list[str], **parameters) -> Examples:
+    """The faces with the descriptors that a network takes as inputs `names`.
+
+    `train`: positions of the training faces, on which visual words are fitted; `parameters` go to
+    `descriptors.load`.
+    """
+    wanted = [name for name in names if name != "image"]
+    loaded = {name: descriptors.scale(name, descriptors.load(name, faces, train, **parameters)) for name in wanted}
+    return Examples(faces.images, faces.labels.astype(np.int64), loaded)
+
+
 def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
     """A network ready to train: weights drawn from `seed`, precision as the recipe says."""
     keras.utils.set_random_seed(seed)
@@ -135,7 +149,7 @@ def fit(
     Returns the history, a row an epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
     """
     _compile(model, recipe)
-    state = _Checkpoint(checkpoint, model, key=_key(model, recipe, seed, train, validation))
+    state = Checkpoint(checkpoint, model, key=_key(model, recipe, seed, train, validation))
     history = state.restore()
     steps = math.ceil(len(train) / recipe.batch_size)
     bar = runs.progress(description=model.name, total=recipe.epochs * steps)
@@ -213,22 +227,52 @@ def predictions(model: keras.Model, validation: Examples, test: Examples, row_id
     return runs.Predictions(row_ids, split, plain, (plain + np.concatenate(mirrored)) / 2)
 
 
-def record(model: keras.Model, history: pd.DataFrame, recipe: Recipe, n_train: int) -> dict:
-    """What is known of a training, for the file beside its predictions: size, cost, course, recipe, provenance."""
-    seconds = float(history.seconds.sum())
+def save_model(model: keras.Model, path: Path) -> Path:
+    """Write a model as .keras, atomically."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "model.keras"
+        model.save(temporary)
+        return runs.write_atomically(path, temporary.read_bytes())
+
+
+def load_model(path: str | Path, classes: int) -> keras.Model:
+    """A trained model from a .keras file. Raises `TrainingError` when it is missing, damaged or of other classes."""
+    if not Path(path).is_file():
+        raise TrainingError(f"{path}: no such file; give a .keras file of this study or null to train")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TrainingError(f"{Path(path).name}: no readable .keras file; train the network again") from error
+    if model.output_shape[-1] != classes:
+        raise TrainingError(f"{Path(path).name}: tells {model.output_shape[-1]} classes apart, the data has {classes}")
+    return model
+
+
+def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
+    """What is known of a training, for the file beside its predictions: size, course, cost, recipe, provenance.
+
+    `history` None: a model that was loaded, of whose training nothing is known.
+    """
     return {
         "parameters": model.count_params(),
         "macs": networks.multiply_adds(model),
-        "epochs": len(history),
-        "best_epoch": int(history.epoch[history.val_accuracy.idxmax()]),
-        "train_seconds": round(seconds, 1),
-        "images_per_second": round(n_train * len(history) / seconds, 1),
-        "validation_accuracy": [round(v, 4) for v in history.val_accuracy],
+        **(_course(history, n_train) if history is not None else {}),
         "recipe_parameters": dataclasses.asdict(recipe),
         "precision": precision(recipe),
         "device": device(),
         "backend": keras.backend.backend(),
         **runs.provenance(),
+    }
+
+
+def _course(history: pd.DataFrame, n_train: int) -> dict:
+    seconds = float(history.seconds.sum())
+    return {
+        "epochs": len(history),
+        "best_epoch": int(history.epoch[history.val_accuracy.idxmax()]),
+        "train_seconds": round(seconds, 1),
+        "images_per_second": round(n_train * len(history) / seconds, 1),
+        "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
     }
 
 
@@ -258,58 +302,6 @@ def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
     given = probabilities[np.arange(len(validation)), validation.labels]
     accuracy = float(np.mean(probabilities.argmax(1) == validation.labels))
     return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
-
-
-class _Checkpoint:
-    """The state of a training in a folder: `last.npz`, all variables and the history, and `best.npz`."""
-
-    def __init__(self, folder: Path | None, model: keras.Model, key: str):
-        self.folder, self.model, self.key, self.best = folder, model, key, None
-
-    def restore(self) -> list[dict]:
-        """Set the model to the last saved epoch; the history up to there, empty when there is none."""
-        saved = self._read("last.npz")
-        if saved is None:
-            return []
-        _assign(self._variables(), saved)
-        history = json.loads(str(saved["history"]))
-        logger.info("%s goes on after epoch %d", self.model.name, len(history))
-        return history
-
-    def save(self, history: list[dict]) -> None:
-        """Keep the weights when this epoch is the best so far, then the state of the epoch."""
-        accuracies = [row["val_accuracy"] for row in history]
-        if accuracies[-1] > max(accuracies[:-1], default=-1.0):
-            self.best = _arrays(self.model.variables)
-            self._write("best.npz", self.best)
-        self._write("last.npz", _arrays(self._variables()) | {"history": np.array(json.dumps(history))})
-
-    def load_best(self) -> None:
-        """Set the model to the epoch with the highest validation accuracy (the first of equals)."""
-        best = self.best if self.best is not None else self._read("best.npz")
-        _assign(self.model.variables, best)
-
-    def _variables(self) -> list:
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def _write(self, name: str, arrays: dict) -> None:
-        if self.folder is not None:
-            runs.write_arrays(self.folder / name, compressed=False, key=np.array(self.key), **arrays)
-
-    def _read(self, name: str) -> dict | None:
-        if self.folder is None or not (self.folder / name).exists():
-            return None
-        with np.load(self.folder / name, allow_pickle=False) as file:
-            return dict(file) if str(file["key"]) == self.key else None
-
-
-def _arrays(variables: list) -> dict:
-    return {f"v{k:04d}": keras.ops.convert_to_numpy(variable) for k, variable in enumerate(variables)}
-
-
-def _assign(variables: list, arrays: dict) -> None:
-    for k, variable in enumerate(variables):
-        variable.assign(arrays[f"v{k:04d}"])
 
 
 def _key(model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples) -> str:

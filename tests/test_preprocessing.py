@@ -1,0 +1,66 @@
+"""Normalisation and augmentation."""
+import numpy as np
+import pytest
+
+from fercore import preprocessing
+from fercore.preprocessing import Augmentation
+
+
+def images(n=6, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
+
+
+def test_standardise_takes_light_and_contrast_away():
+    faces = images().astype(int)
+    darker = (faces // 2 + 20).astype(np.uint8)
+    seen = preprocessing.normalise(faces.astype(np.uint8))
+    assert seen.shape == (6, 48, 48, 1) and seen.dtype == np.float32
+    assert np.allclose(seen.mean(axis=(1, 2)), 0, atol=1e-4) and np.allclose(seen.std(axis=(1, 2)), 1, atol=1e-3)
+    assert np.abs(seen - preprocessing.normalise(darker)).max() < 0.05
+
+
+def test_a_constant_face_becomes_zero_not_nan():
+    assert (preprocessing.normalise(np.full((1, 48, 48), 77, np.uint8)) == 0).all()
+
+
+def test_unit_and_raw_ranges():
+    faces = np.array([[[0, 255]]], np.uint8)
+    assert preprocessing.normalise(faces, "unit").ravel().tolist() == [0, 1]
+    assert preprocessing.normalise(faces, "raw").ravel().tolist() == [0, 255]
+    with pytest.raises(ValueError, match="'gamma' is none of standardise, unit, raw"):
+        preprocessing.normalise(faces, "gamma")
+
+
+def test_no_augmentation_changes_nothing():
+    faces = images()
+    moved, mirrored = preprocessing.augment(faces, np.random.default_rng(0), Augmentation())
+    assert (moved == faces).all() and not mirrored.any()
+
+
+def test_mirrored_says_which_faces_were_flipped():
+    faces = images(40)
+    moved, mirrored = preprocessing.augment(faces, np.random.default_rng(0), Augmentation(flip=True))
+    assert 5 < mirrored.sum() < 35
+    assert (moved[mirrored] == faces[mirrored][:, :, ::-1]).all() and (moved[~mirrored] == faces[~mirrored]).all()
+
+
+def test_shift_stays_within_its_bound():
+    face = np.zeros((1, 48, 48), np.uint8)
+    face[0, 22:26, 22:26] = 255
+    for seed in range(20):
+        moved, _ = preprocessing.augment(face, np.random.default_rng(seed), Augmentation(shift=0.1))
+        rows, columns = np.nonzero(moved[0] > 20)
+        assert abs(rows.mean() - 23.5) < 5.3 and abs(columns.mean() - 23.5) < 5.3
+
+
+def test_augmentation_follows_its_generator():
+    how = Augmentation(rotation=10, shift=0.1, zoom=0.1, flip=True, erasing=0.5)
+    one, two, other = (preprocessing.augment(images(), np.random.default_rng(k), how)[0] for k in (1, 1, 2))
+    assert (one == two).all() and (one != other).any()
+
+
+def test_erasing_fills_a_rectangle_with_one_value():
+    faces = images(1)
+    moved, _ = preprocessing.augment(faces, np.random.default_rng(3), Augmentation(erasing=1.0))
+    changed = moved != faces
+    assert 0.01 < changed.mean() < 0.25 and len(np.unique(moved[changed])) == 1

@@ -1,0 +1,45 @@
+"""Files written whole or not at all; predictions that come back as they were saved."""
+import numpy as np
+import pytest
+
+from fercore import runs
+
+
+def predictions(n=5):
+    rng = np.random.default_rng(0)
+    return runs.Predictions(
+        np.arange(n), np.repeat([1, 2], [2, n - 2]), rng.dirichlet(np.ones(7), n), rng.dirichlet(np.ones(7), n)
+    )
+
+
+def test_predictions_come_back(tmp_path):
+    saved = predictions()
+    runs.save_predictions(tmp_path, "official", "cnn", 3, saved, {"epochs": 2})
+    found = runs.load_predictions(tmp_path, "official", "cnn", 3)
+    assert found.row_ids.dtype == np.int32 and found.split.tolist() == [1, 1, 2, 2, 2]
+    assert found.probabilities.dtype == np.float16
+    assert np.abs(found.probabilities - saved.probabilities).max() < 1e-3
+    assert runs.read_record(tmp_path, "official", "cnn", 3) == {"epochs": 2}
+    assert runs.list_predictions(tmp_path) == [("official", "cnn", 3)]
+
+
+def test_missing_and_damaged_predictions_are_one_line(tmp_path):
+    with pytest.raises(runs.RunError, match="no predictions; train cnn on official first"):
+        runs.load_predictions(tmp_path, "official", "cnn", 0)
+    path = runs.save_predictions(tmp_path, "official", "cnn", 0, predictions(), {})
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(runs.RunError, match="damaged") as error:
+        runs.load_predictions(tmp_path, "official", "cnn", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+    path = runs.write_atomically(tmp_path / "table.csv", "old")
+    monkeypatch.setattr(runs.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        runs.write_atomically(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_provenance_names_versions():
+    assert runs.provenance()["versions"]["keras"].startswith("3.")

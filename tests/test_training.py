@@ -1,0 +1,167 @@
+"""One fit for every network: it learns, keeps its best epoch, and goes on where it was stopped."""
+import keras
+import numpy as np
+import pytest
+
+from fercore import networks, preprocessing, runs, training
+from fercore.training import Examples, Recipe, TrainingError
+
+RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.05, precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    def small(classes=3):
+        image = keras.layers.Input((12, 12, 1), name="image")
+        vector = keras.layers.Input((4,), name="dsift")
+        x = keras.layers.Conv2D(4, 3, activation="relu")(image)
+        x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(x))
+        x = keras.layers.Concatenate()([keras.layers.Flatten()(x), vector])
+        return keras.Model([image, vector], keras.layers.Dense(classes, activation="softmax")(x), name="small")
+
+    monkeypatch.setitem(networks.NETWORKS, "small", small)
+
+
+def examples(n=60, seed=0):
+    """Three classes told apart by the height of a bright bar."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    images = rng.integers(0, 60, (n, 12, 12), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 + 3 * label : 4 + 3 * label] = 220
+    return Examples(images, labels, {"dsift": rng.random((n, 2, 4)).astype(np.float32)})
+
+
+def trained(recipe=RECIPE, seed=0, checkpoint=None):
+    model = training.build("small", recipe, seed)
+    history = training.fit(model, examples(), examples(30, 1), recipe, seed=seed, checkpoint=checkpoint)
+    return model, history
+
+
+def test_learns_and_ends_with_the_best_epoch():
+    model, history = trained(Recipe(epochs=8, batch_size=16, learning_rate=0.1, rotation=0, shift=0, zoom=0,
+                                    precision="float32"))
+    validation = examples(30, 1)
+    accuracy = (training.predict(model, validation, RECIPE).argmax(1) == validation.labels).mean()
+    assert history.val_accuracy.max() > 0.8
+    assert accuracy == pytest.approx(history.val_accuracy.max())
+    assert list(history.epoch) == list(range(1, 9))
+
+
+def test_a_seed_gives_the_same_numbers_and_another_seed_others():
+    (one, first), (two, second), (_, third) = trained(seed=1), trained(seed=1), trained(seed=2)
+    assert all((a == b).all() for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+    assert list(first.loss) == list(second.loss) != list(third.loss)
+
+
+def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+    whole, expected = trained(seed=4)
+    step, calls = keras.Model.train_on_batch, []
+
+    def killed_in_the_third_epoch(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 10:  # four steps an epoch
+            raise KeyboardInterrupt
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", killed_in_the_third_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        trained(seed=4, checkpoint=tmp_path)
+    monkeypatch.setattr(keras.Model, "train_on_batch", step)
+    resumed, history = trained(seed=4, checkpoint=tmp_path)
+    assert list(history.loss) == list(expected.loss)
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+
+
+def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_path, monkeypatch):
+    _, history = trained(checkpoint=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.Model, "train_on_batch", lambda *_, **__: pytest.fail("trained again"))
+        _, again = trained(checkpoint=tmp_path)
+    assert list(again.loss) == list(history.loss)
+    _, other = trained(Recipe(**{**vars(RECIPE), "learning_rate": 0.01}), checkpoint=tmp_path)
+    assert list(other.loss) != list(history.loss)
+
+
+def test_descriptor_follows_a_mirrored_face_only_when_told():
+    data = examples(40)
+    for follows in (True, False):
+        recipe = Recipe(batch_size=40, rotation=0, shift=0, zoom=0, descriptor_follows=follows)
+        [(x, labels)] = list(training.batches(data, recipe, ["image", "dsift"], seed=0, epoch=0))
+        assert labels.shape == (40, 3) and (labels.sum(axis=1) == 1).all()
+        plain = preprocessing.normalise(data.images)
+        for k in range(40):
+            source = int(np.abs(data.descriptors["dsift"] - x["dsift"][k]).sum(axis=2).min(axis=1).argmin())
+            unmoved = np.allclose(x["image"][k], plain[source])
+            view = 0 if unmoved or not follows else 1
+            assert (x["dsift"][k] == data.descriptors["dsift"][source, view]).all()
+
+
+def test_every_face_is_seen_once_an_epoch_in_another_order():
+    data = examples(50)
+    unmoved = Recipe(batch_size=16, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw")
+    first, second = (
+        np.concatenate([x["image"] for x, _ in training.batches(data, unmoved, ["image"], seed=0, epoch=epoch)])
+        for epoch in (0, 1)
+    )
+    assert first.sum() == second.sum() == data.images.astype(np.float32).sum()
+    assert (first != second).any()
+
+
+def test_mirrored_predictions_use_mirrored_descriptors():
+    model, _ = trained()
+    data = examples(10, 2)
+    flipped = Examples(data.images[:, :, ::-1], data.labels, {"dsift": data.descriptors["dsift"][:, ::-1]})
+    expected = training.predict(model, flipped, RECIPE)
+    assert np.allclose(training.predict(model, data, RECIPE, mirror=True), expected, atol=1e-6)
+
+
+def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
+    rates = [training.learning_rate(Recipe(learning_rate=0.4, warmup=0.25), step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.4) and rates.index(max(rates)) == 24
+    assert rates[0] == pytest.approx(0.016) and rates[-1] < 1e-6
+    constant = Recipe(schedule="constant", learning_rate=0.1)
+    assert {training.learning_rate(constant, step, 9) for step in range(9)} == {0.1}
+
+
+def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
+    model, _ = trained()
+    path = training.save_model(model, tmp_path / "small.keras")
+    data = examples(5, 3)
+    again = training.load_model(path, classes=3)
+    assert np.allclose(training.predict(model, data, RECIPE), training.predict(again, data, RECIPE), atol=1e-6)
+    with pytest.raises(TrainingError, match=r"small.keras: tells 3 classes apart, the data has 7"):
+        training.load_model(path, classes=7)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(TrainingError, match=r"small.keras: no readable .keras file"):
+        training.load_model(path, classes=3)
+    with pytest.raises(TrainingError, match="no such file"):
+        training.load_model(tmp_path / "none.keras", classes=3)
+
+
+def test_recipes_are_checked(tmp_path):
+    assert training.read_recipe("published").epochs == 100
+    assert training.read_recipe("study", epochs=2, batch_size=None).epochs == 2
+    with pytest.raises(TrainingError, match="recipe 'other' is unknown; params/recipes/ has published, study"):
+        training.read_recipe("other")
+    with pytest.raises(TrainingError, match="schedule 'cosine' is none of one_cycle, constant"):
+        training.read_recipe("study", schedule="cosine")
+    with pytest.raises(TrainingError, match="epochs is 0; it must be above 0"):
+        training.read_recipe("study", epochs=0)
+    with pytest.raises(TrainingError, match="momentum is no part of a recipe"):
+        training.read_recipe("study", momentum=1)
+
+
+def test_a_record_tells_size_cost_and_course():
+    model, history = trained()
+    record = training.record(model, history, RECIPE, 60)
+    assert record["epochs"] == 4 and record["parameters"] == model.count_params()
+    assert len(record["validation_accuracy"]) == 4 and record["recipe_parameters"]["batch_size"] == 16
+    assert record["best_epoch"] == int(np.argmax(history.val_accuracy)) + 1
+
+
+def test_predictions_hold_both_splits():
+    model, _ = trained()
+    saved = training.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
+    assert isinstance(saved, runs.Predictions)
+    assert saved.split.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
