@@ -241,7 +241,15 @@ def _faces_of(run: Run, record: dict, network: str) -> datasets.Faces:
     if data.get("fingerprint") != run.faces.fingerprint:
         raise EvaluationError(f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
                               f"than these ({run.faces.origin}); choose another profile, or train it on these")
-    return datasets.subset(run.faces, data.get("subset"))
+    return datasets.subset(run.faces, data["subset"] if "subset" in data else _per_split(run.faces, data["n"]))
+
+
+def _per_split(faces: datasets.Faces, n: int) -> int | None:
+    """The number of faces of each usage of a `datasets.subset` of `n` faces; None for all of them."""
+    if n >= len(faces):
+        return None
+    _, counts = np.unique(faces.usage, return_counts=True)
+    return int(np.argmax(np.minimum.outer(np.arange(counts.max()), counts).sum(1) >= n))
 
 
 def _unseen(scored: Scored, protocol: str, masks: dict) -> np.ndarray:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from made_up import faces, predict, run
 
-from fercore import aggregation, evaluation, paths, runs
+from fercore import aggregation, datasets, evaluation, paths, runs
 from fercore.evaluation import EvaluationError
 
 
@@ -90,9 +90,12 @@ def test_rows_in_any_order_meet_their_labels(tmp_path, data):
 
 
 def test_a_run_on_a_subset_is_scored_on_that_subset(tmp_path, data):
-    from fercore import datasets
-
     predict(tmp_path, datasets.subset(data, 21), "cnn", subset=21)
+    assert len(evaluation.score(run(tmp_path, data), "official", "cnn").labels) == 21
+    record = runs.read_record(tmp_path, "official", "cnn", 0)
+    del record["data"]["subset"]
+    saved = runs.load_predictions(tmp_path, "official", "cnn", 0)
+    runs.save_predictions(tmp_path, "official", "cnn", 0, saved, record)
     assert len(evaluation.score(run(tmp_path, data), "official", "cnn").labels) == 21
 
 
