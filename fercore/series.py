@@ -248,7 +248,8 @@ def _tell_end(name: str | None, progress: Progress, *, failed: bool) -> None:
     count = len(progress.done) + len(progress.failed)
     mark = "FAILED" if failed else duration(seconds)
     left = f"about {duration(progress.seconds_left())} left" if count < len(progress.planned) else ""
-    line = f"[{count:>{len(str(len(progress.planned)))}}/{len(progress.planned)}] {name:<38} {mark:>7}   {left}"
+    total, width = len(progress.planned), max(map(len, progress.planned), default=0)
+    line = f"[{count:>{len(str(total))}}/{total}] {name:<{width}} {mark:>7}   {left}"
     print(f"{_clear()}{line.rstrip()}", flush=True)
 
 
