@@ -25,7 +25,7 @@ CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 COMPRESSED = (".tar.gz", ".tgz", ".zip", ".gz", ".xz")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm")
 AGAIN = "download the file again"
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 SPLIT_FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "publictest": 1,
                  "test": 2, "testing": 2, "privatetest": 2}  # fmt: skip
 FOLDER_SYNONYMS = {"anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
@@ -185,23 +185,27 @@ def _numbers(texts: list[bytes]) -> np.ndarray | None:
     data = np.frombuffer(b"   " + b" ".join(texts) + b" ", np.uint8)
     digits = data - 48
     is_digit = digits < 10
-    digits *= is_digit
-    ones, tens = digits[3:-1], digits[2:-2]
-    hundreds = digits[1:-3] * is_digit[2:-2]
-    hundreds *= is_digit[3:-1]
-    values = 10 * tens
-    values += ones
-    too_large = (hundreds > 2) | ((hundreds == 2) & (values > 55))
-    too_long = is_digit[:-4] & is_digit[1:-3] & is_digit[2:-2] & is_digit[3:-1]
-    if too_large.any() or too_long.any() or not (is_digit | (data == 32)).all():
+    if np.count_nonzero(is_digit) + np.count_nonzero(data == 32) != len(data):
         return None
-    values += 100 * hundreds
-    ends = is_digit[3:-1] > is_digit[4:]
-    start = 0
-    for text in texts:
-        if np.count_nonzero(ends[start : start + len(text)]) != PIXELS:
-            return None
-        start += len(text) + 1
+    digits *= is_digit
+    three = is_digit[1:-3] & is_digit[2:-2]
+    three &= is_digit[3:-1]
+    hundreds = digits[1:-3] * three
+    three &= is_digit[:-4]
+    if hundreds.max() > 2 or three.any():
+        return None
+    hundreds *= 100
+    values = 10 * digits[2:-2]
+    values += digits[3:-1]
+    values += hundreds
+    if (values < hundreds).any():  # 256 to 299 begin at 0 again
+        return None
+    ends = np.flatnonzero(is_digit[3:-1] > is_digit[4:])
+    stops = np.cumsum([len(text) + 1 for text in texts])
+    if len(ends) != PIXELS * len(texts) or (ends[PIXELS - 1 :: PIXELS] >= stops).any():
+        return None
+    if (ends[PIXELS::PIXELS] < stops[:-1]).any():
+        return None
     return values[ends]
 
 

@@ -201,7 +201,7 @@ def cut(share):
 
 
 DAMAGED_FILES = {
-    "cut in a row": ("fer2013.csv", cut(0.5), r"row 13 \(line 14\): the file is cut off inside this row \(2 columns.*\); d"),
+    "cut in a row": ("fer2013.csv", cut(0.5), r"row 13 \(line 14\): the file is cut off inside this row \(2 c.*\); d"),
     "cut in Usage": ("fer2013.csv", lambda data: data[:-4], r"row 24 \(line 25\): the file is cut off inside this row"),
     "header only": ("fer2013.csv", lambda data: data[:21], r"a header and no rows; download"),
     "empty": ("fer2013.csv", lambda data: b"", r"empty file; download"),
