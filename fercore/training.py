@@ -36,18 +36,18 @@ class Recipe:
     the mirrored face (system A leaves it unmirrored). `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
-    epochs: int = 32
+    epochs: int = 40
     batch_size: int = 64
     optimizer: str = "sgd"
-    learning_rate: float = 0.08
+    learning_rate: float = 0.05
     schedule: str = "one_cycle"
     warmup: float = 0.25
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0005
     label_smoothing: float = 0.1
     normalisation: str = "standardise"
-    rotation: float = 8.0
-    shift: float = 0.06
-    zoom: float = 0.08
+    rotation: float = 10.0
+    shift: float = 0.08
+    zoom: float = 0.1
     flip: bool = True
     erasing: float = 0.0
     descriptor_follows: bool = True
