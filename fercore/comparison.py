@@ -52,7 +52,7 @@ def members_together(test: Mapping[str, Scored]) -> pd.DataFrame:
 
 
 def class_changes(test: Mapping[str, Scored]) -> dict[str, dict[str, pd.DataFrame]]:
-    """What each class gains or loses by a descriptor: plain network -> 'other against plain' -> `metrics.recall_change`.
+    """What each class gains or loses by a descriptor: plain network -> "other against plain" -> recall change.
 
     The plain network is the first member of an aggregate; it is compared with the other members and the aggregate of
     all of them.

@@ -56,7 +56,7 @@ def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "t
 
 
 def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
-    """Accuracy, interval and published figure of each system in %, a row each, as `figures.accuracies` takes them."""
+    """Accuracy, interval and published figure of each system in %, a row each: what `accuracies` draws."""
     known, rows = evaluation.catalogue(), []
     for name, one in scored.items():
         values = evaluation.results_row(one)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fercore import figures, metrics
+from fercore import figures, metrics, result_figures
 from fercore.faces import CLASS_NAMES
 
 RNG = np.random.default_rng(0)
@@ -21,14 +21,14 @@ DRAWN = {
     "class_counts": lambda: figures.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
     "face_sheet": lambda: figures.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
     "learning_curves": lambda: figures.learning_curves({"cnn": HISTORY}, reference={"published": 62.5}),
-    "confusion_matrix": lambda: figures.confusion_matrix(MATRIX, CLASS_NAMES, title="cnn"),
-    "confusion_overview": lambda: figures.confusion_overview({"a": MATRIX, "b": MATRIX}, CLASS_NAMES),
+    "confusion_matrix": lambda: result_figures.confusion_matrix(MATRIX, CLASS_NAMES, title="cnn"),
+    "confusion_overview": lambda: result_figures.confusion_overview({"a": MATRIX, "b": MATRIX}, CLASS_NAMES),
     "class_bars": lambda: figures.class_bars({"a": range(7), "b": range(7)}, CLASS_NAMES, ylabel="recall"),
-    "accuracies": lambda: figures.accuracies(RANKED, n=70),
-    "class_changes": lambda: figures.class_changes({"a": CHANGES, "b": CHANGES}),
-    "reliability": lambda: figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
-    "agreement": lambda: figures.agreement(np.eye(2), ["a", "b"]),
-    "mistakes": lambda: figures.mistakes(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
+    "accuracies": lambda: result_figures.accuracies(RANKED, n=70),
+    "class_changes": lambda: result_figures.class_changes({"a": CHANGES, "b": CHANGES}),
+    "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
+    "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
+    "mistakes": lambda: result_figures.mistakes(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
 }
 
 
@@ -72,6 +72,6 @@ def test_the_same_data_give_the_same_bytes(tmp_path):
 
 
 def test_the_matrix_shows_counts_and_shares():
-    figure = figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
+    figure = result_figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]

@@ -1,0 +1,162 @@
+"""Figures of results: matrices, intervals, gains, calibration, mistakes; in the style of `figures`."""
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fercore.figures import INK, MUTED, PUBLISHED, SERIES_COLOURS, WIDTH, colours, face_sheet, new, style
+
+
+@style()
+def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> Figure:
+    """A confusion matrix: share of each given label in % (shade and large figure) over the count (small figure)."""
+    figure, axis = new(height=5.4, width=6.2)
+    counts = np.asarray(counts)
+    totals = counts.sum(1)
+    share = 100 * counts / np.maximum(totals, 1)[:, None]
+    axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=1)
+    for (row, column), value in np.ndenumerate(share):
+        ink = "white" if value > 65 else INK
+        weight = "bold" if row == column else "normal"
+        axis.text(column + 0.5, row + 0.43, f"{value:.1f}", ha="center", va="center", color=ink, weight=weight)
+        count = f"{counts[row, column]:,}"
+        axis.text(column + 0.5, row + 0.74, count, ha="center", va="center", color=ink, fontsize=7.5)
+    middle = np.arange(len(counts)) + 0.5
+    axis.set_xticks(middle, class_names, rotation=30, ha="right", rotation_mode="anchor")
+    axis.set_yticks(middle, [f"{name}\nn = {n:,}" for name, n in zip(class_names, totals, strict=True)])
+    axis.set(xlabel="predicted", ylabel="label given", title=title)
+    axis.invert_yaxis()
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+@style()
+def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence[str], *, columns: int = 3) -> Figure:
+    """Many confusion matrices small, shaded by the share of each given label; recall of each class on the diagonal."""
+    columns = min(columns, len(matrices))
+    rows, size = -(-len(matrices) // columns), WIDTH / max(columns, 2)
+    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.25) + 0.5, squeeze=False,
+                       sharex=True, sharey=True)
+    for axis in axes.flat[len(matrices):]:
+        axis.set_visible(False)
+    middle = np.arange(len(class_names)) + 0.5
+    for axis, (name, counts) in zip(axes.flat, matrices.items(), strict=False):
+        share = 100 * counts / np.maximum(counts.sum(1), 1)[:, None]
+        axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=0.5)
+        for k, value in enumerate(np.diag(share)):
+            axis.text(k + 0.5, k + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
+                      color="white" if value > 65 else INK)
+        axis.set(aspect="equal", ylim=(len(class_names), 0))
+        axis.set_title(f"{name}  {100 * np.trace(counts) / max(counts.sum(), 1):.1f} %", fontsize=8.5)
+        axis.set_xticks(middle, class_names, rotation=90, fontsize=7.5)
+        axis.set_yticks(middle, class_names, fontsize=7.5)
+        axis.tick_params(length=0, labelbottom=True)
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
+    figure.supxlabel("predicted", fontsize=9)
+    figure.supylabel("label given", fontsize=9)
+    return figure
+
+
+@style()
+def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)") -> Figure:
+    """Accuracy with its interval, a line a row, from the top; a cross marks the published figure.
+
+    `table` columns: name, accuracy, low, high, published (NaN where none), table ('networks' or 'aggregates'); in %.
+    """
+    figure, axis = new(height=0.9 + 0.3 * len(table))
+    tones = {"networks": SERIES_COLOURS[0], "aggregates": SERIES_COLOURS[1]}
+    places = np.arange(len(table))
+    for kind, tone in tones.items():
+        chosen = (table.table == kind).to_numpy()
+        part, rows = table[chosen], places[chosen]
+        axis.hlines(rows, part.low, part.high, color=tone, lw=2.2, alpha=0.6)
+        axis.plot(part.accuracy, rows, "o", color=tone, ms=6.5, label=kind.removesuffix("s"))
+    for row, value in enumerate(table.accuracy):
+        axis.annotate(f"{value:.1f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    if table.published.notna().any():
+        axis.plot(table.published, places, "x", color=PUBLISHED, ms=6.5, mew=1.8, label="published (its own split)")
+    axis.set_yticks(places, table["name"])
+    axis.set(xlabel=f"{xlabel}, n = {n:,}", ylim=(len(table) - 0.4, -0.6))
+    axis.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
+    return figure
+
+
+@style()
+def class_changes(tables: Mapping[str, pd.DataFrame], *, xlabel: str = "change of recall (points)") -> Figure:
+    """What each class gains or loses, with intervals, a panel a comparison; hollow where the interval holds zero.
+
+    `tables`: title -> columns class, n, change, low, high.
+    """
+    figure, axes = new(1, len(tables), height=3.3, sharey=True, sharex=True, squeeze=False)
+    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
+        axis.axvline(0, color=INK, lw=1)
+        for row, (item, tone) in enumerate(zip(table.itertuples(), colours(table["class"]), strict=True)):
+            sure = item.low > 0 or item.high < 0
+            axis.hlines(row, item.low, item.high, color=tone, lw=2.4)
+            axis.plot(item.change, row, "o", color=tone, mfc=tone if sure else "white", mew=1.8, ms=7)
+        axis.set(title=title, xlabel=xlabel)
+        names = [f"{name}\nn = {n:,}" for name, n in zip(table["class"], table.n, strict=True)]
+        axis.set_yticks(range(len(table)), names, fontsize=8.5)
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+@style()
+def reliability(tables: Mapping[str, pd.DataFrame], errors: Mapping[str, float], *, columns: int = 3) -> Figure:
+    """Accuracy against confidence, a panel a network, bars by bin, the shade says how many faces are in it.
+
+    `tables`: name -> columns left, right, n, confidence, accuracy in 0..1; `errors`: name -> calibration error, 0..1.
+    """
+    columns = min(columns, len(tables))
+    rows = -(-len(tables) // columns)
+    figure, axes = new(rows, columns, width=max(2.2 * columns, 3.4), height=2.35 * rows + 0.3, sharex=True, sharey=True,
+                       squeeze=False)
+    for axis in axes.flat[len(tables):]:
+        axis.set_visible(False)
+    for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
+        shade = mpl.colormaps["Blues"](0.25 + 0.65 * np.sqrt(table.n / table.n.max()))
+        axis.bar(table.left, table.accuracy, (table.right - table.left) * 0.94, align="edge", color=shade)
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls="--")
+        axis.plot(table.confidence, table.accuracy, ".", color=SERIES_COLOURS[1], ms=5)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axis.set_title(f"{name}\nECE {100 * errors[name]:.1f} %", fontsize=9)
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
+    figure.supylabel("accuracy", fontsize=9)
+    return figure
+
+
+@style()
+def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
+    """Share of faces, in %, on which two networks predict the same; `shares` [k, k] in 0..1."""
+    figure, axis = new(width=1.6 + 0.72 * len(names), height=1.1 + 0.5 * len(names))
+    axis.pcolormesh(100 * shares, cmap="Blues", vmin=40, vmax=100, edgecolors="white", linewidth=1)
+    for (row, column), value in np.ndenumerate(100 * shares):
+        ink = "white" if value > 82 else INK
+        axis.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9)
+    middle = np.arange(len(names)) + 0.5
+    axis.set_xticks(middle, names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8.5)
+    axis.set_yticks(middle, names, fontsize=8.5)
+    axis.set_title(title, fontsize=10)
+    axis.invert_yaxis()
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+def mistakes(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, heading: str = ""
+) -> Figure:
+    """Faces with the label given, and below it the class predicted and its probability. `probabilities` [n, c]."""
+    predicted = probabilities.argmax(1)
+    titles = [f"label {class_names[given]}\n{class_names[said]} {100 * row.max():.0f} %"
+              for given, said, row in zip(labels, predicted, probabilities, strict=True)]
+    return face_sheet(images, titles, columns=6, heading=heading)
