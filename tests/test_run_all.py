@@ -132,7 +132,9 @@ def project(tmp_path_factory):
         new = [nbformat.v4.new_markdown_cell(f"# {name}"), *map(nbformat.v4.new_code_cell, cells)]
         new[1].metadata["tags"] = ["parameters"]
         (root / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(nbformat.v4.new_notebook(cells=new), root / "notebooks" / f"{name}.ipynb")
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        notebook = nbformat.v4.new_notebook(cells=new, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     for path, text in {
         "networks/one.yaml": "{notebook: 10_net, recipe: study}",
         "recipes/study.yaml": "{}",
