@@ -28,13 +28,13 @@ def name_of(images: np.ndarray, labels: np.ndarray, codes: np.ndarray, file_name
     that take the place of the other 177 in one circulating copy. Order does not matter.
     """
     found = counts(labels, codes)
-    known, stand_ins, originals = matches(face_hashes(images, labels, codes))
+    known, replaced, originals = matches(face_hashes(images, labels, codes))
     n, total = len(labels), PUBLISHED_COUNTS.sum()
     if (found == PUBLISHED_COUNTS).all():
-        differ = originals - known + stand_ins
+        differ = originals - known + replaced
         what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else "complete"
         return f"FER2013, {what}"
-    if known + stand_ins < 0.9 * n:
+    if known + replaced < 0.9 * n:
         return f"not FER2013: {file_name}"
     if (found[0] == PUBLISHED_COUNTS[0]).all() and not found[1:].any():
         return f"FER2013, Training only ({n:,} faces)"
@@ -46,6 +46,18 @@ def usage_codes(faces: Faces) -> np.ndarray:
     return sum(code * (faces.usage == usage) for code, usage in enumerate(USAGES)).astype(np.int8)
 
 
+def hashes_of(faces: Faces) -> np.ndarray:
+    """`faces.face_hashes` of all seven classes' labels, uint64 [n]."""
+    labels = np.array([CLASS_NAMES.index(name) for name in faces.class_names])[faces.labels]
+    return face_hashes(faces.images, labels, usage_codes(faces))
+
+
+def stand_ins(faces: Faces) -> np.ndarray:
+    """Faces that are known JPEG stand-ins, bool [n]."""
+    reference, exact = _reference()
+    return np.isin(_short(hashes_of(faces)), reference[~exact])
+
+
 def matches(hashes: np.ndarray) -> tuple[int, int, int]:
     """How many faces are known originals, how many known stand-ins, and how many originals are known at all.
 
@@ -53,8 +65,8 @@ def matches(hashes: np.ndarray) -> tuple[int, int, int]:
     """
     reference, exact = _reference()
     short = _short(hashes)
-    known, stand_ins = (_common(short, part) for part in (reference[exact], reference[~exact]))
-    return known, stand_ins, int(exact.sum())
+    known, replaced = (_common(short, part) for part in (reference[exact], reference[~exact]))
+    return known, replaced, int(exact.sum())
 
 
 def in_file_order(faces: Faces) -> bool:
@@ -62,9 +74,7 @@ def in_file_order(faces: Faces) -> bool:
     reference, _ = _reference()
     if not len(faces) or faces.row_ids.max() >= len(reference) or not set(faces.class_names) <= set(CLASS_NAMES):
         return False
-    labels = np.array([CLASS_NAMES.index(name) for name in faces.class_names])[faces.labels]
-    hashes = _short(face_hashes(faces.images, labels, usage_codes(faces)))
-    return bool(np.mean(hashes == reference[faces.row_ids]) >= 0.9)
+    return bool(np.mean(_short(hashes_of(faces)) == reference[faces.row_ids]) >= 0.9)
 
 
 def _reference() -> tuple[np.ndarray, np.ndarray]:
