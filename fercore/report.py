@@ -209,8 +209,10 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
     pictures = [folder / "figures" / job.name / "thumbnail.png" for job in jobs]
     picture = next((path for path in pictures if path.exists()), None)
     data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
+    title = first_heading(parameters.cells(notebook)) or notebook
     return {
-        "title": html.escape(first_heading(parameters.cells(notebook)) or notebook),
+        "name": notebook,
+        "title": html.escape(re.sub(r"^\d+ · ", "", title)),
         "question": html.escape(question(notebook)),
         "thumbnail": data and f"data:image/png;base64,{data}",
         "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],

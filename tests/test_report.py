@@ -130,6 +130,6 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
     runs.write_atomically(run_folder / "tables" / "networks.official.html", "<table><tr><td>65.1</td></tr></table>")
     text = report.index("try").read_text()
     assert [link for link in References(text).linked if link != "01_look.html"] == []
-    for words in ("Looking", "At what?", "65.1", "failed: 02_fail", "embedded synthetic faces", "3 Training"):
+    for words in ("Looking", "At what?", "65.1", "one that failed: 02_fail", "embedded synthetic faces", "3 Training"):
         assert words in text
     assert "More." not in text and f"base64,{PIXEL}" in text

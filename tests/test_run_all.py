@@ -172,7 +172,7 @@ def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(proje
     assert named in text
     assert (project / "outputs/try/notebooks/10_net.official.one.seed0.ipynb").exists()
     assert (project / "outputs/try/reports/00_data.html").exists()
-    assert "failed: 10_net.official.one.seed0" in (project / "outputs/try/reports/index.html").read_text()
+    assert "one that failed: 10_net.official.one.seed0" in (project / "outputs/try/reports/index.html").read_text()
     status, text = run_project(project, {"all": {"level": 3}})
     assert status == 0, text
 
