@@ -75,7 +75,7 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
         chosen = (table.table == kind).to_numpy()
         part, rows = table[chosen], places[chosen]
         axis.hlines(rows, part.low, part.high, color=tone, lw=2.2, alpha=0.6)
-        axis.plot(part.accuracy, rows, "o", color=tone, ms=6.5, label=kind.removesuffix("s"))
+        axis.plot(part.accuracy, rows, "o", color=tone, ms=6.5, label=kind.removesuffix("s") if len(part) else None)
     for row, value in enumerate(table.accuracy):
         axis.annotate(f"{value:.1f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     if table.published.notna().any():
