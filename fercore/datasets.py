@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fercore import drawing, paths, readers, runs, synthetic, verification
 from fercore import faces as faces_module
-from fercore import paths, readers, runs, synthetic, verification
 from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
 from fercore.readers import COMPRESSED, CSV_NAMES, PICTURES, is_csv, read_csv, read_folder
 
@@ -30,7 +30,8 @@ def load(source: str | Path | None = None) -> Faces:
     """
     path = find(source)
     if path is None:
-        return _cached(_digest(Path(synthetic.__file__)), synthetic.faces)
+        code = "".join(_digest(Path(module.__file__)) for module in (synthetic, drawing, faces_module))
+        return _cached(code, synthetic.faces)
     return _cached(_state(path), lambda: _read(path))
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fercore import protocols, synthetic
+from fercore import drawing, protocols, synthetic
 from fercore.faces import CLASS_NAMES, USAGES
 
 
@@ -41,7 +41,7 @@ def test_expressions_differ_in_brows_and_mouth():
     rng = np.random.default_rng(0)
     mean = {}
     for name in CLASS_NAMES:
-        drawn = [synthetic.draw(synthetic.identity(rng), synthetic.expression(name, rng), rng) for _ in range(25)]
+        drawn = [drawing.draw(synthetic.identity(rng), synthetic.expression(name, rng), rng) for _ in range(25)]
         mean[name] = np.mean(drawn, axis=0)
     mouth = {name: image[36:42, 21:27].mean() - image[28:32, 12:36].mean() for name, image in mean.items()}
     between = {name: image[13:18, 20:28].mean() - image[6:9, 20:28].mean() for name, image in mean.items()}
@@ -52,7 +52,7 @@ def test_expressions_differ_in_brows_and_mouth():
 def test_a_part_at_rest_and_one_that_moved_differ():
     rng = [np.random.default_rng(5) for _ in range(2)]
     person = synthetic.identity(np.random.default_rng(1))
-    rest = synthetic.draw(person, synthetic.Expression(), rng[0]).astype(int)
-    moved = synthetic.draw(person, synthetic.Expression(opening=1.0), rng[1]).astype(int)
+    rest = drawing.draw(person, drawing.Expression(), rng[0]).astype(int)
+    moved = drawing.draw(person, drawing.Expression(opening=1.0), rng[1]).astype(int)
     difference = np.abs(rest - moved)
     assert difference[30:].mean() > 5 * difference[:24].mean()
