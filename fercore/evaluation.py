@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fercore import aggregation, datasets, metrics, parameters, paths, protocols, runs
+from fercore import aggregation, datasets, metrics, parameters, paths, protocols, runs, verification
 
 SPLITS = {"validation": runs.VALIDATION, "test": runs.TEST}
 COLUMNS = ("table", "system", "network", "protocol", "seed", "split", "tta", "n", "accuracy", "accuracy_low",
            "accuracy_high", "accuracy_deduplicated", "macro_f1", "weighted_f1", "precision", "recall", "parameters",
            "macs", "train_seconds", "device", "published")
-LABELS_FILE = "labels.npz"
 
 
 class EvaluationError(ValueError):
@@ -30,11 +29,6 @@ class Run:
     profile: str
     folder: Path
     faces: datasets.Faces
-
-    @property
-    def has_pictures(self) -> bool:
-        """False where only the labels are at hand, as in a fresh clone with the published predictions."""
-        return self.faces.images.shape[1:] == (48, 48)
 
 
 @dataclass(frozen=True)
@@ -72,50 +66,25 @@ class Scored:
 
 def open_run(faces: datasets.Faces, profile: str | None = None) -> Run:
     """The run of `profile` when its predictions were made on `faces`; without one, the first that was: the published
-    one, then the newest. Where FER2013 is not at hand, the published run comes with its labels alone.
-
-    Raises `EvaluationError` that says what to run.
+    one, then the newest. Raises `EvaluationError` that says what to run.
     """
     for name in [profile] if profile else _profiles():
         folder = paths.outputs(name)
-        if faces.fingerprint in fingerprints(folder):
+        if any(made_on(runs.read_record(folder, *key), faces) for key in runs.list_predictions(folder)):
             return Run(name, folder, faces)
-    for name in [profile] if profile else ["published"]:
-        known = load_labels(paths.outputs(name))
-        if known is not None and known.fingerprint in fingerprints(paths.outputs(name)):
-            return Run(name, paths.outputs(name), known)
     where = f"outputs/{profile}" if profile else "outputs/"
     raise EvaluationError(f"{where}: no predictions made on these data ({faces.origin}); execute ./run_all.sh or the "
                           "notebooks 10_cnn and 11_vgg on them first")
 
 
-def fingerprints(folder: Path) -> set[str]:
-    """The fingerprints of the data behind the predictions of a run."""
-    return {runs.read_record(folder, *key).get("data", {}).get("fingerprint") for key in runs.list_predictions(folder)}
-
-
-def save_labels(faces: datasets.Faces, folder: Path) -> Path:
-    """Save what the tables need of the data, without the pictures: labels, usage, and which faces are exact copies."""
-    codes = np.array([datasets.USAGES.index(usage) for usage in faces.usage], np.int8)
-    copies = protocols.duplicate_groups(faces.images).astype(np.int32)
-    return runs.write_arrays(folder / LABELS_FILE, labels=faces.labels, usage=codes, copies=copies, origin=faces.origin,
-                             fingerprint=faces.fingerprint, class_names=np.array(faces.class_names))
-
-
-def load_labels(folder: Path) -> datasets.Faces | None:
-    """Faces of `save_labels`; None when there are none. Their images are 1 x 4 bytes, equal for exact copies."""
-    if not (folder / LABELS_FILE).exists():
-        return None
-    with np.load(folder / LABELS_FILE, allow_pickle=False) as file:
-        return datasets.Faces(
-            images=file["copies"].view(np.uint8).reshape(-1, 1, 4),
-            labels=file["labels"],
-            row_ids=np.arange(len(file["labels"]), dtype=np.int32),
-            usage=np.array(datasets.USAGES)[file["usage"]],
-            class_names=tuple(str(name) for name in file["class_names"]),
-            origin=str(file["origin"]),
-            fingerprint=str(file["fingerprint"]),
-        )
+def made_on(record: dict, faces: datasets.Faces) -> bool:
+    """Whether the predictions of a record belong to `faces`: the same data, or another copy of FER2013 in the same
+    order (copies differ in the pixels of up to 177 faces, not in labels and splits)."""
+    data = record.get("data", {})
+    if data.get("fingerprint") == faces.fingerprint:
+        return True
+    both = faces.is_fer2013 and data.get("origin", "").startswith("FER2013")
+    return both and verification.in_file_order(faces)
 
 
 def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = "test", tta: bool = True) -> Scored:
@@ -238,7 +207,7 @@ def _profiles() -> Iterator[str]:
 def _faces_of(run: Run, record: dict, network: str) -> datasets.Faces:
     """The faces that a record's network was trained and tested on: all, or the subset that it names."""
     data = record.get("data", {})
-    if data.get("fingerprint") != run.faces.fingerprint:
+    if not made_on(record, run.faces):
         raise EvaluationError(f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
                               f"than these ({run.faces.origin}); choose another profile, or train it on these")
     return datasets.subset(run.faces, data["subset"] if "subset" in data else _per_split(run.faces, data["n"]))

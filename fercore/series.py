@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from fercore import datasets, evaluation, parameters, paths, report, runs
+from fercore import datasets, parameters, paths, report, runs
 from fercore.parameters import Job, ParameterError, Profile
 
 QUIET = {
@@ -31,8 +31,6 @@ def prepare(profile: Profile) -> dict:
     Raises `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 and there is none.
     """
     faces = datasets.load(profile.data)
-    if profile.requires_fer2013 and not faces.is_fer2013:
-        faces = evaluation.load_labels(paths.outputs(profile.name)) or faces  # committed labels are enough for tables
     if profile.requires_fer2013 and not faces.is_fer2013:
         raise ParameterError(
             f"profile {profile.name}: needs the labels of FER2013, found {faces.origin}; "

@@ -114,15 +114,12 @@ def test_the_run_that_fits_the_data_is_found_published_first(tmp_path, monkeypat
         evaluation.open_run(data, "quick")
 
 
-def test_published_tables_need_labels_only(tmp_path, monkeypatch, data):
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    predict(tmp_path / "published", data, "cnn", wrong=7)
-    evaluation.save_labels(data, tmp_path / "published")
-    without = evaluation.open_run(faces(seed=1, origin="embedded synthetic faces"))
-    assert not without.has_pictures and without.profile == "published"
-    with_pictures = evaluation.open_run(data)
-    assert with_pictures.has_pictures
-    assert evaluation.results(without).equals(evaluation.results(with_pictures))
+def test_predictions_belong_to_every_copy_of_fer2013_in_file_order(data, monkeypatch):
+    record = {"data": {"origin": "FER2013, 177 faces differ", "fingerprint": "of another copy"}}
+    for in_order in (True, False):
+        monkeypatch.setattr(evaluation.verification, "in_file_order", lambda faces, answer=in_order: answer)
+        assert evaluation.made_on(record, data) is in_order
+    assert not evaluation.made_on(record, faces(origin="embedded synthetic faces"))
 
 
 def test_a_protocol_without_predictions_says_what_to_do(tmp_path, data):
