@@ -95,7 +95,7 @@ CODE
 
 make_venv() {
     local wanted stamp=.venv/requirements.sha256 unfinished=.venv/unfinished
-    wanted=$(cat requirements.txt pyproject.toml | sha256sum | cut -d' ' -f1)
+    wanted=$(sha256sum <requirements.txt | cut -d' ' -f1)
     if [[ -x $python && ! -e $unfinished && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
         return
     fi
