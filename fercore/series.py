@@ -161,19 +161,18 @@ def _remember(folder: Path, data: dict, progress: Progress) -> None:
 
 def _follow(command: list[str], log: Path, progress: Progress, lock: int, dry_run: bool) -> int:
     """Run Snakemake, its output into `log`; print what it means. The lock lives as long as Snakemake does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with open(log, "wb") as file, subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, pass_fds=(lock,), cwd=paths.ROOT,
     ) as process:
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             _read(process, file, progress, dry_run)
         except KeyboardInterrupt:
             _stop(process)
             print("\nStopped. The same command goes on where it was.")
             return 130
-        finally:
-            signal.signal(signal.SIGTERM, previous)
     return _close(process.returncode, log, progress, dry_run)
 
 
