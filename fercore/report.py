@@ -174,15 +174,20 @@ def _provenance(run: dict, meta: dict) -> dict[str, str]:
 
 
 def _machines(folder: Path) -> dict[str, str]:
-    """Hardware, code and hours of the trainings of a run, from their records."""
+    """Hardware, code, epochs and hours of the trainings of a run, from their records."""
     records = [runs.read_record(folder, *key) for key in _trained(folder)]
     if not records:
         return {}
-    devices = sorted({str(record.get("device")) for record in records if record.get("device")})
-    commits = sorted({record["git_commit"][:12] for record in records if record.get("git_commit")})
+    hardware = [f"{r.get('device', '?')}, {r.get('processor', '?')}, {r.get('cores', '?')} cores" for r in records]
+    commits = {record["git_commit"][:12] for record in records if record.get("git_commit")}
+    epochs = {f"{r['network']} {r['epochs']}" for r in records if r.get("epochs")}
     seconds = sum(record.get("train_seconds") or 0 for record in records)
-    hours = f"{seconds / 3600:.1f} h" if seconds > 3600 else f"{seconds / 60:.0f} min"
-    return {"Trained on": ", ".join(devices), "Training time": hours, "Trained by commit": ", ".join(commits)}
+    return {
+        "Trained on": "; ".join(sorted(set(hardware))),
+        "Training time": f"{seconds / 3600:.1f} h" if seconds > 3600 else f"{seconds / 60:.0f} min",
+        "Epochs": ", ".join(sorted(epochs)),
+        "Trained by commit": ", ".join(sorted(commits)),
+    }
 
 
 def _trained(folder: Path) -> list[tuple[str, str, int]]:
@@ -195,6 +200,9 @@ def _tables(folder: Path) -> str:
     """The accuracy tables that 30_accuracy_tables saved, by protocol, as HTML."""
     parts = []
     for path in sorted((folder / "tables").glob("networks.*.html")):
+        if not parts:
+            parts.append("<p>In %, with 95 % intervals over faces; differences to the published figures in points. "
+                         "See the report of <code>30_accuracy_tables</code> for what each column means.</p>")
         protocol = path.name.removeprefix("networks.").removesuffix(".html")
         parts.append(f"<h3>Protocol <code>{protocol}</code></h3>")
         for table in (path, path.with_name(f"aggregates.{protocol}.html")):
