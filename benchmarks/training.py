@@ -36,7 +36,7 @@ def fed(name: str, faces: datasets.Faces) -> float:
     """Images per second of this study's `fit`, from the history of its epochs (validation on 64 faces included)."""
     recipe = dataclasses.replace(training.read_recipe("study"), epochs=3)
     model = training.build(name, recipe, seed=0)
-    examples = training.examples(faces, np.arange(len(faces)), networks.inputs(model))
+    examples = training.examples(faces, np.arange(len(faces)), networks.inputs(model), recipe)
     history = training.fit(model, examples, examples.select(np.arange(64)), recipe, seed=0)
     return 2 * len(faces) / history.seconds[1:].sum()
 

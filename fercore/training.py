@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -33,7 +33,8 @@ class Recipe:
 
     `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
     'constant' stays. `learning_rate` is the highest. `descriptor_follows` gives a mirrored face the descriptor of
-    the mirrored face (system A leaves it unmirrored). `precision`: 'auto', 'bfloat16' or 'float32'.
+    the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
+    `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
     epochs: int = 40
@@ -51,6 +52,7 @@ class Recipe:
     flip: bool = True
     erasing: float = 0.0
     descriptor_follows: bool = True
+    descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
     precision: str = "auto"
 
     def __post_init__(self):
@@ -100,14 +102,17 @@ def read_recipe(name: str, **changes) -> Recipe:
     return Recipe(**values)
 
 
-def examples(faces: Faces, train: np.ndarray, names: list[str], **parameters) -> Examples:
-    """The faces with the descriptors that a network takes as inputs `names`.
+def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters) -> Examples:
+    """The faces with the descriptors that a network takes as inputs `names`, scaled as the recipe says.
 
     `train`: positions of the training faces, on which visual words are fitted; `parameters` go to
     `descriptors.load`.
     """
-    wanted = [name for name in names if name != "image"]
-    loaded = {name: descriptors.scale(name, descriptors.load(name, faces, train, **parameters)) for name in wanted}
+    loaded = {}
+    for name in names:
+        if name != "image":
+            values = descriptors.load(name, faces, train, **parameters)
+            loaded[name] = descriptors.scale(name, values, recipe.descriptor_scaling.get(name))
     return Examples(faces.images, faces.labels.astype(np.int64), loaded)
 
 
