@@ -254,7 +254,7 @@ def load_model(path: str | Path, classes: int) -> keras.Model:
 
 
 def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
-    """What is known of a training, for the file beside its predictions: size, course, cost, recipe, provenance.
+    """What is known of a training, for the file beside its predictions: size, course, cost, recipe, device.
 
     `history` None: a model that was loaded, of whose training nothing is known.
     """
@@ -266,7 +266,6 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
         "precision": precision(recipe),
         "device": device(),
         "backend": keras.backend.backend(),
-        **runs.provenance(),
     }
 
 
