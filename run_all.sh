@@ -7,7 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # A path as the user meant it, from where the command was given
 absolute() (
     cd "$from"
-    realpath -e -- "$1" 2>/dev/null
+    [[ -e $1 ]] || exit 1
+    cd "$(dirname -- "$1")"
+    printf '%s/%s' "$PWD" "$(basename -- "$1")"
 )
 
 usage() {
@@ -94,8 +96,8 @@ CODE
 }
 
 make_venv() {
-    local wanted stamp=.venv/requirements.sha256 unfinished=.venv/unfinished
-    wanted=$(sha256sum <requirements.txt | cut -d' ' -f1)
+    local wanted stamp=.venv/requirements.cksum unfinished=.venv/unfinished
+    wanted=$(cksum <requirements.txt)
     if [[ -x $python && ! -e $unfinished && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
         return
     fi
@@ -146,5 +148,4 @@ if [[ -n ${FER2013:-} && $FER2013 != synthetic ]]; then
     export FER2013
 fi
 find_python
-[[ -n $cores ]] && arguments=(--cores "$cores" "${arguments[@]}")
-exec "$python" -m fercore run "$profile" "${arguments[@]}"
+exec "$python" -m fercore run "$profile" ${cores:+--cores "$cores"} ${arguments[@]+"${arguments[@]}"}
