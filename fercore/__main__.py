@@ -7,7 +7,10 @@ from pathlib import Path
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a mistake of the user's is one line, exit status 2."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_args(arguments[:end])
+    options.snakemake = arguments[end + 1:]
     try:
         return options.run(options) or 0
     except ValueError as error:
@@ -18,11 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    run = _command(commands, "run", _run, "run a profile", "profile")
+    run = _command(commands, "run", _run, "run a profile; options of Snakemake go behind --", "profile")
     run.add_argument("--cores", type=int, default=_cores())
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
-    run.add_argument("snakemake", nargs="*", help="options of Snakemake, behind --")
     _command(commands, "report", _report, "executed notebook to HTML", "profile", "executed", "target")
     _command(commands, "index", _index, "the index page of a run", "profile")
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")

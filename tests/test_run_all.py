@@ -177,6 +177,11 @@ def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(proje
     assert status == 0, text
 
 
+def test_options_behind_two_dashes_go_to_snakemake(project):
+    status, text = run_project(project, {}, "--dry-run", "--", "--quiet", "nonsense")
+    assert status == 1 and "nonsense" in text
+
+
 def test_an_undeclared_key_stops_before_anything_runs(project):
     before = (project / "outputs/try").stat().st_mtime if (project / "outputs/try").exists() else None
     status, text = run_project(project, {"10_net": {"levl": 2}})
