@@ -36,7 +36,7 @@ def cnn(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
     x = layers.Flatten()(_cnn_trunk(image))
     x = layers.Dense(2048)(x)
     x = layers.Dropout(0.5)(x)
-    return keras.Model(image, _softmax(x, classes), name="cnn")
+    return keras.Model({"image": image}, _softmax(x, classes), name="cnn")
 
 
 @network
@@ -58,7 +58,7 @@ def vgg(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
     x = layers.Flatten()(_vgg_trunk(image))
     x = layers.Dense(4096, activation="relu")(x)
     x = layers.Dropout(0.5)(x)
-    return keras.Model(image, _softmax(x, classes), name="vgg")
+    return keras.Model({"image": image}, _softmax(x, classes), name="vgg")
 
 
 @network
@@ -74,7 +74,7 @@ def dsift_vgg(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model
 
 
 def inputs(model: keras.Model) -> list[str]:
-    """Names of a model's inputs: "image" and the descriptors that it takes."""
+    """Names of a model's inputs, sorted: "image" and the descriptors that it takes."""
     return [tensor.name for tensor in model.inputs]
 
 
@@ -130,7 +130,7 @@ def _hybrid(name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, 
     x = layers.Concatenate()([x, branch])
     x = layers.Dense(2048, activation="relu")(x)
     x = layers.Dropout(0.5)(x)
-    return keras.Model([image, vector], _softmax(x, classes), name=name)
+    return keras.Model({"image": image, descriptor: vector}, _softmax(x, classes), name=name)
 
 
 def _softmax(x, classes: int):

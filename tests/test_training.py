@@ -17,7 +17,7 @@ def small_network(monkeypatch):
         x = keras.layers.Conv2D(4, 3, activation="relu")(image)
         x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(x))
         x = keras.layers.Concatenate()([keras.layers.Flatten()(x), vector])
-        return keras.Model([image, vector], keras.layers.Dense(classes, activation="softmax")(x), name="small")
+        return keras.Model({"image": image, "dsift": vector}, keras.layers.Dense(classes, activation="softmax")(x), name="small")
 
     monkeypatch.setitem(networks.NETWORKS, "small", small)
 
