@@ -57,7 +57,7 @@ def index(profile: str) -> Path:
         banner=_banner(run),
         facts=_facts(run, folder),
         failed=[job.name for job in jobs if job not in made],
-        tables=_tables(folder),
+        tables=_tables(folder, fer2013=_is_fer2013(run)),
         cards=[_card(folder, name, made) for name in dict.fromkeys(job.notebook for job in made)],
         provenance=_provenance(run, {}) | _machines(folder),
     )
@@ -196,13 +196,13 @@ def _trained(folder: Path) -> list[tuple[str, str, int]]:
     return [key for key in runs.list_predictions(folder) if key[1] in known]
 
 
-def _tables(folder: Path) -> str:
+def _tables(folder: Path, *, fer2013: bool) -> str:
     """The accuracy tables that 30_accuracy_tables saved, by protocol, as HTML."""
-    parts = []
-    for path in sorted((folder / "tables").glob("networks.*.html")):
-        if not parts:
-            parts.append("<p>In %, with 95 % intervals over faces; differences to the published figures in points. "
-                         "See the report of <code>30_accuracy_tables</code> for what each column means.</p>")
+    found = sorted((folder / "tables").glob("networks.*.html"))
+    published = "; differences to the published figures in points" if fer2013 else ""
+    parts = [f"<p>In %, with 95 % intervals over faces{published}. The report of <code>30_accuracy_tables</code> "
+             "says what each column means.</p>"] if found else []
+    for path in found:
         protocol = path.name.removeprefix("networks.").removesuffix(".html")
         parts.append(f"<h3>Protocol <code>{protocol}</code></h3>")
         for table in (path, path.with_name(f"aggregates.{protocol}.html")):
