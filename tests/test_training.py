@@ -17,7 +17,8 @@ def small_network(monkeypatch):
         x = keras.layers.Conv2D(4, 3, activation="relu")(image)
         x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(x))
         x = keras.layers.Concatenate()([keras.layers.Flatten()(x), vector])
-        return keras.Model({"image": image, "dsift": vector}, keras.layers.Dense(classes, activation="softmax")(x), name="small")
+        x = keras.layers.Dense(classes, activation="softmax")(x)
+        return keras.Model({"image": image, "dsift": vector}, x, name="small")
 
     monkeypatch.setitem(networks.NETWORKS, "small", small)
 
