@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-from fercore import datasets, networks, training
+from fercore import datasets, networks, recipes, training
 
 
 def plain(name: str, faces: datasets.Faces) -> float:
@@ -34,7 +34,7 @@ def plain(name: str, faces: datasets.Faces) -> float:
 
 def fed(name: str, faces: datasets.Faces) -> float:
     """Images per second of this study's `fit`, from the history of its epochs (validation on 64 faces included)."""
-    recipe = dataclasses.replace(training.read_recipe("study"), epochs=3)
+    recipe = dataclasses.replace(recipes.read("study"), epochs=3)
     model = training.build(name, recipe, seed=0)
     examples = training.examples(faces, np.arange(len(faces)), networks.inputs(model), recipe)
     history = training.fit(model, examples, examples.select(np.arange(64)), recipe, seed=0)

@@ -8,61 +8,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-import yaml
 
-from fercore import descriptors, networks, paths, preprocessing, runs
+from fercore import descriptors, networks, preprocessing, recipes, runs
 from fercore.checkpoints import Checkpoint
 from fercore.faces import Faces
+from fercore.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
 
 class TrainingError(ValueError):
-    """A recipe or a training set that cannot be used."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; `params/recipes/` holds the published and the study's own.
-
-    `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
-    'constant' stays. `learning_rate` is the highest. `descriptor_follows` gives a mirrored face the descriptor of
-    the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
-    `precision`: 'auto', 'bfloat16' or 'float32'.
-    """
-
-    epochs: int = 40
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.05
-    schedule: str = "one_cycle"
-    warmup: float = 0.25
-    weight_decay: float = 0.0005
-    label_smoothing: float = 0.1
-    normalisation: str = "standardise"
-    rotation: float = 10.0
-    shift: float = 0.08
-    zoom: float = 0.1
-    flip: bool = True
-    erasing: float = 0.0
-    descriptor_follows: bool = True
-    descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
-    precision: str = "auto"
-
-    def __post_init__(self):
-        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
-        _one_of("schedule", self.schedule, ("one_cycle", "constant"))
-        _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
-        _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise TrainingError(f"{name} is {getattr(self, name)}; it must be above 0")
+    """A trained model that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -84,22 +46,6 @@ class Examples:
         """The examples at `positions`, in that order."""
         descriptors = {name: array[positions] for name, array in self.descriptors.items()}
         return Examples(self.images[positions], self.labels[positions], descriptors)
-
-
-def read_recipe(name: str, **changes) -> Recipe:
-    """The recipe in `params/recipes/<name>.yaml`; `changes` that are not None replace its values.
-
-    Raises `TrainingError` naming the file and the key when it is missing or not understood.
-    """
-    path = paths.PARAMS / "recipes" / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise TrainingError(f"recipe {name!r} is unknown; params/recipes/ has {known}")
-    values = yaml.safe_load(path.read_text()) | {key: value for key, value in changes.items() if value is not None}
-    unknown = values.keys() - {field.name for field in dataclasses.fields(Recipe)}
-    if unknown:
-        raise TrainingError(f"params/recipes/{name}.yaml: {', '.join(sorted(unknown))} is no part of a recipe")
-    return Recipe(**values)
 
 
 def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters) -> Examples:
@@ -163,7 +109,7 @@ def fit(
         start = time.perf_counter()
         sums = np.zeros(3)
         for step, batch in enumerate(batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch)):
-            model.optimizer.learning_rate = learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+            model.optimizer.learning_rate = recipes.learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
             logs = model.train_on_batch(*batch, return_dict=True)
             n = len(batch[1])
             sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
@@ -197,16 +143,6 @@ def batches(train: Examples, recipe: Recipe, names: list[str], *, seed: int, epo
                 yield pending.result()
             pending = upcoming
         yield pending.result()
-
-
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of step `step` of `steps` (one-cycle: Smith & Topin 2017, arXiv:1708.07120)."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    rise = max(1, round(recipe.warmup * steps))
-    if step < rise:
-        return recipe.learning_rate * (step + 1) / rise
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
 
 
 def predict(model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: bool = False) -> np.ndarray:
@@ -314,11 +250,6 @@ def _key(model: keras.Model, recipe: Recipe, seed: int, train: Examples, validat
             for part in (train, validation)]
     shapes = [list(variable.shape) for variable in model.variables]
     return json.dumps([model.name, dataclasses.asdict(recipe), seed, data, shapes])
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise TrainingError(f"{name} {value!r} is none of {', '.join(known)}")
 
 
 def _processor_has_bfloat16() -> bool:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fercore import networks, preprocessing, runs, training
-from fercore.training import Examples, Recipe, TrainingError
+from fercore.recipes import Recipe
+from fercore.training import Examples, TrainingError
 
 RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.05, precision="float32")
 
@@ -117,14 +118,6 @@ def test_mirrored_predictions_use_mirrored_descriptors():
     assert np.allclose(training.predict(model, data, RECIPE, mirror=True), expected, atol=1e-6)
 
 
-def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
-    rates = [training.learning_rate(Recipe(learning_rate=0.4, warmup=0.25), step, 100) for step in range(100)]
-    assert max(rates) == pytest.approx(0.4) and rates.index(max(rates)) == 24
-    assert rates[0] == pytest.approx(0.016) and rates[-1] < 1e-6
-    constant = Recipe(schedule="constant", learning_rate=0.1)
-    assert {training.learning_rate(constant, step, 9) for step in range(9)} == {0.1}
-
-
 def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
     model, _ = trained()
     path = training.save_model(model, tmp_path / "small.keras")
@@ -138,19 +131,6 @@ def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
         training.load_model(path, classes=3)
     with pytest.raises(TrainingError, match="no such file"):
         training.load_model(tmp_path / "none.keras", classes=3)
-
-
-def test_recipes_are_checked(tmp_path):
-    assert training.read_recipe("published").epochs == 100
-    assert training.read_recipe("study", epochs=2, batch_size=None).epochs == 2
-    with pytest.raises(TrainingError, match="recipe 'other' is unknown; params/recipes/ has published, study"):
-        training.read_recipe("other")
-    with pytest.raises(TrainingError, match="schedule 'cosine' is none of one_cycle, constant"):
-        training.read_recipe("study", schedule="cosine")
-    with pytest.raises(TrainingError, match="epochs is 0; it must be above 0"):
-        training.read_recipe("study", epochs=0)
-    with pytest.raises(TrainingError, match="momentum is no part of a recipe"):
-        training.read_recipe("study", momentum=1)
 
 
 def test_a_record_tells_size_cost_and_course():

@@ -1,0 +1,81 @@
+"""How a network is trained: recipes as YAML in `params/recipes/`, read and checked."""
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+import yaml
+
+from fercore import paths, preprocessing
+
+
+class RecipeError(ValueError):
+    """A recipe that is missing or cannot be followed."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The values of a recipe; `params/recipes/` holds the published and the study's own.
+
+    `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
+    'constant' stays. `learning_rate` is the highest. `descriptor_follows` gives a mirrored face the descriptor of
+    the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
+    `precision`: 'auto', 'bfloat16' or 'float32'.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    schedule: str = "one_cycle"
+    warmup: float = 0.25
+    weight_decay: float = 0.0005
+    label_smoothing: float = 0.1
+    normalisation: str = "standardise"
+    rotation: float = 10.0
+    shift: float = 0.08
+    zoom: float = 0.1
+    flip: bool = True
+    erasing: float = 0.0
+    descriptor_follows: bool = True
+    descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
+    precision: str = "auto"
+
+    def __post_init__(self):
+        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
+        _one_of("schedule", self.schedule, ("one_cycle", "constant"))
+        _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
+        _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise RecipeError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+def read(name: str, **changes) -> Recipe:
+    """The recipe in `params/recipes/<name>.yaml`; `changes` that are not None replace its values.
+
+    Raises `RecipeError` naming the file and the key when it is missing or not understood.
+    """
+    path = paths.PARAMS / "recipes" / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise RecipeError(f"recipe {name!r} is unknown; params/recipes/ has {known}")
+    values = yaml.safe_load(path.read_text()) | {key: value for key, value in changes.items() if value is not None}
+    unknown = values.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    if unknown:
+        raise RecipeError(f"params/recipes/{name}.yaml: {', '.join(sorted(unknown))} is no part of a recipe")
+    return Recipe(**values)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate of step `step` of `steps` (one-cycle: Smith & Topin 2017, arXiv:1708.07120)."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    rise = max(1, round(recipe.warmup * steps))
+    if step < rise:
+        return recipe.learning_rate * (step + 1) / rise
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise RecipeError(f"{name} {value!r} is none of {', '.join(known)}")

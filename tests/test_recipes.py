@@ -1,0 +1,26 @@
+"""Recipes: read, checked, and the learning rate they give."""
+import pytest
+
+from fercore import recipes
+from fercore.recipes import Recipe, RecipeError
+
+
+def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
+    rates = [recipes.learning_rate(Recipe(learning_rate=0.4, warmup=0.25), step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.4) and rates.index(max(rates)) == 24
+    assert rates[0] == pytest.approx(0.016) and rates[-1] < 1e-6
+    constant = Recipe(schedule="constant", learning_rate=0.1)
+    assert {recipes.learning_rate(constant, step, 9) for step in range(9)} == {0.1}
+
+
+def test_recipes_are_checked():
+    assert recipes.read("published").epochs == 100
+    assert recipes.read("study", epochs=2, batch_size=None).epochs == 2
+    with pytest.raises(RecipeError, match="recipe 'other' is unknown; params/recipes/ has published, study"):
+        recipes.read("other")
+    with pytest.raises(RecipeError, match="schedule 'cosine' is none of one_cycle, constant"):
+        recipes.read("study", schedule="cosine")
+    with pytest.raises(RecipeError, match="epochs is 0; it must be above 0"):
+        recipes.read("study", epochs=0)
+    with pytest.raises(RecipeError, match="momentum is no part of a recipe"):
+        recipes.read("study", momentum=1)
