@@ -1,0 +1,171 @@
+"""Expressions of the faces in pictures, in three lines:
+
+    from fercore.recognition import Recogniser, table
+    results = Recogniser().recognise("pictures/")      # a list of faces for each picture
+    table(pictures.listed("pictures/"), results)
+
+For each picture: a detector finds faces; each is cut out with a margin, made gray and 48×48; a network tells the
+probabilities of the expressions.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fercore import detection, inference, pictures
+from fercore.faces import SIDE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARGIN = 0.0
+
+Picture = str | Path | np.ndarray
+
+
+class RecognitionError(ValueError):
+    """Pictures or boxes that cannot be worked on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a picture.
+
+    `box` (x, y, width, height) in pixels, as the detector found it, without margin; `score` is the detector's own;
+    `probabilities` float32 [c], calibrated, in the order of `class_names`.
+    """
+
+    box: tuple[int, int, int, int]
+    score: float
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def expression(self) -> str:
+        """The most probable expression."""
+        return self.class_names[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Its probability, 0..1."""
+        return float(self.probabilities.max())
+
+
+class Recogniser:
+    """A network and a detector, ready for pictures.
+
+    `model`: a name or a file, as `inference.load` takes it; `detector`: a name or cascade file, as
+    `detection.detector` takes it, or an object with `detect`; `margin`: share of a found box's side that is added on
+    each of its four sides, None for what was measured for this detector; `threads`: None for all cores.
+    """
+
+    def __init__(
+        self, model: str | Path = "compact", detector: str | Path | detection.Detector = "haar", *,
+        margin: float | None = None, threads: int | None = None,
+    ):
+        self.network = inference.load(model, threads=threads)
+        self.detector = detection.detector(detector) if isinstance(detector, str | Path) else detector
+        self.margin = MARGIN if margin is None else margin
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The expressions that are told apart."""
+        return self.network.class_names
+
+    def recognise(
+        self, pictures: Picture | Sequence[Picture], *, boxes: np.ndarray | Sequence[np.ndarray] | None = None
+    ) -> list[list[Face]]:
+        """The faces of each picture, best detected first; one list a picture, also when there is but one.
+
+        `pictures`: a file, a folder, an array as `pictures.as_rgb` takes it, or a list of these. `boxes`, int [k, 4]
+        of one picture or a list of such arrays, one a picture: the faces' places, which are then not searched for.
+        All faces of all pictures go through the network together. Raises `PictureError`, `RecognitionError`.
+        """
+        names = _listed(pictures)
+        places = _places(boxes, len(names))
+        found, crops = [], []
+        for picture, given in zip(names, places, strict=True):
+            rgb = _rgb(picture)
+            where, scores = self.detector.detect(rgb) if given is None else _given(given, rgb)
+            found.append((where, scores))
+            crops += [crop(rgb, box, self.margin if given is None else 0.0) for box in where]
+        probabilities = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
+        return [
+            [Face(tuple(map(int, box)), float(score), next(probabilities), self.class_names)
+             for box, score in zip(where, scores, strict=True)]
+            for where, scores in found
+        ]
+
+    def probabilities(self, crops: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities float32 [n, c] of faces that are cut out already, gray uint8 [n, 48, 48]."""
+        return self.network.probabilities(crops)
+
+
+def crop(rgb: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
+    """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48].
+
+    Beyond the picture's edge its last pixels are repeated.
+    """
+    x, y, width, height = (float(value) for value in box)
+    side = max(width, height) * (1 + 2 * margin)
+    left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
+    side = max(1, round(side))
+    rows = np.clip(np.arange(top, top + side), 0, rgb.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, rgb.shape[1] - 1)
+    face = pictures.gray(rgb[rows[:, None], columns])
+    return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC)
+
+
+def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd.DataFrame":
+    """A row a face: picture, face (counted from 0), x, y, width, height, score, expression, probability, then the
+    probability of each expression by its name. A picture without faces has no row.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, faces in zip(names, results, strict=True):
+        for number, face in enumerate(faces):
+            row = {"picture": str(name), "face": number}
+            row |= dict(zip(("x", "y", "width", "height"), face.box, strict=True))
+            row |= {"score": face.score, "expression": face.expression, "probability": face.probability}
+            rows.append(row | dict(zip(face.class_names, face.probabilities.tolist(), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def _listed(given: Picture | Sequence[Picture]) -> list[Picture]:
+    """One or many pictures, folders replaced by what lies in them."""
+    many = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
+    names = []
+    for picture in many:
+        folder = isinstance(picture, str | Path) and Path(picture).is_dir()
+        names += pictures.listed(picture) if folder else [picture]
+    return names
+
+
+def _places(boxes, count: int) -> list:
+    """The boxes given for each picture, None where they are to be found."""
+    if boxes is None:
+        return [None] * count
+    single = count == 1 and np.ndim(boxes) == 2
+    places = [boxes] if single else list(boxes)
+    if len(places) != count:
+        raise RecognitionError(f"{len(places)} lists of boxes for {count} pictures; give one for each")
+    return places
+
+
+def _given(boxes, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    boxes = np.asarray(boxes, np.int32).reshape(-1, 4)
+    height, width = rgb.shape[:2]
+    x, y, w, h = boxes.T
+    inside = (w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
+    if not inside.all():
+        raise RecognitionError(f"box {boxes[~inside][0].tolist()} lies outside the picture of {width}×{height}; "
+                               "give x, y, width, height in pixels")
+    return boxes, np.ones(len(boxes), np.float32)
+
+
+def _rgb(picture: Picture) -> np.ndarray:
+    return pictures.as_rgb(picture) if isinstance(picture, np.ndarray) else pictures.read(picture)
