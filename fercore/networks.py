@@ -1,8 +1,8 @@
-"""One builder a network, and `NETWORKS`, the registry by name.
+"""`NETWORKS`, the registry of builders by name.
 
 Every builder returns an untrained functional `keras.Model` with the input "image" [n, side, side, 1], a further
-named input for each descriptor it takes, and a softmax over the classes in float32. Counts of parameters are those
-of the published networks; `tests/test_networks.py` holds them.
+named input for each descriptor it takes, and one value a class in float32. Counts of parameters are those of the
+published networks; `tests/test_networks.py` holds them.
 """
 from collections.abc import Callable
 
@@ -10,16 +10,18 @@ import keras
 import numpy as np
 from keras import layers
 
-DESCRIPTOR_LENGTH = 2048
-Shape = tuple[int, int, int]
+from fercore import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns
 
-NETWORKS: dict[str, Callable[..., keras.Model]] = {}
-
-
-def network(builder: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    """Enter a builder into `NETWORKS` under its own name."""
-    NETWORKS[builder.__name__] = builder
-    return builder
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    builder.__name__: builder
+    for builder in (
+        hybrids.cnn, hybrids.sift_cnn, hybrids.dsift_cnn, hybrids.vgg, hybrids.sift_vgg, hybrids.dsift_vgg,
+        plain_cnns.shallow_cnn, plain_cnns.deep_cnn, plain_cnns.five_class_cnn,
+        inception_vgg16.vgg16_scratch, inception_vgg16.inception_v1, inception_vgg16.vgg16_imagenet,
+        feature_cnns.model_a, feature_cnns.model_b,
+        compact.compact,
+    )
+}
 
 
 def build(name: str, **parameters) -> keras.Model:
@@ -27,50 +29,6 @@ def build(name: str, **parameters) -> keras.Model:
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown; there are {', '.join(sorted(NETWORKS))}")
     return NETWORKS[name](**parameters)
-
-
-@network
-def cnn(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
-    """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters."""
-    image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_cnn_trunk(image))
-    x = layers.Dense(2048)(x)
-    x = layers.Dropout(0.5)(x)
-    return keras.Model({"image": image}, _softmax(x, classes), name="cnn")
-
-
-@network
-def sift_cnn(input_shape: Shape = (48, 48, 1), classes: int = 7, trunk: str = "plain") -> keras.Model:
-    """System A's CNN joined with a histogram of SIFT visual words."""
-    return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, trunk)
-
-
-@network
-def dsift_cnn(input_shape: Shape = (48, 48, 1), classes: int = 7, trunk: str = "plain") -> keras.Model:
-    """System A's CNN joined with dense SIFT on a 4×4 grid."""
-    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, trunk)
-
-
-@network
-def vgg(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
-    """System A's VGG: the first four blocks of VGG-16, 26,545,095 parameters."""
-    image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_vgg_trunk(image))
-    x = layers.Dense(4096, activation="relu")(x)
-    x = layers.Dropout(0.5)(x)
-    return keras.Model({"image": image}, _softmax(x, classes), name="vgg")
-
-
-@network
-def sift_vgg(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
-    """System A's VGG joined with a histogram of SIFT visual words."""
-    return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes)
-
-
-@network
-def dsift_vgg(input_shape: Shape = (48, 48, 1), classes: int = 7) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid."""
-    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes)
 
 
 def inputs(model: keras.Model) -> list[str]:
@@ -87,51 +45,3 @@ def multiply_adds(model: keras.Model) -> int:
         elif isinstance(layer, layers.Conv2D):
             total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3]))
     return total
-
-
-def _cnn_trunk(x, normalised: bool = True):
-    for filters, first_padding, dropout in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", 0.4)]:
-        x = _convolution(filters, first_padding)(x)
-        x = _convolution(filters, "valid")(x)
-        x = _close_block(x, dropout, normalised)
-    return x
-
-
-def _vgg_trunk(x, normalised: bool = True):
-    for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
-        for _ in range(depth):
-            x = _convolution(filters, "same")(x)
-        x = _close_block(x, 0.2, normalised)
-    return x
-
-
-def _convolution(filters: int, padding: str):
-    """3×3 with ReLU. He's initial weights, made for ReLU: ten layers deep, Keras's default learns late or never."""
-    return layers.Conv2D(filters, 3, padding=padding, activation="relu", kernel_initializer="he_normal")
-
-
-def _close_block(x, dropout: float, normalised: bool):
-    x = layers.MaxPooling2D()(x)
-    if normalised:
-        x = layers.BatchNormalization()(x)
-    return layers.Dropout(dropout)(x)
-
-
-def _hybrid(name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, classes: int, trunk: str = "plain"):
-    """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation, as system A's
-    CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs."""
-    if trunk not in ("plain", "published"):
-        raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
-    image = layers.Input(input_shape, name="image")
-    vector = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
-    branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
-    branch = layers.Dropout(0.2)(branch)
-    x = layers.Flatten()(trunk_of(image, normalised=trunk == "plain"))
-    x = layers.Concatenate()([x, branch])
-    x = layers.Dense(2048, activation="relu")(x)
-    x = layers.Dropout(0.5)(x)
-    return keras.Model({"image": image, descriptor: vector}, _softmax(x, classes), name=name)
-
-
-def _softmax(x, classes: int):
-    return layers.Dense(classes, activation="softmax", dtype="float32", name="expression")(x)

@@ -172,13 +172,14 @@ def _training_jobs(chosen: Profile) -> list[Job]:
         for name in names:
             content = network(name)
             notebook = content["notebook"]
-            files = [paths.PARAMS / "networks" / f"{name}.yaml", paths.PARAMS / "recipes" / f"{content['recipe']}.yaml"]
+            files = [paths.PARAMS / "networks" / f"{name}.yaml"]
+            if content.get("recipe"):
+                files.append(paths.PARAMS / "recipes" / f"{content['recipe']}.yaml")
             for seed in chosen.seeds:
                 outputs = runs.prediction_path(Path(), protocol, name, seed)
-                history = runs.history_path(Path(), protocol, name, seed)
                 found.append(_job(
                     chosen, notebook, protocol=protocol, network=name, seed=seed, inputs=files,
-                    outputs=(outputs, outputs.with_suffix(".json"), history),
+                    outputs=(outputs, outputs.with_suffix(".json")),
                 ))
     return sorted(found, key=lambda job: job.notebook)
 

@@ -40,6 +40,20 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
     raise ValueError(f"normalisation {how!r} is none of {', '.join(NORMALISATIONS)}")
 
 
+def crop(images: np.ndarray, side: int | None, offset: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The middle `side` x `side` pixels of images [n, h, w], moved by `offset` pixels to the right and down.
+
+    `side` None: the images as they are. Raises `ValueError` where that leaves the picture.
+    """
+    if side is None:
+        return images
+    height, width = images.shape[1:3]
+    left, top = (width - side) // 2 + offset[0], (height - side) // 2 + offset[1]
+    if min(left, top) < 0 or left + side > width or top + side > height:
+        raise ValueError(f"crop of {side} pixels moved by {offset}: leaves the {width}×{height} picture")
+    return images[:, top : top + side, left : left + side]
+
+
 def augment(
     images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,10 @@ class Recipe:
     """The values of a recipe; `params/recipes/` holds the published and the study's own.
 
     `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
-    'constant' stays. `learning_rate` is the highest. `descriptor_follows` gives a mirrored face the descriptor of
+    'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
+    `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
+    'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `crop`: side in pixels of what the
+    network sees of a face, cut from its centre; null for the whole face. `descriptor_follows` gives a mirrored face the descriptor of
     the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
@@ -26,9 +29,13 @@ class Recipe:
     batch_size: int = 64
     optimizer: str = "sgd"
     learning_rate: float = 0.05
+    momentum: float = 0.9
     schedule: str = "one_cycle"
     warmup: float = 0.25
+    decay: float = 1.0
+    decay_steps: int = 1
     weight_decay: float = 0.0005
+    loss: str = "categorical_crossentropy"
     label_smoothing: float = 0.1
     normalisation: str = "standardise"
     rotation: float = 10.0
@@ -36,16 +43,18 @@ class Recipe:
     zoom: float = 0.1
     flip: bool = True
     erasing: float = 0.0
+    crop: int | None = None
     descriptor_follows: bool = True
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
     precision: str = "auto"
 
     def __post_init__(self):
-        _one_of("optimizer", self.optimizer, ("sgd", "adam"))
-        _one_of("schedule", self.schedule, ("one_cycle", "constant"))
+        _one_of("optimizer", self.optimizer, ("sgd", "momentum", "adam"))
+        _one_of("schedule", self.schedule, ("one_cycle", "constant", "exponential"))
+        _one_of("loss", self.loss, ("categorical_crossentropy", "binary_crossentropy"))
         _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
         _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size", "learning_rate", "decay", "decay_steps"):
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must be above 0")
 
@@ -70,6 +79,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The learning rate of step `step` of `steps` (one-cycle: Smith & Topin 2017, arXiv:1708.07120)."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
+    if recipe.schedule == "exponential":
+        return recipe.learning_rate * recipe.decay ** (step // recipe.decay_steps)
     rise = max(1, round(recipe.warmup * steps))
     if step < rise:
         return recipe.learning_rate * (step + 1) / rise

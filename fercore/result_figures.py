@@ -160,3 +160,12 @@ def mistakes(
     titles = [f"label {class_names[given]}\n{class_names[said]} {100 * row.max():.0f} %"
               for given, said, row in zip(labels, predicted, probabilities, strict=True)]
     return face_sheet(images, titles, columns=6, heading=heading)
+
+
+def answers(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, columns: int = 5
+) -> Figure:
+    """Faces, each with the label it carries and the most likely expression. `probabilities` [n, classes]."""
+    found = [f"{class_names[p.argmax()]} {p.max():.0%}" for p in probabilities]
+    titles = [f"{class_names[label]}\n→ {answer}" for label, answer in zip(labels, found, strict=True)]
+    return face_sheet(images, titles, columns=columns)

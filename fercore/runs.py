@@ -29,13 +29,19 @@ class Predictions:
     """Class probabilities of one trained network, or of an aggregate, for validation and test faces.
 
     `row_ids` int32 [n]; `split` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
-    `probabilities_tta` likewise, averaged over the face and its mirror image.
+    `probabilities_tta` likewise, averaged over views: the face and its mirror image, of a recipe that
+    crops at five places.
     """
 
     row_ids: np.ndarray
     split: np.ndarray
     probabilities: np.ndarray
     probabilities_tta: np.ndarray
+
+    def of(self, split: int) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of one split, as they are and averaged over views."""
+        chosen = self.split == split
+        return self.probabilities[chosen], self.probabilities_tta[chosen]
 
 
 def write_atomically(path: Path, data: bytes | str) -> Path:
@@ -77,6 +83,11 @@ def prediction_path(folder: Path, protocol: str, network: str, seed: int) -> Pat
 def history_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
     """Where the training history of a network lies inside a run's folder."""
     return Path(folder) / "histories" / protocol / network / f"seed{seed}.csv"
+
+
+def model_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the trained model of a network lies inside a run's folder."""
+    return Path(folder) / "models" / protocol / network / f"seed{seed}.keras"
 
 
 def save_predictions(

@@ -20,6 +20,7 @@ from fercore.checkpoints import Checkpoint
 from fercore.faces import Faces
 from fercore.recipes import Recipe
 
+CROP_OFFSET = 2  # pixels, of the outer crops from the centre
 logger = logging.getLogger(__name__)
 
 
@@ -48,22 +49,24 @@ class Examples:
         return Examples(self.images[positions], self.labels[positions], descriptors)
 
 
-def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters) -> Examples:
+def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters: dict) -> Examples:
     """The faces with the descriptors that a network takes as inputs `names`, scaled as the recipe says.
 
     `train`: positions of the training faces, on which visual words are fitted; `parameters` go to
-    `descriptors.load`.
+    `descriptors.load`, by name of the descriptor.
     """
     loaded = {}
     for name in names:
         if name != "image":
-            values = descriptors.load(name, faces, train, **parameters)
+            values = descriptors.load(name, faces, train, **parameters.get(name, {}))
             loaded[name] = descriptors.scale(name, values, recipe.descriptor_scaling.get(name))
     return Examples(faces.images, faces.labels.astype(np.int64), loaded)
 
 
 def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
-    """A network ready to train: weights drawn from `seed`, precision as the recipe says."""
+    """A network ready to train: weights drawn from `seed`, precision and side of the input as the recipe says."""
+    if recipe.crop:
+        parameters = {"input_shape": (recipe.crop, recipe.crop, 1)} | parameters
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(f"mixed_{precision(recipe)}" if precision(recipe) == "bfloat16" else "float32")
     try:
@@ -145,9 +148,15 @@ def batches(train: Examples, recipe: Recipe, names: list[str], *, seed: int, epo
         yield pending.result()
 
 
-def predict(model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: bool = False) -> np.ndarray:
-    """Class probabilities float32 [n, classes] of the faces, or of their mirror images with their descriptors."""
+def predict(
+    model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: bool = False, offset: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """Class probabilities float32 [n, classes] of the faces, or of their mirror images with their descriptors.
+
+    `offset`: how far to the right and down of the centre the recipe's crop is cut, in pixels.
+    """
     images = examples.images[:, :, ::-1] if mirror else examples.images
+    images = preprocessing.crop(images, recipe.crop, offset)
     parts = []
     for k in range(0, len(images), 512):
         x = {"image": preprocessing.normalise(images[k : k + 512], recipe.normalisation)}
@@ -157,15 +166,24 @@ def predict(model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: b
 
 
 def predictions(model: keras.Model, validation: Examples, test: Examples, row_ids: np.ndarray, recipe: Recipe):
-    """`runs.Predictions` of validation and test faces, plain and averaged over the mirror image.
+    """`runs.Predictions` of validation and test faces: plain, and averaged over views of each face.
 
+    The views are the face and its mirror image, where the recipe crops each cut at five places: ten views.
     `row_ids` int [n]: of the validation faces, then of the test faces.
     """
-    both = [predict(model, part, recipe) for part in (validation, test)]
-    mirrored = [predict(model, part, recipe, mirror=True) for part in (validation, test)]
-    plain = np.concatenate(both)
+    def seen(**view) -> np.ndarray:
+        return np.concatenate([predict(model, part, recipe, **view) for part in (validation, test)])
+
+    views = [seen(mirror=mirror, offset=offset) for offset in _offsets(recipe) for mirror in (False, True)]
     split = np.repeat([runs.VALIDATION, runs.TEST], [len(validation), len(test)])
-    return runs.Predictions(row_ids, split, plain, (plain + np.concatenate(mirrored)) / 2)
+    return runs.Predictions(row_ids, split, views[0], np.mean(views, axis=0))
+
+
+def _offsets(recipe: Recipe) -> list[tuple[int, int]]:
+    """Where a crop is cut when views are averaged: the centre first, then towards the corners."""
+    corners = [(-CROP_OFFSET, -CROP_OFFSET), (-CROP_OFFSET, CROP_OFFSET),
+               (CROP_OFFSET, -CROP_OFFSET), (CROP_OFFSET, CROP_OFFSET)]
+    return [(0, 0)] + (corners if recipe.crop else [])
 
 
 def save_model(model: keras.Model, path: Path) -> Path:
@@ -217,14 +235,18 @@ def _course(history: pd.DataFrame, n_train: int) -> dict:
 
 
 def _compile(model: keras.Model, recipe: Recipe) -> None:
-    if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=0.9, nesterov=True)
-    else:
+    if recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(recipe.learning_rate)
+    else:
+        nesterov = recipe.optimizer == "sgd"
+        optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
     optimizer.weight_decay = recipe.weight_decay or None
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=keras.backend.backend() == "jax")
+    losses = {"categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+              "binary_crossentropy": keras.losses.BinaryCrossentropy}
+    loss = losses[recipe.loss](label_smoothing=recipe.label_smoothing)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer, loss, metrics=[accuracy], jit_compile=keras.backend.backend() == "jax")
     optimizer.build(model.trainable_variables)
 
 
@@ -232,7 +254,7 @@ def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Ge
     how = preprocessing.Augmentation(recipe.rotation, recipe.shift, recipe.zoom, recipe.flip, recipe.erasing)
     images, mirrored = preprocessing.augment(chosen.images, rng, how)
     view = (mirrored & recipe.descriptor_follows).astype(int)
-    x = {"image": preprocessing.normalise(images, recipe.normalisation)}
+    x = {"image": preprocessing.normalise(preprocessing.crop(images, recipe.crop), recipe.normalisation)}
     x |= {name: array[np.arange(len(view)), view] for name, array in chosen.descriptors.items()}
     return {name: x[name] for name in names}, np.eye(classes, dtype=np.float32)[chosen.labels]
 

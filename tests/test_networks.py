@@ -3,18 +3,27 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import networks
+from fercore import inception_vgg16, networks
 
-PUBLISHED = {"cnn": 1_352_295, "vgg": 26_545_095}
+PUBLISHED = {"cnn": 1_352_295, "vgg": 26_545_095, "five_class_cnn": 1_004_805}
+TRAINABLE = {"vgg16_scratch": 9_416_903, "five_class_cnn": 1_003_013}
 INPUTS = {
     "cnn": ["image"], "sift_cnn": ["image", "sift"], "dsift_cnn": ["image", "dsift"],
     "vgg": ["image"], "sift_vgg": ["image", "sift"], "dsift_vgg": ["image", "dsift"],
+    "shallow_cnn": ["image"], "deep_cnn": ["image"], "five_class_cnn": ["image"], "compact": ["image"],
+    "vgg16_scratch": ["image"], "inception_v1": ["image"], "model_a": ["image"], "model_b": ["image"],
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_counts_are_the_published_ones(name):
     assert networks.build(name).count_params() == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_trainable_counts_are_the_published_ones(name):
+    variables = networks.build(name).trainable_variables
+    assert sum(int(np.prod(variable.shape)) for variable in variables) == TRAINABLE[name]
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -45,6 +54,36 @@ def test_multiply_adds_of_a_network_counted_by_hand():
     x = keras.layers.Conv2D(4, 3, padding="same")(image)
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
     assert networks.multiply_adds(model) == 8 * 8 * 4 * 9 + 8 * 8 * 4 * 2
+
+
+def test_system_e_takes_the_features_it_is_told():
+    features = ("landmarks", "hog_windows")
+    model = networks.build("model_a", features=features)
+    assert sorted(networks.inputs(model)) == ["hog_windows", "image", "landmarks"]
+    bare = networks.build("model_b", features=features, normalised=False)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in bare.layers)
+    with pytest.raises(ValueError, match="feature eyes is unknown; there are landmarks"):
+        networks.build("model_a", features=("eyes",))
+
+
+def test_both_variants_of_the_shallow_cnn_are_there():
+    def convolutions(variant):
+        model = networks.build("shallow_cnn", variant=variant)
+        return [layer.kernel.shape[-1] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+    assert convolutions("readme") == [32, 64] and convolutions("source") == [64, 128]
+    with pytest.raises(ValueError, match="variant 'paper' is none of readme, source"):
+        networks.build("shallow_cnn", variant="paper")
+
+
+def test_compact_is_within_its_limits():
+    model = networks.build("compact")
+    assert networks.multiply_adds(model) <= 100e6 and model.count_params() <= 2.5e6
+
+
+def test_imagenet_weights_that_are_not_there_are_one_line(tmp_path):
+    with pytest.raises(inception_vgg16.WeightsError, match=r"none.h5: no such file; give Keras's vgg16_weights"):
+        networks.build("vgg16_imagenet", weights=str(tmp_path / "none.h5"))
 
 
 def test_unknown_names_are_told_with_what_there_is():

@@ -35,7 +35,7 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
 
 @pytest.mark.parametrize("data, words", [
     ({"origin": "embedded synthetic faces"}, "embedded synthetic faces; only runs on FER2013"),
-    ({"n": 3000}, "made on 3000 faces only"),
+    ({"n": 3000, "subset": 1000}, "made on 3000 faces only"),
     ({"source": "/home/me/fer2013.csv"}, "path of the machine: /home/me"),
 ])
 def test_other_runs_are_refused(outputs, data, words):

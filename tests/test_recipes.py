@@ -9,6 +9,8 @@ def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
     rates = [recipes.learning_rate(Recipe(learning_rate=0.4, warmup=0.25), step, 100) for step in range(100)]
     assert max(rates) == pytest.approx(0.4) and rates.index(max(rates)) == 24
     assert rates[0] == pytest.approx(0.016) and rates[-1] < 1e-6
+    halved = Recipe(schedule="exponential", learning_rate=0.4, decay=0.5, decay_steps=3)
+    assert [recipes.learning_rate(halved, step, 9) for step in (0, 2, 3, 8)] == [0.4, 0.4, 0.2, 0.1]
     constant = Recipe(schedule="constant", learning_rate=0.1)
     assert {recipes.learning_rate(constant, step, 9) for step in range(9)} == {0.1}
 
@@ -16,11 +18,11 @@ def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
 def test_recipes_are_checked():
     assert recipes.read("published").epochs == 100
     assert recipes.read("study", epochs=2, batch_size=None).epochs == 2
-    with pytest.raises(RecipeError, match="recipe 'other' is unknown; params/recipes/ has published, study"):
+    with pytest.raises(RecipeError, match="recipe 'other' is unknown; params/recipes/ has compact"):
         recipes.read("other")
-    with pytest.raises(RecipeError, match="schedule 'cosine' is none of one_cycle, constant"):
+    with pytest.raises(RecipeError, match="schedule 'cosine' is none of one_cycle, constant, exponential"):
         recipes.read("study", schedule="cosine")
     with pytest.raises(RecipeError, match="epochs is 0; it must be above 0"):
         recipes.read("study", epochs=0)
-    with pytest.raises(RecipeError, match="momentum is no part of a recipe"):
-        recipes.read("study", momentum=1)
+    with pytest.raises(RecipeError, match="colour is no part of a recipe"):
+        recipes.read("study", colour=1)

@@ -1,0 +1,23 @@
+"""The study's own network: small enough to train in under an hour on two cores, and to ship with the repository."""
+import keras
+from keras import layers
+
+from fercore.blocks import Shape, convolution, output
+
+
+def compact(
+    input_shape: Shape = (40, 40, 1), classes: int = 7, filters: tuple[int, ...] = (24, 64, 160, 320),
+    dropout: float = 0.2,
+) -> keras.Model:
+    """Eight 3×3 convolutions in four stages, each twice `filters` and pooled, then global average pooling.
+
+    The late stages are wide and the early ones narrow: at full resolution time goes into memory, not arithmetic.
+    """
+    image = layers.Input(input_shape, name="image")
+    x = image
+    for stage, width in enumerate(filters):
+        if stage:
+            x = layers.MaxPooling2D()(x)
+        x = convolution(convolution(x, width), width)
+    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model({"image": image}, output(x, classes), name="compact")

@@ -1,0 +1,61 @@
+"""System E: two CNNs that also see facial landmarks and HOG, with a switch for batch normalisation."""
+import keras
+from keras import layers
+
+from fercore.blocks import FACE, Shape, output
+
+FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
+
+
+def model_a(
+    input_shape: Shape = FACE, classes: int = 5, features: tuple[str, ...] = (), normalised: bool = True,
+    normalised_dense: bool = False, dropout: float = 0.044,
+) -> keras.Model:
+    """System E's model A: three convolutions, Dense 1024. `features` are names of `FEATURE_LENGTHS`; `normalised`:
+    batch normalisation after convolutions, `normalised_dense`: after dense layers; `dropout` 1 - keep probability."""
+    image = layers.Input(input_shape, name="image")
+    x = _convolutions(image, [(64, 5, True), (64, 5, True), (128, 4, False)], normalised)
+    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense)
+    return _joined("model_a", image, x, features, (1024, 40), classes, normalised_dense)
+
+
+def model_b(
+    input_shape: Shape = FACE, classes: int = 5, features: tuple[str, ...] = (), normalised: bool = True,
+    normalised_dense: bool = False, dropout: float = 0.044,
+) -> keras.Model:
+    """System E's model B: three convolutions, Dense 4096 and 1024. Parameters as of `model_a`."""
+    image = layers.Input(input_shape, name="image")
+    x = _convolutions(image, [(64, 3, True), (128, 3, True), (256, 3, True)], normalised)
+    x = _dense(layers.Dropout(dropout)(x), 4096, normalised_dense)
+    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense)
+    return _joined("model_b", image, x, features, (1024, 128), classes, normalised_dense)
+
+
+def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool):
+    """Convolutions (filters, size, pooled) with ReLU, flattened."""
+    for filters, size, pooled in sizes:
+        x = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        if normalised:
+            x = layers.BatchNormalization()(x)
+        if pooled:
+            x = layers.MaxPooling2D(3, 2, padding="same")(x)
+    return layers.Flatten()(x)
+
+
+def _dense(x, units: int, normalised: bool):
+    x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+    return layers.BatchNormalization()(x) if normalised else x
+
+
+def _joined(name: str, image, x, features: tuple[str, ...], units: tuple[int, int], classes: int, normalised: bool):
+    """The image branch alone, or narrowed and joined with a branch that sees all `features` side by side."""
+    unknown = set(features) - FEATURE_LENGTHS.keys()
+    if unknown:
+        raise ValueError(f"feature {', '.join(sorted(unknown))} is unknown; there are {', '.join(FEATURE_LENGTHS)}")
+    inputs = {feature: layers.Input((FEATURE_LENGTHS[feature],), name=feature) for feature in features}
+    if inputs:
+        branch = layers.Concatenate()(list(inputs.values())) if len(inputs) > 1 else next(iter(inputs.values()))
+        for size in units:
+            branch = _dense(branch, size, normalised)
+        x = layers.Concatenate()([_dense(x, units[-1], normalised), branch])
+    return keras.Model({"image": image} | inputs, output(x, classes), name=name)

@@ -1,0 +1,91 @@
+"""System A: a small CNN and a VGG, alone and joined with SIFT words or dense SIFT (Al-Shabi et al., arXiv:1608.02833)."""
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+from fercore.blocks import FACE, Shape, output
+
+DESCRIPTOR_LENGTH = 2048
+
+
+def cnn(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
+    """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters."""
+    image = layers.Input(input_shape, name="image")
+    x = layers.Flatten()(_cnn_trunk(image))
+    x = layers.Dense(2048)(x)
+    x = layers.Dropout(0.5)(x)
+    return keras.Model({"image": image}, output(x, classes), name="cnn")
+
+
+def sift_cnn(input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain") -> keras.Model:
+    """System A's CNN joined with a histogram of SIFT visual words."""
+    return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, trunk)
+
+
+def dsift_cnn(input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain") -> keras.Model:
+    """System A's CNN joined with dense SIFT on a 4×4 grid."""
+    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, trunk)
+
+
+def vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
+    """System A's VGG: the first four blocks of VGG-16, 26,545,095 parameters."""
+    image = layers.Input(input_shape, name="image")
+    x = layers.Flatten()(_vgg_trunk(image))
+    x = layers.Dense(4096, activation="relu")(x)
+    x = layers.Dropout(0.5)(x)
+    return keras.Model({"image": image}, output(x, classes), name="vgg")
+
+
+def sift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
+    """System A's VGG joined with a histogram of SIFT visual words."""
+    return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes)
+
+
+def dsift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
+    """System A's VGG joined with dense SIFT on a 4×4 grid."""
+    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes)
+
+
+def _cnn_trunk(x, normalised: bool = True):
+    for filters, first_padding, dropout in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", 0.4)]:
+        x = _convolution(filters, first_padding)(x)
+        x = _convolution(filters, "valid")(x)
+        x = _close_block(x, dropout, normalised)
+    return x
+
+
+def _vgg_trunk(x, normalised: bool = True):
+    for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
+        for _ in range(depth):
+            x = _convolution(filters, "same")(x)
+        x = _close_block(x, 0.2, normalised)
+    return x
+
+
+def _convolution(filters: int, padding: str):
+    """3×3 with ReLU. He's initial weights, made for ReLU: ten layers deep, Keras's default learns late or never."""
+    return layers.Conv2D(filters, 3, padding=padding, activation="relu", kernel_initializer="he_normal")
+
+
+def _close_block(x, dropout: float, normalised: bool):
+    x = layers.MaxPooling2D()(x)
+    if normalised:
+        x = layers.BatchNormalization()(x)
+    return layers.Dropout(dropout)(x)
+
+
+def _hybrid(name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, classes: int, trunk: str = "plain"):
+    """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation, as system A's
+    CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs."""
+    if trunk not in ("plain", "published"):
+        raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
+    image = layers.Input(input_shape, name="image")
+    vector = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
+    branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
+    branch = layers.Dropout(0.2)(branch)
+    x = layers.Flatten()(trunk_of(image, normalised=trunk == "plain"))
+    x = layers.Concatenate()([x, branch])
+    x = layers.Dense(2048, activation="relu")(x)
+    x = layers.Dropout(0.5)(x)
+    return keras.Model({"image": image, descriptor: vector}, output(x, classes), name=name)
