@@ -1,4 +1,4 @@
-"""System A: a small CNN and a VGG, alone and joined with SIFT words or dense SIFT (Al-Shabi et al., arXiv:1608.02833)."""
+"""System A: a CNN and a VGG, alone and joined with SIFT words or dense SIFT (Al-Shabi et al., arXiv:1608.02833)."""
 from collections.abc import Callable
 
 import keras

@@ -9,7 +9,7 @@ def shallow_cnn(
     input_shape: Shape = FACE, classes: int = 7, activation: str = "softmax", variant: str = "readme"
 ) -> keras.Model:
     """System B's shallow CNN. `variant` 'readme': Conv 32 and 64 of 3×3, Dense 512, as its table describes it;
-    'source': Conv 64 of 3×3, Conv 128 of 5×5, Dense 256, as its code builds it. `activation`: 'softmax' or 'sigmoid'."""
+    'source': Conv 64 of 3×3, Conv 128 of 5×5, Dense 256, as its code builds it. `activation`: softmax or sigmoid."""
     variants = {"readme": ([(32, 3), (64, 3)], [512]), "source": ([(64, 3), (128, 5)], [256])}
     if variant not in variants:
         raise ValueError(f"variant {variant!r} is none of {', '.join(variants)}")

@@ -20,8 +20,9 @@ class Recipe:
     'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
     `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
     'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `crop`: side in pixels of what the
-    network sees of a face, cut from its centre; null for the whole face. `descriptor_follows` gives a mirrored face the descriptor of
-    the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
+    network sees of a face, cut from its centre; null for the whole face. `descriptor_follows` gives a mirrored face
+    the descriptor of the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in
+    `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
