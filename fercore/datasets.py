@@ -3,6 +3,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def load(source: str | Path | None = None) -> Faces:
     if path is None:
         code = "".join(_digest(Path(module.__file__)) for module in (synthetic, drawing, faces_module))
         return _cached(code, synthetic.faces)
-    return _cached(_state(path), lambda: _read(path))
+    return replace(_cached(_state(path), lambda: _read(path)), source=str(path))
 
 
 def find(source: str | Path | None = None) -> Path | None:
@@ -77,10 +78,13 @@ def _stratified(faces: Faces, usage: str, size: int, generator: np.random.Genera
 def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
     """The FER+ votes of each face, int8 [n, 10], columns `VOTE_NAMES`, joined by row of fer2013.csv.
 
-    `source` is fer2013new.csv, its folder, or the data file beside which it lies; without it, `FERPLUS` and
-    `FER2013` in the environment and the data folder are looked at. Raises `DatasetError`.
+    `source` is fer2013new.csv, its folder, or the data file beside which it lies; without it, where the faces were
+    read, `FERPLUS` and `FER2013` in the environment and the data folder are looked at. Synthetic faces have synthetic
+    votes. Raises `DatasetError`.
     """
-    path = _find_votes(source)
+    if faces.origin == synthetic.ORIGIN:
+        return synthetic.votes(faces, VOTE_NAMES)
+    path = _find_votes(source or faces.source)
     votes, usage = _read_votes(path)
     if not verification.in_file_order(faces):
         raise DatasetError(f"{path.name}: FER+ votes go by row of fer2013.csv; not these faces' rows ({faces.origin})")

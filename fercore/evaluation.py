@@ -44,8 +44,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scored:
-    """Probabilities [n, c] of one split's faces with their labels [n] and positions in `faces`."""
+    """Probabilities [n, c] of one split's faces with their labels [n] and positions in the protocol's `faces`."""
 
+    protocol: str
     faces: datasets.Faces
     positions: np.ndarray
     labels: np.ndarray
@@ -103,7 +104,7 @@ def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = 
         raise EvaluationError(f"{network} on {protocol}, seed {seed}: its {split} rows are not those of the protocol; "
                               "train it again on the data at hand")
     values = (predictions.probabilities_tta if tta else predictions.probabilities)[chosen][order].astype(np.float32)
-    return Scored(faces, positions[expected], faces.labels[positions[expected]], values)
+    return Scored(protocol, faces, positions[expected], faces.labels[positions[expected]], values)
 
 
 def score_all(run: Run, protocol: str, seed: int = 0, *, split: str = "test", tta: bool = True) -> dict[str, Scored]:
@@ -115,8 +116,8 @@ def score_all(run: Run, protocol: str, seed: int = 0, *, split: str = "test", tt
     names = [name for name in catalogue() if (protocol, name, seed) in there]
     names = [name for name in names if not name.endswith(aggregation.PUBLISHED_RECIPE)]
     if not names:
-        raise EvaluationError(f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute notebook "
-                              "10_cnn with them first")
+        raise EvaluationError(f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute a notebook "
+                              "that trains (1x) with them first")
     return {name: score(run, protocol, name, seed, split=split, tta=tta) for name in names}
 
 

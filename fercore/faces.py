@@ -18,7 +18,8 @@ class Faces:
 
     `images` uint8 [n, 48, 48]; `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of
     fer2013.csv counted from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`;
-    `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces.
+    `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces;
+    `source` is the path they were read from, never shown.
     """
 
     images: np.ndarray
@@ -28,6 +29,7 @@ class Faces:
     class_names: tuple[str, ...] = CLASS_NAMES
     origin: str = ""
     fingerprint: str = ""
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from fercore import ferplus
 from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces
 
+LABELS = {"fer2013": "labels of FER2013", "ferplus": "the majority of the FER+ votes"}
 FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out."""
+    """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out; `labels`, a key of
+    `LABELS`, says whose they are."""
 
     description: str
     pooled: bool = False
     class_names: tuple[str, ...] = CLASS_NAMES
+    labels: str = "fer2013"
 
 
 PROTOCOLS = {
@@ -26,6 +30,11 @@ PROTOCOLS = {
     "pooled_64_16_20": Protocol("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
     "pooled_80_10_10": Protocol("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
     "official_five": Protocol("the official split, five classes only, as system E uses", class_names=FIVE),
+    "ferplus": Protocol("the official split, eight classes voted by FER+", class_names=ferplus.EXPRESSIONS,
+                        labels="ferplus"),
+    "ferplus_five": Protocol("the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"),
+    "ferplus_five_tenth": Protocol("a tenth held out at random, five classes voted by FER+, as system D uses",
+                                   pooled=True, class_names=FIVE, labels="ferplus"),
 }
 
 
@@ -43,8 +52,13 @@ class Split:
 
 
 def prepare(faces: Faces, name: str) -> tuple[Faces, Split]:
-    """The faces that a protocol uses, relabelled where it leaves classes out, and their split."""
+    """The faces that a protocol uses, relabelled where it leaves classes out or takes the FER+ votes, and their split.
+
+    Raises `DatasetError` for an unknown name, and where votes are needed that are not there.
+    """
     protocol = _protocol(name)
+    if protocol.labels == "ferplus":
+        faces = ferplus.relabelled(faces)
     if protocol.class_names != faces.class_names:
         faces = with_classes(faces, protocol.class_names)
     return faces, split(faces, name)
@@ -77,6 +91,9 @@ def split(faces: Faces, name: str) -> Split:
     if name == "pooled_64_16_20":
         rest, test = train_test_split(positions, test_size=0.2, random_state=42)
         return Split(*train_test_split(rest, test_size=0.2, random_state=40), test)
+    if name == "ferplus_five_tenth":
+        rest, test = train_test_split(positions, test_size=0.1, random_state=0)
+        return Split(*train_test_split(rest, test_size=0.1, random_state=0), test)
     rest, test = train_test_split(positions, test_size=0.1, random_state=0)
     train, validation = np.split(rest, [int(len(rest) * (1 - 0.1111))])  # Keras takes the last of `validation_split`
     return Split(train, validation, test)

@@ -66,6 +66,20 @@ def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int =
     return from_arrays(images, labels, usage, origin=ORIGIN)
 
 
+def votes(faces: Faces, vote_names: tuple[str, ...]) -> np.ndarray:
+    """Ten votes on each drawn face, int8 [n, 10], columns `vote_names`: four in five for its label, the others anywhere.
+
+    The same for the same row, whichever faces are asked about.
+    """
+    words = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    column = np.array([vote_names.index(word) for word in words])[faces.labels]
+    rng = np.random.default_rng(0)
+    shape = faces.row_ids.max(initial=0) + 1, 10
+    agree, elsewhere = rng.random(shape)[faces.row_ids] < 0.8, rng.integers(len(vote_names), size=shape)[faces.row_ids]
+    given = np.where(agree, column[:, None], elsewhere)
+    return (given[:, :, None] == np.arange(len(vote_names))).sum(1).astype(np.int8)
+
+
 def identity(rng: np.random.Generator) -> Identity:
     """A person by chance."""
     skin = rng.uniform(95, 215)

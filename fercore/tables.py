@@ -6,8 +6,10 @@ import pandas as pd
 
 from fercore import aggregation, evaluation, metrics, runs
 from fercore.aggregation import PUBLISHED_RECIPE
+from fercore.protocols import PROTOCOLS
 
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
+SYSTEMS = ("A", "B", "C", "D", "E", "own")  # of the published systems, and this study's
 NOT_RUN = "not run"
 README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
 _COMPARED = {"networks": "network", "aggregates": "aggregate"}
@@ -60,11 +62,18 @@ def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.D
     known, rows = evaluation.catalogue(), []
     for name, one in scored.items():
         values = evaluation.results_row(one)
-        theirs = known[name].published.get(OWN_SPLIT, {}) if run.faces.is_fer2013 else {}
+        theirs = _comparable(known[name].published, one.protocol) if run.faces.is_fer2013 else {}
         rows.append({"name": name, "table": known[name].table, "accuracy": values["accuracy"],
                      "low": values["accuracy_low"], "high": values["accuracy_high"],
                      "published": theirs.get("test", float("nan"))})
     return pd.DataFrame(rows)
+
+
+def _comparable(published: dict, protocol: str) -> dict:
+    """Figures by split that were published on this protocol, else on another one with the same classes."""
+    classes = PROTOCOLS[protocol].class_names
+    others = [values for name, values in published.items() if PROTOCOLS[name].class_names == classes]
+    return published.get(protocol) or next(iter(others), {})
 
 
 def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
@@ -110,11 +119,11 @@ def what_counts(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
-    """Why a network or an aggregate of system A has no row: name -> reason."""
+    """Why a network or an aggregate that belongs to this protocol has no row: name -> reason."""
     there = set(results[results.protocol == protocol].network)
     aggregates, found = aggregation.read_aggregates(), {}
     for name, entry in evaluation.catalogue().items():
-        if name in there or name.endswith(PUBLISHED_RECIPE):
+        if name in there or name.endswith(PUBLISHED_RECIPE) or not _belongs(entry, protocol):
             continue
         if name in aggregates:
             missing = [member for member in aggregates[name].members if member not in there]
@@ -124,21 +133,77 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
     return found
 
 
-def readme_table(results: pd.DataFrame) -> str:
-    """The README's results as Markdown: networks and aggregates, published beside pooled and official splits."""
+def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
+    """Protocols on which a system's networks were run, sorted."""
+    return sorted(results[results.system == system].protocol.unique())
+
+
+def _belongs(entry: evaluation.Entry, protocol: str) -> bool:
+    """Whether the system published figures on this protocol, or it is the one that all networks are compared on."""
+    return protocol in entry.published or (protocol == "official" and "official_five" not in entry.published)
+
+
+def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:
+    """A system's networks and aggregates, a row for each protocol that it published figures for or that was run.
+
+    Accuracies in % on test faces, with intervals or deviations over seeds; differences to the published figure in
+    points. The published columns are left out where `fer2013` is False: other data, other numbers.
+    """
     rows = []
-    for table in _COMPARED:
-        for name, entry in _entries(table).items():
-            one = _rows(results, "official", name, "test", True)
-            rows.append({
-                "": f"`{name}`",
-                "published, its split": _number(entry.published.get(OWN_SPLIT, {}).get("test"), 2),
-                "here, its split": accuracy(results, OWN_SPLIT, name),
-                "here, official split": accuracy(results, "official", name),
-                "copies removed": _mean(results, "official", name, "accuracy_deduplicated"),
-                "training": NOT_RUN if one.empty else duration(one.train_seconds.mean()),
-            })
+    for name, entry in evaluation.catalogue().items():
+        if entry.system == system and not name.endswith(PUBLISHED_RECIPE):
+            rows += [_beside(results, name, entry, protocol) for protocol in _protocols(results, name, entry)]
+    frame = pd.DataFrame(rows)
+    return frame if fer2013 else frame.drop(columns=["published", "difference"], errors="ignore")
+
+
+def _beside(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
+    theirs = entry.published.get(protocol, {}).get("test")
+    rows = _rows(results, protocol, name, "test", True)
+    return {
+        "network": name, "protocol": protocol, "published": _number(theirs, 2),
+        "test": accuracy(results, protocol, name, tta=False),
+        "difference": _difference(results, protocol, name, False, theirs),
+        "views averaged": accuracy(results, protocol, name),
+        "copies removed": _mean(results, protocol, name, "accuracy_deduplicated"),
+        "training": NOT_RUN if rows.empty else duration(rows.train_seconds.mean()),
+    }
+
+
+def _protocols(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[str]:
+    """Protocols of a row's own figures first, then others that it was run on; the official one when there are none."""
+    run = results[results.network == name].protocol.unique()
+    return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
+
+
+def readme_table(results: pd.DataFrame) -> str:
+    """The README's results as Markdown: every system's networks, published beside its own and the official split."""
+    rows = []
+    for name, entry in evaluation.catalogue().items():
+        if not name.endswith(PUBLISHED_RECIPE):
+            rows += [_readme_row(results, name, entry, protocol) for protocol in _own_protocols(entry)]
+    rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
     return f"{markdown(pd.DataFrame(rows))}\n\n{_readme_note(results)}\n"
+
+
+def _own_protocols(entry: evaluation.Entry) -> list[str]:
+    return list(entry.published) or ["official"]
+
+
+def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
+    own = _rows(results, protocol, name, "test", True)
+    official = _rows(results, "official", name, "test", True)
+    trained = official if own.empty else own
+    return {
+        "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
+        "network": f"`{name}`",
+        "split": f"`{protocol}`",
+        "published": _number(entry.published.get(protocol, {}).get("test"), 2),
+        "here": accuracy(results, protocol, name),
+        "official split": "" if protocol == "official" else accuracy(results, "official", name),
+        "copies removed": _mean(results, "official" if own.empty else protocol, name, "accuracy_deduplicated"),
+        "training": NOT_RUN if trained.empty else duration(trained.train_seconds.mean()),
+    }
 
 
 def with_results(readme: str, results: pd.DataFrame) -> str:
@@ -208,11 +273,12 @@ def _number(value: float | None, decimals: int = 1) -> str:
 def _readme_note(results: pd.DataFrame) -> str:
     test = results[(results.split == "test") & results.tta]
     faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
-    counts = ", ".join(f"{n:,} on {protocol}" for protocol, n in faces.items())
-    hardware = "; ".join(sorted(set(test[test.protocol == "official"].device.dropna())))
+    counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
+    hardware = "; ".join(sorted(set(test.device.dropna())))
     return (
         "Test accuracy in %, averaged over each face and its mirror image, with 95 % bootstrap intervals over faces "
-        f"({counts}). Its split: all faces pooled, 64/16/20, as system A did. Official split: trained on Training, "
-        "chosen on PublicTest, PrivateTest read once. Copies removed: official test faces without an exact copy in "
-        f"training or validation. Training and its time: official split, on {hardware or 'nothing yet'}."
+        f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all faces, as their "
+        "systems did. Official split: trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies "
+        "removed: test faces (of the split, where run, else official) without an exact copy in training or validation. "
+        f"Training and its time: on {hardware or 'nothing yet'}."
     )

@@ -378,11 +378,11 @@ def test_votes_are_joined_by_row(tmp_path, reference, arrays, monkeypatch):
 
 
 def test_votes_that_do_not_belong_are_refused(tmp_path, reference, arrays):
-    read = from_arrays(*arrays, "embedded synthetic faces")
+    read = from_arrays(*arrays, "made-up faces")
     with pytest.raises(DatasetError, match=r"fer2013new.csv: not found; put it beside"):
         datasets.load_votes(tmp_path, read)
     path = votes_file(tmp_path / "fer2013new.csv", read.usage)
-    with pytest.raises(DatasetError, match="embedded synthetic faces"):
+    with pytest.raises(DatasetError, match="made-up faces"):
         datasets.load_votes(tmp_path, read.select(np.arange(N)[::-1]) and replace(read, images=255 - read.images))
     votes_file(path, read.usage[::-1])
     with pytest.raises(DatasetError, match="Usage differs"):

@@ -124,7 +124,7 @@ def test_predictions_belong_to_every_copy_of_fer2013_in_file_order(data, monkeyp
 
 def test_a_protocol_without_predictions_says_what_to_do(tmp_path, data):
     predict(tmp_path, data, "cnn")
-    with pytest.raises(EvaluationError, match="no predictions on pooled_64_16_20 with seed 0; execute notebook 10_cnn"):
+    with pytest.raises(EvaluationError, match="no predictions on pooled_64_16_20 with seed 0; execute a notebook"):
         evaluation.score_all(run(tmp_path, data), "pooled_64_16_20")
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from fercore import protocols
+from fercore import datasets, ferplus, protocols, synthetic
 from fercore.faces import DatasetError, from_arrays
 from fercore.protocols import PROTOCOLS, Split
 
@@ -14,7 +14,7 @@ def made_up(n, seed=0):
     images = np.zeros((n, 48, 48), np.uint8)
     images[:, 0, :4] = np.arange(n, dtype=np.uint32)[:, None].view(np.uint8)
     codes = np.searchsorted([0.75 * n, 0.85 * n], np.arange(n), side="right")
-    return from_arrays(images, rng.integers(0, 7, n), codes, "made up")
+    return from_arrays(images, rng.integers(0, 7, n), codes, synthetic.ORIGIN)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -24,6 +24,28 @@ def test_parts_are_disjoint_and_whole(name, n):
     everything = np.concatenate(list(split.parts().values()))
     assert sorted(everything) == list(range(len(faces)))
     assert min(map(len, split.parts().values())) > 0
+
+
+def test_majority_drops_single_votes_and_faces_without_one():
+    votes = np.zeros((5, 10), int)
+    votes[0, [0, 1, 2]] = 5, 4, 1  # neutral, once the single vote for surprise is dropped
+    votes[1, [0, 1]] = 5, 5  # no majority
+    votes[2, 9] = 10  # no face
+    votes[3, 8] = 9  # unknown
+    votes[4, [7, 4]] = 7, 3
+    labels = ferplus.majority(votes)
+    assert [ferplus.EXPRESSIONS[k] if k >= 0 else None for k in labels] == ["Neutral", None, None, None, "Contempt"]
+    assert ferplus.agreement(votes[[0, 4]], np.array([6, 0])).tolist() == [5, 3]
+
+
+def test_voted_labels_follow_their_faces():
+    faces = made_up(300)
+    voted, _ = protocols.prepare(faces, "ferplus")
+    names = np.array(ferplus.EXPRESSIONS)[voted.labels]
+    expected = ferplus.majority(datasets.load_votes(None, faces))[voted.row_ids]
+    assert (names == np.array(ferplus.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
+    given = np.array(faces.class_names)[faces.labels[voted.row_ids]]
+    assert (names == given).mean() > 0.95  # synthetic voters agree in four of five votes
 
 
 def test_sizes_of_the_published_splits():

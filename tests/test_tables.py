@@ -57,10 +57,19 @@ def test_costs_and_what_counts(made, results):
     assert worth.loc["official", "flip averaging"] == "+0.00"
 
 
+def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
+    table = tables.of_system(results, "A").set_index(["network", "protocol"])
+    assert table.loc[("cnn", "pooled_64_16_20"), "published"] == "62.55"
+    assert table.loc[("cnn", "official"), "published"] == "" and table.loc[("cnn", "official"), "difference"] == ""
+    assert table.loc[("cnn", "official"), "test"].startswith("90.0\u00a0[")
+    assert table.loc[("vgg", "pooled_64_16_20"), "test"] == "not run"
+    assert "published" not in tables.of_system(results, "A", fer2013=False)
+
+
 def test_the_readme_is_filled_between_its_markers(results):
     text = tables.with_results(f"a\n{tables.README_BEGIN}\nold\n{tables.README_END}\nb\n", results)
     assert text.startswith(f"a\n{tables.README_BEGIN}\n| ") and text.endswith(f"{tables.README_END}\nb\n")
-    assert "old" not in text and "| `aggregated_vgg` | 70.37 | not run | not run |" in text
+    assert "old" not in text and "| A | `aggregated_vgg` | `pooled_64_16_20` | 70.37 | not run | not run |" in text
     assert tables.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
         tables.with_results("no markers", results)
