@@ -66,7 +66,8 @@ def listed(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PictureError(f"{folder}: no such folder")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    found = [path for path in folder.iterdir()
+             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]
     if not found:
         raise PictureError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
     return sorted(found, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
