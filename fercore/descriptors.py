@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fercore import paths, runs
+from fercore import hog, landmarks, paths, runs
 from fercore.faces import Faces
 from fercore.sift import DenseSift, DescriptorError, VisualWords, check_images, keypoint_descriptors, load_vocabulary
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Descriptor:
-    """`compute(images, train_rows, **parameters)` gives uint8 [n, 2, d] of `images` uint8 [n, 48, 48]; `scalings`, the
-    first of which is the default, turn that into what a network sees; `learns` when training rows matter; `sparse`
-    when most values are zero."""
+    """`compute(images, train_rows, **parameters)` gives [n, 2, d] of `images` uint8 [n, 48, 48], in a type of few bytes
+    (uint8, float16); `scalings`, the first of which is the default, turn that into what a network sees; `learns` when
+    training rows matter; `sparse` when most values are zero."""
 
     compute: Callable[..., np.ndarray]
     scalings: Mapping[str, Callable[[np.ndarray], np.ndarray]]
@@ -44,9 +44,11 @@ class Descriptor:
 def load(
     name: str, faces: Faces, train_rows: np.ndarray, *, file: Path | str | None = None, **parameters
 ) -> np.ndarray:
-    """Descriptor `name` of all `faces`, uint8 [n, 2, d]: view 0 of the face, view 1 of its mirror image.
+    """Descriptor `name` of all `faces`, [n, 2, d]: view 0 of the face, view 1 of its mirror image.
 
-    "sift": counts of visual words; parameters of `visual_words`. "dsift": SIFT on a grid; parameters of `dense_sift`.
+    "sift": counts of visual words, uint8; parameters of `visual_words`. "dsift": SIFT on a grid, uint8; parameters of
+    `dense_sift`. "landmarks": 136 coordinates, float16; parameters of `facial_landmarks`. "hog" and "hog_windows":
+    72 and 2,592 values, float16; parameters of `gradient_histograms` and `gradient_histograms_in_windows`.
     `train_rows` are positions in `faces`: nothing is learnt from other faces. What was computed for the same pixels and
     parameters is read from the cache, or from `file` where one is named; else it is computed and saved there. Raises
     `DescriptorError` for what cannot be done, and for a `file` of other faces or parameters.
@@ -72,6 +74,9 @@ def scale(name: str, array: np.ndarray, how: str | None = None) -> np.ndarray:
 
     "sift": "frequency", counts divided by the keypoints of the face (published), or "hellinger", its square root, of
     length 1. "dsift": "unit", each keypoint's descriptor of length 1, or "raw", 0..255 (published). Zero stays zero.
+    "landmarks": "shape", mean 0 and mean squared distance from it 1, "centred", -1..1 across the picture, or "raw",
+    pixels (published). "hog" and "hog_windows": "standardised", mean 0 and standard deviation 1 over the values of a
+    face, or "raw" (published).
     """
     scalings = _named(name).scalings
     how = how or next(iter(scalings))
@@ -115,6 +120,39 @@ def dense_sift(
     return np.stack([sift.transform(view) for view in (images, mirrored(images))], axis=1)
 
 
+def facial_landmarks(
+    images: np.ndarray, train_rows: np.ndarray, *, margin: int = 1, image_scale: int = 4
+) -> np.ndarray:
+    """dlib's 68 points in pixels, float16 [n, 2, 136], as `landmarks.landmarks` finds them in a face and in its mirror
+    image; published: `image_scale` 1. Nothing is learnt from `train_rows`."""
+    views = [landmarks.landmarks(v, margin=margin, image_scale=image_scale) for v in (images, mirrored(images))]
+    return np.stack(views, axis=1)
+
+
+def gradient_histograms(
+    images: np.ndarray, train_rows: np.ndarray, *, orientations: int = 8, cell: int = 16, norm: str = "L2"
+) -> np.ndarray:
+    """HOG of the whole face, float16 [n, 2, cells x orientations]; nothing is learnt from `train_rows`."""
+    options = {"orientations": orientations, "cell": cell, "norm": norm}
+    return np.stack([hog.hog(v, **options).astype(np.float16) for v in (images, mirrored(images))], axis=1)
+
+
+def gradient_histograms_in_windows(
+    images: np.ndarray,
+    train_rows: np.ndarray,
+    *,
+    window: int = 24,
+    step: int = 6,
+    orientations: int = 8,
+    cell: int = 8,
+    norm: str = "L2",
+) -> np.ndarray:
+    """HOG of sliding windows, float16 [n, 2, cells of all windows x orientations]; nothing is learnt from
+    `train_rows`."""
+    options = {"window": window, "step": step, "orientations": orientations, "cell": cell, "norm": norm}
+    return np.stack([hog.hog_windows(v, **options).astype(np.float16) for v in (images, mirrored(images))], axis=1)
+
+
 def mirrored(images: np.ndarray) -> np.ndarray:
     """`images` [n, h, w] flipped left to right."""
     return np.ascontiguousarray(images[:, :, ::-1])
@@ -137,9 +175,25 @@ def _raw(values: np.ndarray) -> np.ndarray:
     return values
 
 
+def _standardised(values: np.ndarray) -> np.ndarray:
+    values = values.astype(np.float32)
+    values -= values.mean(axis=-1, keepdims=True)
+    return values / np.maximum(values.std(axis=-1, keepdims=True), 1e-3)
+
+
+_HOG_SCALINGS = {"standardised": _standardised, "raw": _raw}
+
 DESCRIPTORS = {
     "sift": Descriptor(visual_words, {"frequency": _frequency, "hellinger": _hellinger}, learns=True, sparse=True),
     "dsift": Descriptor(dense_sift, {"unit": _unit, "raw": _raw}, learns=False, sparse=False),
+    "landmarks": Descriptor(
+        facial_landmarks,
+        {"shape": landmarks.shape, "centred": landmarks.centred, "raw": _raw},
+        learns=False,
+        sparse=False,
+    ),
+    "hog": Descriptor(gradient_histograms, _HOG_SCALINGS, learns=False, sparse=False),
+    "hog_windows": Descriptor(gradient_histograms_in_windows, _HOG_SCALINGS, learns=False, sparse=False),
 }
 
 
