@@ -74,6 +74,27 @@ def agreement(test: Mapping[str, Scored]) -> np.ndarray:
     return (answers[:, None] == answers[None]).mean(-1)
 
 
+def shared_mistakes(test: Mapping[str, Scored]) -> np.ndarray:
+    """Of the faces that one system gets wrong, the share that another gets wrong too: [k, k], rows the one, in 0..1."""
+    wrong = ~np.array([scored.right for scored in test.values()])
+    both = (wrong[:, None] & wrong[None]).sum(-1)
+    return both / np.maximum(wrong.sum(1), 1)[:, None]
+
+
+def by_votes(test: Mapping[str, Scored], agreeing: np.ndarray, edges: tuple[int, ...] = (8, 5, 0)) -> pd.DataFrame:
+    """Accuracy in % where many and where few voters gave the label that the face carries; a row a system.
+
+    `agreeing` int [n]: voters of ten that gave it, of the scored faces. `edges`: the fewest votes of each column.
+    """
+    columns, above = {}, 11
+    for edge in edges:
+        chosen = (agreeing >= edge) & (agreeing < above)
+        name = f"{edge} votes or more" if above > 10 else f"{edge} to {above - 1} votes"
+        columns[f"{name} (n = {chosen.sum():,})"] = [100 * one.right[chosen].mean() for one in test.values()]
+        above = edge
+    return pd.DataFrame({"network": list(test), **columns})
+
+
 def aggregates_in(scored: Mapping[str, Scored]) -> list[aggregation.Aggregate]:
     """The aggregates that are in `scored` with all their members."""
     return [aggregate for name, aggregate in aggregation.read_aggregates().items()

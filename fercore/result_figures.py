@@ -152,20 +152,44 @@ def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> F
     return figure
 
 
-def mistakes(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, heading: str = ""
+def answers(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, columns: int = 6
 ) -> Figure:
     """Faces with the label given, and below it the class predicted and its probability. `probabilities` [n, c]."""
     predicted = probabilities.argmax(1)
     titles = [f"label {class_names[given]}\n{class_names[said]} {100 * row.max():.0f} %"
               for given, said, row in zip(labels, predicted, probabilities, strict=True)]
-    return face_sheet(images, titles, columns=6, heading=heading)
-
-
-def answers(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, columns: int = 5
-) -> Figure:
-    """Faces, each with the label it carries and the most likely expression. `probabilities` [n, classes]."""
-    found = [f"{class_names[p.argmax()]} {p.max():.0%}" for p in probabilities]
-    titles = [f"{class_names[label]}\n→ {answer}" for label, answer in zip(labels, found, strict=True)]
     return face_sheet(images, titles, columns=columns)
+
+
+@style()
+def costs(table: pd.DataFrame, *, n: int) -> Figure:
+    """Test accuracy against parameters, multiply-adds and training seconds, one panel each; the frontier is drawn.
+
+    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; missing costs are left
+    out of their panel.
+    """
+    panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
+    figure, axes = new(3, 1, height=8.4)
+    systems = {system: tone for system, tone in zip(sorted(table.system.unique()), SERIES_COLOURS, strict=False)}
+    for axis, (column, label) in zip(axes, panels.items(), strict=True):
+        shown = table[table[column].fillna(0) > 0].sort_values(column)
+        for system, part in shown.groupby("system"):
+            spread = [part.accuracy - part.low, part.high - part.accuracy]
+            axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=1, color=systems[system], label=system)
+        best = shown[shown.accuracy == shown.accuracy.cummax()]
+        axis.step(best[column], best.accuracy, where="post", color=MUTED, lw=1, ls="--", zorder=0)
+        for row in shown.itertuples():
+            axis.annotate(row.name, (getattr(row, column), row.accuracy), (5, 4), textcoords="offset points", fontsize=7)
+        axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
+        axis.margins(x=0.12)
+        axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
+        axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if _decades(shown[column]) > 1 else
+                                       mpl.ticker.EngFormatter(sep=""))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=8.5, title=f"system, n = {n:,} faces")
+    return figure
+
+
+def _decades(values: pd.Series) -> float:
+    return float(np.log10(values.max() / values.min())) if len(values) else 0.0

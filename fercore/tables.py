@@ -76,6 +76,18 @@ def _comparable(published: dict, protocol: str) -> dict:
     return published.get(protocol) or next(iter(others), {})
 
 
+def compared(results: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Every network and aggregate of a protocol, mean over seeds: name, system, accuracy, low, high (in %, averaged over
+    views), parameters, macs, train_seconds; most accurate first."""
+    chosen = results[(results.protocol == protocol) & (results.split == "test") & results.tta]
+    costs = ["parameters", "macs", "train_seconds"]
+    chosen = chosen.astype(dict.fromkeys(costs, float))
+    frame = chosen.groupby(["network", "system"], as_index=False)[
+        ["accuracy", "accuracy_low", "accuracy_high", *costs]].mean()
+    names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
+    return frame.rename(columns=names).sort_values("accuracy", ascending=False, ignore_index=True)
+
+
 def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
     """Accuracy, mean confidence and expected calibration error of each system, in %."""
     rows = []

@@ -124,3 +124,15 @@ def test_nothing_to_compare_gives_empty_tables(compared):
     assert comparison.against_best_member(alone, validation).empty
     assert comparison.members_together(alone).empty
     assert comparison.class_changes(alone) == {}
+
+
+def test_shared_mistakes_and_votes_are_counted(tmp_path):
+    data = faces()
+    predict(tmp_path, data, "cnn", wrong=10)
+    predict(tmp_path, data, "sift_cnn", wrong=5)
+    test = evaluation.score_all(run(tmp_path, data), "official")
+    assert comparison.shared_mistakes(test).tolist() == [[1.0, 0.5], [1.0, 1.0]]
+    agreeing = np.where(test["cnn"].right, 9, 3)
+    table = comparison.by_votes(test, agreeing).set_index("network")
+    assert list(table.columns) == ["8 votes or more (n = 60)", "5 to 7 votes (n = 0)", "0 to 4 votes (n = 10)"]
+    assert table.loc["cnn"].tolist()[::2] == [100.0, 0.0] and table.loc["sift_cnn"].tolist()[2] == 50.0
