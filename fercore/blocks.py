@@ -11,6 +11,7 @@ def convolution(x, filters: int, size: int = 3, padding: str = "same"):
     return layers.ReLU()(layers.BatchNormalization()(x))
 
 
-def output(x, classes: int, activation: str = "softmax"):
+def output(x, classes: int, activation: str = "softmax", initializer="glorot_uniform"):
     """The last layer, in float32 whatever the precision: 'softmax' or 'sigmoid' over the classes."""
-    return layers.Dense(classes, activation=activation, dtype="float32", name="expression")(x)
+    return layers.Dense(classes, activation=activation, kernel_initializer=initializer, dtype="float32",
+                        name="expression")(x)

@@ -64,20 +64,23 @@ class Parts:
 
 def read(
     network: str, *, protocol: str, seed: int = 0, profile: str = "interactive", data: str | None = None,
-    subset: int | None = None, augment: bool = True, **changes,
+    subset: int | None = None, augment: bool = True, recipe: str | None = None, **changes,
 ) -> Experiment:
     """Read a network's file, its recipe and its faces.
 
-    `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `changes` that are not None
-    replace values of the recipe. Raises `ParameterError`, `RecipeError` or `DatasetError`.
+    `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`, a name or a file as
+    `recipes.read` takes it, stands in for the network's own; `changes` that are not None replace its values.
+    Raises `ParameterError`, `RecipeError` or `DatasetError`.
     """
     settings = parameters.network(network)
     if not augment:
         changes |= UNMOVED
-    recipe = recipes.read(settings["recipe"], **changes)
+    name = recipe or settings["recipe"]
+    settings["recipe"] = Path(name).stem
+    followed = recipes.read(name, **changes)
     record = runs.provenance()  # of the code that is about to train
     faces, split = protocols.prepare(datasets.subset(datasets.load(data), subset), protocol)
-    return Experiment(network, protocol, seed, profile, subset, settings, recipe, faces, split, record)
+    return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record)
 
 
 def build(experiment: Experiment, model_file: str | None = None) -> keras.Model:

@@ -1,6 +1,6 @@
 """System E: two CNNs that also see facial landmarks and HOG, with a switch for batch normalisation."""
 import keras
-from keras import layers
+from keras import initializers, layers
 
 from fercore.blocks import FACE, Shape, output
 
@@ -9,32 +9,34 @@ FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 
 def model_a(
     input_shape: Shape = FACE, classes: int = 5, features: tuple[str, ...] = (), normalised: bool = True,
-    normalised_dense: bool = False, dropout: float = 0.044,
+    normalised_dense: bool = False, dropout: float = 0.044, weights: str = "he",
 ) -> keras.Model:
     """System E's model A: three convolutions, Dense 1024. `features` are names of `FEATURE_LENGTHS`; `normalised`:
-    batch normalisation after convolutions, `normalised_dense`: after dense layers; `dropout` 1 - keep probability."""
+    batch normalisation after convolutions, `normalised_dense`: after dense layers; `dropout` 1 - keep probability;
+    initial `weights` 'he' (He et al. 2015, arXiv:1502.01852) or 'published'."""
     image = layers.Input(input_shape, name="image")
-    x = _convolutions(image, [(64, 5, True), (64, 5, True), (128, 4, False)], normalised)
-    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense)
-    return _joined("model_a", image, x, features, (1024, 40), classes, normalised_dense)
+    x = _convolutions(image, [(64, 5, True), (64, 5, True), (128, 4, False)], normalised, weights)
+    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense, weights)
+    return _joined("model_a", image, x, features, (1024, 40), classes, normalised_dense, weights)
 
 
 def model_b(
     input_shape: Shape = FACE, classes: int = 5, features: tuple[str, ...] = (), normalised: bool = True,
-    normalised_dense: bool = False, dropout: float = 0.044,
+    normalised_dense: bool = False, dropout: float = 0.044, weights: str = "he",
 ) -> keras.Model:
     """System E's model B: three convolutions, Dense 4096 and 1024. Parameters as of `model_a`."""
     image = layers.Input(input_shape, name="image")
-    x = _convolutions(image, [(64, 3, True), (128, 3, True), (256, 3, True)], normalised)
-    x = _dense(layers.Dropout(dropout)(x), 4096, normalised_dense)
-    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense)
-    return _joined("model_b", image, x, features, (1024, 128), classes, normalised_dense)
+    x = _convolutions(image, [(64, 3, True), (128, 3, True), (256, 3, True)], normalised, weights)
+    x = _dense(layers.Dropout(dropout)(x), 4096, normalised_dense, weights)
+    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense, weights)
+    return _joined("model_b", image, x, features, (1024, 128), classes, normalised_dense, weights)
 
 
-def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool):
+def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool, weights: str):
     """Convolutions (filters, size, pooled) with ReLU, flattened."""
     for filters, size, pooled in sizes:
-        x = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        initial = _initial(weights, "convolution")
+        x = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
         if normalised:
             x = layers.BatchNormalization()(x)
         if pooled:
@@ -42,12 +44,14 @@ def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool):
     return layers.Flatten()(x)
 
 
-def _dense(x, units: int, normalised: bool):
-    x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+def _dense(x, units: int, normalised: bool, weights: str):
+    x = layers.Dense(units, activation="relu", kernel_initializer=_initial(weights, "dense"))(x)
     return layers.BatchNormalization()(x) if normalised else x
 
 
-def _joined(name: str, image, x, features: tuple[str, ...], units: tuple[int, int], classes: int, normalised: bool):
+def _joined(
+    name: str, image, x, features: tuple[str, ...], units: tuple[int, int], classes: int, normalised: bool, weights: str
+) -> keras.Model:
     """The image branch alone, or narrowed and joined with a branch that sees all `features` side by side."""
     unknown = set(features) - FEATURE_LENGTHS.keys()
     if unknown:
@@ -56,6 +60,16 @@ def _joined(name: str, image, x, features: tuple[str, ...], units: tuple[int, in
     if inputs:
         branch = layers.Concatenate()(list(inputs.values())) if len(inputs) > 1 else next(iter(inputs.values()))
         for size in units:
-            branch = _dense(branch, size, normalised)
-        x = layers.Concatenate()([_dense(x, units[-1], normalised), branch])
-    return keras.Model({"image": image} | inputs, output(x, classes), name=name)
+            branch = _dense(branch, size, normalised, weights)
+        x = layers.Concatenate()([_dense(x, units[-1], normalised, weights), branch])
+    x = output(x, classes, initializer=_initial(weights, "output"))
+    return keras.Model({"image": image} | inputs, x, name=name)
+
+
+def _initial(weights: str, layer: str) -> str | keras.Initializer:
+    """How a 'convolution', a 'dense' layer or the 'output' begins; 'published' are TFLearn's defaults."""
+    if weights == "he":
+        return "glorot_uniform" if layer == "output" else "he_normal"
+    if weights == "published":
+        return "lecun_uniform" if layer == "convolution" else initializers.TruncatedNormal(stddev=0.02)
+    raise ValueError(f"weights {weights!r} is none of he, published")

@@ -2,10 +2,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import yaml
 
-from fercore import paths, preprocessing
+from fercore import paths, preprocessing, runs
 
 
 class RecipeError(ValueError):
@@ -20,9 +21,9 @@ class Recipe:
     'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
     `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
     'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `crop`: side in pixels of what the
-    network sees of a face, cut from its centre; null for the whole face. `descriptor_follows` gives a mirrored face
-    the descriptor of the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in
-    `descriptors.scale`.
+    network sees of a face, cut from its centre; null for the whole face. `dropout`: share of units dropped, for
+    builders that have it as a parameter; null for their own. `descriptor_follows` gives a mirrored face the descriptor
+    of the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -45,6 +46,7 @@ class Recipe:
     flip: bool = True
     erasing: float = 0.0
     crop: int | None = None
+    dropout: float | None = None
     descriptor_follows: bool = True
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
     precision: str = "auto"
@@ -56,24 +58,40 @@ class Recipe:
         _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
         _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
         for name in ("epochs", "batch_size", "learning_rate", "decay", "decay_steps"):
-            if getattr(self, name) <= 0:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must be above 0")
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise RecipeError(f"{name} is {value!r}, a text; YAML takes 1.0e-3 for a number, not 1e-3")
+            if value <= 0:
+                raise RecipeError(f"{name} is {value}; it must be above 0")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise RecipeError(f"dropout is {self.dropout}; it must be 0 or more and below 1")
 
 
 def read(name: str, **changes) -> Recipe:
-    """The recipe in `params/recipes/<name>.yaml`; `changes` that are not None replace its values.
+    """The recipe in `params/recipes/<name>.yaml`, or in a file of one's own; `changes` that are not None replace its
+    values.
 
-    Raises `RecipeError` naming the file and the key when it is missing or not understood.
+    `name` is a path when it ends with .yaml, from the project's folder unless absolute. Raises `RecipeError` naming the
+    file and the key when it is missing or not understood.
     """
-    path = paths.PARAMS / "recipes" / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise RecipeError(f"recipe {name!r} is unknown; params/recipes/ has {known}")
-    values = yaml.safe_load(path.read_text()) | {key: value for key, value in changes.items() if value is not None}
+    own = str(name).endswith(".yaml")
+    path = paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (paths.PARAMS / "recipes").glob("*.yaml")))
+        what = f"recipe {name}: no such file" if own else f"recipe {name!r} is unknown"
+        raise RecipeError(f"{what}; params/recipes/ has {known}")
+    place = path.name if own else f"params/recipes/{path.name}"
+    values = _values(path, place) | {key: value for key, value in changes.items() if value is not None}
     unknown = values.keys() - {field.name for field in dataclasses.fields(Recipe)}
     if unknown:
-        raise RecipeError(f"params/recipes/{name}.yaml: {', '.join(sorted(unknown))} is no part of a recipe")
+        raise RecipeError(f"{place}: {', '.join(sorted(unknown))} is no part of a recipe")
     return Recipe(**values)
+
+
+def write(recipe: Recipe, path: Path, *, comment: str) -> Path:
+    """Write a recipe as YAML that `read` takes, below one line of `comment`."""
+    values = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
+    return runs.write_atomically(path, f"# {comment}\n{values}")
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -86,6 +104,16 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if step < rise:
         return recipe.learning_rate * (step + 1) / rise
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
+
+
+def _values(path: Path, place: str) -> dict:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{place}: not YAML ({getattr(error, 'problem', error)})") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{place}: keys and values expected, found {type(values).__name__}")
+    return values
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +64,12 @@ def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, 
 
 
 def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
-    """A network ready to train: weights drawn from `seed`, precision and side of the input as the recipe says."""
+    """A network ready to train: weights drawn from `seed`; precision, side of the input and dropout as the recipe says.
+    """
     if recipe.crop:
         parameters = {"input_shape": (recipe.crop, recipe.crop, 1)} | parameters
+    if recipe.dropout is not None:
+        parameters = {"dropout": recipe.dropout} | parameters
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(f"mixed_{precision(recipe)}" if precision(recipe) == "bfloat16" else "float32")
     try:
@@ -95,12 +98,14 @@ def fit(
     *,
     seed: int,
     checkpoint: Path | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
 ) -> pd.DataFrame:
     """Train `model`; it ends with the weights of the epoch that was best on `validation`.
 
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on from its last
     epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it ends with the same numbers.
-    Returns the history, a row an epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
+    Returns the history, a row an epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds;
+    `on_epoch` is called with each new row, and what it raises ends the training.
     """
     _compile(model, recipe)
     state = Checkpoint(checkpoint, model, key=_key(model, recipe, seed, train, validation))
@@ -124,6 +129,8 @@ def fit(
         state.save(history)
         bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
         logger.info("%s epoch %d: %s", model.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
+        if on_epoch is not None:
+            on_epoch(row)
     bar.close()
     state.load_best()
     return pd.DataFrame(history)
