@@ -16,18 +16,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fercore import runs
+from fercore.palette import SERIES_COLOURS, colours
 
-CLASS_COLOURS = {  # Paul Tol's bright scheme (https://sronpersonalpages.nl/~pault/), told apart by the colour-blind
-    "Angry": "#EE6677",
-    "Disgust": "#228833",
-    "Fear": "#AA3377",
-    "Happy": "#CCBB44",
-    "Sad": "#4477AA",
-    "Surprise": "#66CCEE",
-    "Neutral": "#9A9A9A",
-    "Contempt": "#5C3A21",
-}
-SERIES_COLOURS = ("#4477AA", "#EE7733", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#777777")
 INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
 STYLE = {
     "font.family": "sans-serif",
@@ -83,11 +73,6 @@ def save(figure: Figure, folder: Path, name: str) -> Figure:
         runs.write_atomically(folder / "thumbnail.png", _png(figure, dpi=THUMBNAIL_WIDTH / figure.get_figwidth()))
         _with_thumbnail.add(folder)
     return figure
-
-
-def colours(class_names: Sequence[str]) -> list[str]:
-    """The colour of each class; a class of a user's own takes the next series colour."""
-    return [CLASS_COLOURS.get(name, SERIES_COLOURS[k % len(SERIES_COLOURS)]) for k, name in enumerate(class_names)]
 
 
 @style()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fercore import figures, metrics, result_figures
+from fercore import figures, metrics, palette, result_figures
 from fercore.faces import CLASS_NAMES
 
 RNG = np.random.default_rng(0)
@@ -44,8 +44,8 @@ def test_every_figure_is_drawn_without_changing_settings(name):
 
 
 def test_every_class_has_a_colour_of_its_own():
-    assert len({figures.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
-    assert figures.colours(["Happy", "Bored"]) == [figures.CLASS_COLOURS["Happy"], figures.SERIES_COLOURS[1]]
+    assert len({palette.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
+    assert figures.colours(["Happy", "Bored"]) == [palette.CLASS_COLOURS["Happy"], palette.SERIES_COLOURS[1]]
 
 
 def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
