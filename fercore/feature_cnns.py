@@ -2,7 +2,7 @@
 import keras
 from keras import initializers, layers
 
-from fercore.blocks import FACE, Shape, output
+from fercore.blocks import FACE, Shape, batch_norm, output
 
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 
@@ -38,7 +38,7 @@ def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool, weigh
         initial = _initial(weights, "convolution")
         x = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
         if normalised:
-            x = layers.BatchNormalization()(x)
+            x = batch_norm(x)
         if pooled:
             x = layers.MaxPooling2D(3, 2, padding="same")(x)
     return layers.Flatten()(x)
@@ -46,7 +46,7 @@ def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool, weigh
 
 def _dense(x, units: int, normalised: bool, weights: str):
     x = layers.Dense(units, activation="relu", kernel_initializer=_initial(weights, "dense"))(x)
-    return layers.BatchNormalization()(x) if normalised else x
+    return batch_norm(x) if normalised else x
 
 
 def _joined(

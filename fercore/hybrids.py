@@ -4,7 +4,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from fercore.blocks import FACE, Shape, output
+from fercore.blocks import FACE, Shape, batch_norm, output
 
 DESCRIPTOR_LENGTH = 2048
 
@@ -71,7 +71,7 @@ def _convolution(filters: int, padding: str):
 def _close_block(x, dropout: float, normalised: bool):
     x = layers.MaxPooling2D()(x)
     if normalised:
-        x = layers.BatchNormalization()(x)
+        x = batch_norm(x)
     return layers.Dropout(dropout)(x)
 
 

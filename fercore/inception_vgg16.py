@@ -1,10 +1,13 @@
 """System C: two VGG-16 and an Inception-v1, made for faces of 48×48."""
+import os
+import urllib.request
 from pathlib import Path
 
 import keras
 from keras import layers
 
-from fercore.blocks import FACE, Shape, convolution, output
+from fercore import paths
+from fercore.blocks import FACE, Shape, batch_norm, convolution, learn_from, output
 
 VGG8 = [(64, 2), (128, 2), (256, 2), (512, 2)]
 # Inception-v1's modules by stage: filters of 1×1, of 3×3 and what narrows its input, of 5×5 likewise, after pooling
@@ -12,6 +15,8 @@ STAGES = [
     [(64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)],
     [(192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)],
 ]
+WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+WEIGHTS_PAGE = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{WEIGHTS_FILE}"
 IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, as VGG-16 was trained (Simonyan & Zisserman 2014)
 
 
@@ -26,10 +31,10 @@ def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 
     for filters, depth in VGG8:
         for _ in range(depth):
             x = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
+            x = layers.ReLU()(batch_norm(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Dense(1024, kernel_initializer="he_normal")(layers.Flatten()(x))
-    x = layers.Dropout(dropout)(layers.ReLU()(layers.BatchNormalization()(x)))
+    x = layers.Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes), name="vgg16_scratch")
 
 
@@ -53,27 +58,23 @@ def inception_v1(
 
 
 def vgg16_imagenet(
-    input_shape: Shape = FACE, classes: int = 7, weights: str = "imagenet", trainable_from: str | None = None,
+    input_shape: Shape = FACE, classes: int = 7, weights: str | None = "imagenet",
     dense: tuple[int, ...] = (1024, 2048), dropout: float = 0.5,
 ) -> keras.Model:
-    """VGG-16 with ImageNet's weights below and dense layers of its own on top. Takes pixels 0..255.
+    """VGG-16 with ImageNet's weights below and dense layers of its own on top, which alone learn. Takes pixels 0..255.
 
-    `weights`: 'imagenet' asks Keras to download them, a path reads Keras's file without its top. The convolutions stay
-    as they are, from the layer `trainable_from` on they learn. Raises `WeightsError` when the weights are not there.
+    `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder unless absolute, is
+    Keras's file without its top; None draws them at random, to look at the network. `blocks.learn_from` lets
+    convolutions learn as well. Raises `WeightsError` when the weights are not there.
     """
     image = layers.Input(input_shape, name="image")
-    base = _imagenet_base((*input_shape[:2], 3), weights)
-    names = [layer.name for layer in base.layers]
-    if trainable_from is not None and trainable_from not in names:
-        raise ValueError(f"trainable_from {trainable_from!r} is no layer of VGG-16; there are {', '.join(names[1:])}")
-    first = names.index(trainable_from) if trainable_from else len(names)
-    for place, layer in enumerate(base.layers):
-        layer.trainable = place >= first
     x = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])(layers.Concatenate()([image] * 3))
-    x = layers.Flatten()(base(x))
+    x = layers.Flatten(name="features")(_convolutions(x, weights))
     for units in dense:
         x = layers.Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x))
-    return keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
+    model = keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
+    learn_from(model, "features")
+    return model
 
 
 def _inception(x, ones: int, before_three: int, threes: int, before_five: int, fives: int, pooled: int):
@@ -86,12 +87,29 @@ def _inception(x, ones: int, before_three: int, threes: int, before_five: int, f
     ])
 
 
-def _imagenet_base(shape: Shape, weights: str) -> keras.Model:
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise WeightsError(f"{weights}: no such file; give Keras's vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5")
+def _convolutions(x, weights: str | None):
+    """VGG-16's five blocks on top of `x` [n, h, w, 3], blue, green and red."""
+    file = weights
+    if weights == "imagenet":
+        _reachable()
+    elif weights is not None:
+        file = paths.ROOT / Path(weights).expanduser()
+        if not file.is_file():
+            raise WeightsError(f"{weights}: no such file; give Keras's {WEIGHTS_FILE}")
     try:
-        return keras.applications.VGG16(include_top=False, weights=weights, input_shape=shape)
-    except Exception as error:  # no network, a refused address, a damaged file: each raises its own kind
-        where = "could not be downloaded" if weights == "imagenet" else "do not fit VGG-16"
-        raise WeightsError(f"ImageNet weights of VGG-16 {where} ({type(error).__name__}); give the path of Keras's "
-                           "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 as parameter `weights`") from error
+        return keras.applications.VGG16(include_top=False, weights=file, input_tensor=x).output
+    except Exception as error:  # a broken download, a damaged file, other layers: each raises its own kind
+        raise WeightsError(f"ImageNet weights of VGG-16 cannot be used ({type(error).__name__}); give the path of Keras's "
+                           f"{WEIGHTS_FILE} as parameter `weights`") from error
+
+
+def _reachable() -> None:
+    """Whether Keras has the weights or can have them, asked with a short patience that Keras's download lacks."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if (home / "models" / WEIGHTS_FILE).is_file():
+        return
+    try:
+        urllib.request.urlopen(urllib.request.Request(WEIGHTS_PAGE, method="HEAD"), timeout=5).close()
+    except OSError as error:
+        raise WeightsError(f"ImageNet weights of VGG-16 cannot be downloaded here ({getattr(error, 'reason', error)}); "
+                           f"give the path of Keras's {WEIGHTS_FILE} as parameter `weights`") from error

@@ -2,7 +2,7 @@
 import keras
 from keras import layers
 
-from fercore.blocks import FACE, Shape, output
+from fercore.blocks import FACE, Shape, batch_norm, output
 
 
 def shallow_cnn(
@@ -30,11 +30,11 @@ def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
         x = layers.Conv2D(filters, 3, kernel_initializer="he_normal")(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
-        x = layers.MaxPooling2D()(layers.BatchNormalization()(layers.ReLU()(x)))
+        x = layers.MaxPooling2D()(batch_norm(layers.ReLU()(x)))
     x = layers.Flatten()(x)
     for units, dropout in [(128, 0.25), (64, 0.0)]:
         x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
-        x = layers.BatchNormalization()(x)
+        x = batch_norm(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="five_class_cnn")
@@ -46,10 +46,10 @@ def _system_b(name: str, convolutions: list, dense: list, input_shape: Shape, cl
     x = image
     for filters, size in convolutions:
         x = layers.Conv2D(filters, size, padding="same", kernel_initializer="he_normal")(x)
-        x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+        x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
         x = layers.Dropout(0.25)(x)
     x = layers.Flatten()(x)
     for units in dense:
         x = layers.Dense(units, kernel_initializer="he_normal")(x)
-        x = layers.Dropout(0.25)(layers.ReLU()(layers.BatchNormalization()(x)))
+        x = layers.Dropout(0.25)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)
