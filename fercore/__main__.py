@@ -1,4 +1,4 @@
-"""Commands behind run_all.sh: python -m fercore run|report|index|publish|readme."""
+"""Commands behind run_all.sh and those of the recogniser: python -m fercore COMMAND."""
 import argparse
 import os
 import sys
@@ -29,7 +29,21 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "index", _index, "the index page of a run", "profile")
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")
     _command(commands, "readme", _readme, "write the results table of README.md")
+    _recognition(commands)
     return parser
+
+
+def _recognition(commands) -> None:
+    """The commands of the recogniser."""
+    recognise = _command(commands, "recognise", _recognise, "expressions in a picture, a folder or a video", "path")
+    recognise.add_argument("--out", help="file to write; for annotated pictures of a folder, a folder")
+    recognise.add_argument("--format", help="csv, json, png; of a video mp4; default: by the name of --out")
+    recognise.add_argument("--model", default="compact", help="a name, or a file .onnx or .keras")
+    recognise.add_argument("--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)")
+    recognise.add_argument("--margin", type=float, help="share of a box's side to add on each side")
+    recognise.add_argument("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
+    export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
+    export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
 
 
 def _command(commands, name: str, function, text: str, *arguments: str) -> argparse.ArgumentParser:
@@ -75,6 +89,20 @@ def _readme(options: argparse.Namespace) -> None:
     from fercore import publishing
 
     print(publishing.update_readme())
+
+
+def _recognise(options: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a .keras model brings TensorFlow, and that talks
+    from fercore import recognise_command
+
+    return recognise_command.run(options)
+
+
+def _export(options: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from fercore import datasets, model_card
+
+    print(model_card.summary(model_card.write(Path(options.model), Path(options.target), datasets.load(options.data))))
 
 
 if __name__ == "__main__":

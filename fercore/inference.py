@@ -1,11 +1,11 @@
-"""Trained networks ready to answer: from the ONNX file and card of an export, or from a .keras file of the study.
+"""Trained networks ready to answer: from the ONNX files and card of an export, or from a .keras file of the study.
 
-An exported network is two files, NAME.onnx (weights in float16) and NAME.json, its card: class names, side of the
-input, normalisation, temperature and what is known of its accuracy. ONNX Runtime starts in a fraction of a second where
-TensorFlow takes several; Keras is imported for .keras files only.
+An exported network is NAME.onnx (weights in float16, computed in float32), NAME.int8.onnx (computed in 8-bit integers)
+and NAME.json, its card: class names, side of the input, normalisation, temperatures, and what is known of its accuracy.
+ONNX Runtime starts in a fraction of a second where TensorFlow takes several; Keras is imported for .keras files only.
 """
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from fercore import paths, preprocessing
 from fercore.faces import CLASS_NAMES, SIDE
 
 FOLDER = paths.OUTPUTS / "published" / "recogniser"
-BATCH = 64  # faces through the network at a time: larger ones leave the processor's cache
+PRECISIONS = ("int8", "float32")
+BATCH = 64  # faces through the network at a time: more of them leave the processor's cache
 
 
 class ModelError(ValueError):
@@ -41,6 +42,10 @@ class Network:
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float32 [n, c] of gray faces uint8 [n, 48, 48]."""
+        return tempered(self.untempered(crops), self.temperature)
+
+    def untempered(self, crops: np.ndarray) -> np.ndarray:
+        """Probabilities as the network gives them, float32 [n, c]."""
         crops = np.asarray(crops)
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE):
             raise ModelError(f"crops of {crops.dtype} {list(crops.shape)}; give uint8 [n, {SIDE}, {SIDE}]")
@@ -48,7 +53,7 @@ class Network:
         for k in range(0, len(crops), BATCH):
             images = preprocessing.crop(crops[k : k + BATCH], self.side)
             parts.append(self.forward(preprocessing.normalise(images, self.normalisation)))
-        return tempered(np.concatenate(parts), self.temperature)
+        return np.concatenate(parts)
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -57,15 +62,72 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def load(model: str | Path, *, threads: int | None = None) -> Network:
-    """A network by name or file; `threads` of the processor to use, None for all.
+def load(model: str | Path, *, precision: str | None = None, threads: int | None = None) -> Network:
+    """A network by name or file.
 
-    A name is that of an export in outputs/published/recogniser, or of a network of the study that was trained here (the
-    newest .keras file in outputs/*/models/*/NAME). A file is an export's .onnx, its card beside it, or a .keras
-    file. Raises `ModelError` when there is none, when it is damaged, or when its classes are not those of its card.
+    A name is that of an export in outputs/published/recogniser, or of a network of the study that was trained here on
+    the whole of FER2013 (the newest .keras file in outputs/*/models/*/NAME). A file is an export's .onnx, its card beside it, or a .keras
+    file. `precision`: 'int8' or 'float32', of an export; None takes int8 where there is one, as it is faster.
+    `threads` of the processor to use, None for all. Raises `ModelError` when there is no such network, when it is
+    damaged, or when its classes are not those of its card.
     """
+    if precision not in (None, *PRECISIONS):
+        raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     path = _find(model)
-    return _from_keras(path) if path.suffix == ".keras" else _from_onnx(path, threads)
+    if path.suffix == ".keras":
+        return _from_keras(path)
+    card, integers = _card(path), path.with_name(f"{path.stem}.int8.onnx")
+    if precision == "int8" and not integers.is_file() and precision_of(path.name) != "int8":
+        raise ModelError(f"{integers.name}: no such model file; take precision float32")
+    if precision != "float32" and integers.is_file():
+        path = integers
+    return from_bytes(path.name, path.read_bytes(), card, threads=threads)
+
+
+def from_bytes(name: str, content: bytes, card: dict, *, threads: int | None = None) -> Network:
+    """A network from the bytes of an ONNX file `name` and its card. Raises `ModelError` as `load` does."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        classes, image = session.get_outputs()[0].shape[-1], session.get_inputs()[0]
+    except Exception as error:  # ONNX Runtime's own classes share no other base
+        raise ModelError(f"{name}: damaged or no ONNX model ({str(error).splitlines()[0][:120]})") from error
+    if classes != len(card["class_names"]):
+        raise ModelError(f"{name}: tells {classes} classes apart, its card names {len(card['class_names'])}")
+    if image.shape[1:] != [card["side"], card["side"], 1]:
+        raise ModelError(f"{name}: takes {image.shape[1:]}, its card says {card['side']}×{card['side']}")
+    return _network(name, lambda images: session.run(None, {image.name: images})[0], card)
+
+
+def describe(path: Path) -> dict:
+    """What is known of a .keras file: network, protocol, class_names, normalisation, training; side of cropped faces.
+
+    It is taken from a card beside it, or from the record of its training when it lies where a run saves it
+    (models/PROTOCOL/NETWORK/seed0.keras); else it is assumed to know FER2013's seven classes, standardised.
+    """
+    if path.with_suffix(".json").is_file():
+        return _card(path)
+    try:
+        record = json.loads(_record(path).read_text())
+    except (OSError, ValueError, IndexError):
+        return {"network": path.stem, "protocol": "official", "class_names": list(CLASS_NAMES),
+                "normalisation": "standardise", "training": {}}
+    from fercore import protocols
+
+    recipe = record["recipe_parameters"]
+    crop = {"side": recipe["crop"]} if recipe.get("crop") else {}
+    return {"network": record["network"], "protocol": record["protocol"], "training": record,
+            "class_names": list(protocols.PROTOCOLS[record["protocol"]].class_names),
+            "normalisation": recipe["normalisation"]} | crop
+
+
+def precision_of(name: str) -> str:
+    """The arithmetic of an exported file, by its name."""
+    return "int8" if name.endswith(".int8.onnx") else "float32"
 
 
 def _find(model: str | Path) -> Path:
@@ -77,60 +139,60 @@ def _find(model: str | Path) -> Path:
     exported = FOLDER / f"{model}.onnx"
     if exported.is_file():
         return exported
-    trained = sorted(paths.OUTPUTS.glob(f"*/models/*/{model}/*.keras"), key=lambda file: file.stat().st_mtime)
-    if not trained:
-        known = {file.stem for file in FOLDER.glob("*.onnx")}
-        known |= {file.parent.name for file in paths.OUTPUTS.glob("*/models/*/*/*.keras")}
+    trained = {file.parent.name: file for file in sorted(_trained(), key=lambda file: file.stat().st_mtime)}
+    if str(model) not in trained:
+        known = {file.stem for file in FOLDER.glob("*.onnx") if precision_of(file.name) == "float32"} | trained.keys()
         raise ModelError(f"model {str(model)!r} is unknown; there are {', '.join(sorted(known)) or 'none yet'}; "
                          "or give an .onnx or .keras file")
-    return trained[-1]
+    return trained[str(model)]
 
 
-def _from_onnx(path: Path, threads: int | None) -> Network:
-    import onnxruntime
-
-    card = _card(path.with_suffix(".json"))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes share no other base
-        raise ModelError(f"{path.name}: damaged, no ONNX model ({str(error).splitlines()[0][:120]})") from error
-    _check_classes(path.name, session.get_outputs()[0].shape[-1], card)
-    name = session.get_inputs()[0].name
-    return _network(path.stem, lambda images: session.run(None, {name: images})[0], card)
+def _trained() -> Iterator[Path]:
+    """Networks that were trained here on the whole of FER2013: what a quick run leaves is not for faces."""
+    for path in paths.OUTPUTS.glob("*/models/*/*/*.keras"):
+        data = describe(path)["training"].get("data", {})
+        if data.get("origin", "").startswith("FER2013") and data.get("subset") is None:
+            yield path
 
 
 def _from_keras(path: Path) -> Network:
     from fercore import networks, training
 
-    card = _card(path.with_suffix(".json")) if path.with_suffix(".json").exists() else {"class_names": CLASS_NAMES}
+    card = describe(path)
     model = training.load_model(path, len(card["class_names"]))
     if networks.inputs(model) != ["image"]:
         raise ModelError(f"{path.name}: takes {', '.join(networks.inputs(model))}; a recogniser feeds pictures only")
-    return _network(
-        path.stem, lambda images: model.predict_on_batch({"image": images}), {"side": model.inputs[0].shape[1]} | card
-    )
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        return np.asarray(model.predict_on_batch({"image": images}), np.float32)
+
+    return _network(path.name, forward, {"side": model.inputs[0].shape[1]} | card)
 
 
 def _network(name: str, forward: Callable[[np.ndarray], np.ndarray], card: dict) -> Network:
-    return Network(
-        name, forward, tuple(card["class_names"]), card.get("side", SIDE), card.get("normalisation", "standardise"),
-        card.get("temperature", 1.0), card,
-    )
+    measured = card.get("precisions", {}).get(precision_of(name), {})
+    return Network(name, forward, tuple(card["class_names"]), card["side"], card["normalisation"],
+                   measured.get("temperature", 1.0), card)
 
 
 def _card(path: Path) -> dict:
+    """The card beside a model file."""
+    file = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".int8") + ".json")
     try:
-        card = json.loads(path.read_text())
-        card["class_names"][0]
-        return card
+        card = json.loads(file.read_text())
+        missing = [name for name in ("class_names", "side", "normalisation") if name not in card]
     except FileNotFoundError:
-        raise ModelError(f"{path.name}: missing; a model needs its card beside it") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ModelError(f"{path.name}: no model card ({error})") from error
+        raise ModelError(f"{file.name}: missing; a model needs its card beside it") from None
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{file.name}: no model card ({error})") from error
+    if missing:
+        raise ModelError(f"{file.name}: no model card, it lacks {', '.join(missing)}")
+    return card
 
 
-def _check_classes(name: str, classes: int, card: dict) -> None:
-    if classes != len(card["class_names"]):
-        raise ModelError(f"{name}: tells {classes} classes apart, its card names {len(card['class_names'])}")
+def _record(path: Path) -> Path:
+    """Where the record of a training lies when its model lies in a run's folder."""
+    from fercore import runs
+
+    network, protocol, run = path.parent.name, path.parent.parent.name, path.resolve().parents[3]
+    return runs.prediction_path(run, protocol, network, 0).with_name(f"{path.stem}.json")

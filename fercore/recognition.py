@@ -1,12 +1,13 @@
 """Expressions of the faces in pictures, in three lines:
 
     from fercore.recognition import Recogniser, table
-    results = Recogniser().recognise("pictures/")      # a list of faces for each picture
-    table(pictures.listed("pictures/"), results)
+    results = Recogniser().recognise(["one.jpg", "two.jpg"])    # a list of faces for each picture
+    table(["one.jpg", "two.jpg"], results)
 
 For each picture: a detector finds faces; each is cut out with a margin, made gray and 48×48; a network tells the
 probabilities of the expressions.
 """
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from fercore.faces import SIDE
 if TYPE_CHECKING:
     import pandas as pd
 
-MARGIN = 0.0
+MARGINS = {"haar": 0.0, "whole": 0.0}  # by detector, as benchmarks/margin.py measures; others take that of haar
 
+COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
 Picture = str | Path | np.ndarray
 
 
@@ -57,18 +59,21 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model`: a name or a file, as `inference.load` takes it; `detector`: a name or cascade file, as
+    `model`, `precision` and `threads` are those of `inference.load`; `detector`: a name or cascade file, as
     `detection.detector` takes it, or an object with `detect`; `margin`: share of a found box's side that is added on
-    each of its four sides, None for what was measured for this detector; `threads`: None for all cores.
+    each of its four sides, None for what was measured for this detector.
     """
 
     def __init__(
         self, model: str | Path = "compact", detector: str | Path | detection.Detector = "haar", *,
-        margin: float | None = None, threads: int | None = None,
+        margin: float | None = None, threads: int | None = None, precision: str | None = None,
     ):
-        self.network = inference.load(model, threads=threads)
+        self.network = inference.load(model, precision=precision, threads=threads)
         self.detector = detection.detector(detector) if isinstance(detector, str | Path) else detector
-        self.margin = MARGIN if margin is None else margin
+        name = "whole" if isinstance(self.detector, detection.Whole) else detector
+        self.margin = margin if margin is not None else MARGINS.get(name if isinstance(name, str) else "", MARGINS["haar"])
+        if not -0.5 < self.margin <= 2:
+            raise RecognitionError(f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -81,15 +86,16 @@ class Recogniser:
         """The faces of each picture, best detected first; one list a picture, also when there is but one.
 
         `pictures`: a file, a folder, an array as `pictures.as_rgb` takes it, or a list of these. `boxes`, int [k, 4]
-        of one picture or a list of such arrays, one a picture: the faces' places, which are then not searched for.
-        All faces of all pictures go through the network together. Raises `PictureError`, `RecognitionError`.
+        of one picture or a list of such arrays, one a picture: the faces' places, which are then not searched for and
+        not widened. All faces of all pictures go through the network together. Raises `PictureError` and
+        `RecognitionError`; a bad picture of a folder is a warning and has no faces.
         """
         names = _listed(pictures)
         places = _places(boxes, len(names))
         found, crops = [], []
-        for picture, given in zip(names, places, strict=True):
-            rgb = _rgb(picture)
-            where, scores = self.detector.detect(rgb) if given is None else _given(given, rgb)
+        for (picture, listed), given in zip(names, places, strict=True):
+            rgb = _rgb(picture, listed)
+            where, scores = self._places(rgb) if given is None else _given(given, rgb)
             found.append((where, scores))
             crops += [crop(rgb, box, self.margin if given is None else 0.0) for box in where]
         probabilities = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
@@ -98,6 +104,9 @@ class Recogniser:
              for box, score in zip(where, scores, strict=True)]
             for where, scores in found
         ]
+
+    def _places(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.detector.detect(rgb) if rgb.size else (np.empty((0, 4), np.int32), np.empty(0, np.float32))
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float32 [n, c] of faces that are cut out already, gray uint8 [n, 48, 48]."""
@@ -119,29 +128,35 @@ def crop(rgb: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
     return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC)
 
 
-def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd.DataFrame":
-    """A row a face: picture, face (counted from 0), x, y, width, height, score, expression, probability, then the
-    probability of each expression by its name. A picture without faces has no row.
+def rows(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> list[dict]:
+    """A dictionary a face: picture, face (counted from 0), x, y, width, height, score, expression, probability, then
+    the probability of each expression by its name. A picture without faces has none.
     """
-    import pandas as pd
-
-    rows = []
+    found = []
     for name, faces in zip(names, results, strict=True):
         for number, face in enumerate(faces):
             row = {"picture": str(name), "face": number}
             row |= dict(zip(("x", "y", "width", "height"), face.box, strict=True))
             row |= {"score": face.score, "expression": face.expression, "probability": face.probability}
-            rows.append(row | dict(zip(face.class_names, face.probabilities.tolist(), strict=True)))
-    return pd.DataFrame(rows)
+            found.append(row | dict(zip(face.class_names, face.probabilities.tolist(), strict=True)))
+    return found
 
 
-def _listed(given: Picture | Sequence[Picture]) -> list[Picture]:
-    """One or many pictures, folders replaced by what lies in them."""
+def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd.DataFrame":
+    """`rows` as a table."""
+    import pandas as pd
+
+    found = rows(names, results)
+    return pd.DataFrame(found, columns=list(found[0] if found else COLUMNS))
+
+
+def _listed(given: Picture | Sequence[Picture]) -> list[tuple[Picture, bool]]:
+    """One or many pictures, folders replaced by what lies in them, and whether each was found in a folder."""
     many = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
     names = []
     for picture in many:
         folder = isinstance(picture, str | Path) and Path(picture).is_dir()
-        names += pictures.listed(picture) if folder else [picture]
+        names += [(path, True) for path in pictures.listed(picture)] if folder else [(picture, False)]
     return names
 
 
@@ -167,5 +182,12 @@ def _given(boxes, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return boxes, np.ones(len(boxes), np.float32)
 
 
-def _rgb(picture: Picture) -> np.ndarray:
-    return pictures.as_rgb(picture) if isinstance(picture, np.ndarray) else pictures.read(picture)
+def _rgb(picture: Picture, listed: bool) -> np.ndarray:
+    """The pixels of a picture; of a bad one that lies in a folder, a warning and none."""
+    try:
+        return pictures.as_rgb(picture) if isinstance(picture, np.ndarray) else pictures.read(picture)
+    except pictures.PictureError as error:
+        if not listed:
+            raise
+        warnings.warn(str(error), stacklevel=3)
+        return np.zeros((0, 0, 3), np.uint8)

@@ -1,0 +1,208 @@
+"""A trained network made ready for others: exported, calibrated, measured, described. Every number is computed here.
+
+`write` leaves NAME.onnx (weights in float16), NAME.int8.onnx (arithmetic in integers, faster), NAME.json, the card that
+`inference` reads, and MODEL_CARD.md, the same for people.
+"""
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import optimize
+
+from fercore import inference, metrics, networks, onnx_export, preprocessing, protocols, runs, training
+from fercore.faces import DatasetError, Faces
+
+CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers, and on which the formats must agree
+
+
+def write(model_file: Path, target: Path, faces: Faces) -> dict:
+    """Export a .keras file of the study as `target` (NAME.onnx) with its card; return the card.
+
+    The temperature is fitted on validation faces, the test faces are only scored. Raises `DatasetError` for faces
+    other than FER2013, `TrainingError`, `ModelError` or `ExportError` for a network that cannot be used. Nothing is
+    written before all has been computed.
+    """
+    if target.suffix != ".onnx":
+        raise inference.ModelError(f"{target}: name the target NAME.onnx")
+    if not faces.is_fer2013:
+        raise DatasetError(f"{faces.origin}: a model card needs FER2013 itself; give it by --data or FER2013")
+    described = inference.describe(model_file)
+    faces, split = protocols.prepare(faces, described["protocol"])
+    model = training.load_model(model_file, len(faces.class_names))
+    described = {"side": model.inputs[0].shape[1]} | described | {"class_names": list(faces.class_names)}
+    files = _files(model, _seen(faces, split, described), target)
+    card = described | _about(model, target.stem, faces)
+    networks_by_file = {name: inference.from_bytes(name, content, card) for name, content in files.items()}
+    card["precisions"] = {
+        inference.precision_of(name): {"file": name, "bytes": len(files[name])} | measure(network, faces, split)
+        for name, network in networks_by_file.items()
+    }
+    for name, content in files.items():
+        runs.write_atomically(target.with_name(name), content)
+    runs.write_json(target.with_suffix(".json"), card)
+    runs.write_atomically(target.with_name("MODEL_CARD.md"), markdown(card))
+    return card
+
+
+def measure(network: inference.Network, faces: Faces, split: protocols.Split) -> dict:
+    """Temperature (fitted on validation faces), and accuracy, calibration and speed of a network; shares in 0..1."""
+    raw = {part: network.untempered(faces.images[getattr(split, part)]) for part in ("validation", "test")}
+    labels = {part: faces.labels[getattr(split, part)].astype(int) for part in raw}
+    temperature = fitted_temperature(raw["validation"], labels["validation"])
+    calibrated = {part: inference.tempered(raw[part], temperature) for part in raw}
+    unseen = protocols.deduplicated_test(faces, split)
+    scores = {part: scored(calibrated[part], labels[part], faces.class_names) for part in raw}
+    scores["test_deduplicated"] = scored(calibrated["test"][unseen], labels["test"][unseen], faces.class_names)
+    for part in raw:
+        scores[part]["calibration_error_without_temperature"] = _short(
+            metrics.calibration_error(raw[part], labels[part]))
+    return {"temperature": _short(temperature)} | scores | {"faces_per_second": speed(network, faces.images)}
+
+
+def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature with the least negative log likelihood of the labels (Guo et al. 2017, section 4.2)."""
+    def loss(logarithm: float) -> float:
+        given = inference.tempered(probabilities, np.exp(logarithm))[np.arange(len(labels)), labels]
+        return float(-np.log(np.maximum(given, 1e-12)).mean())
+
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
+    """Accuracy with its 95 % interval (bootstrap over faces), macro-F1, calibration error and recall by class, 0..1."""
+    matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
+    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    by_class = metrics.by_class(matrix, class_names)
+    recall = {row["class"]: {"n": int(row["n"]), **{name: _short(row[name] / 100) for name in (
+        "recall", "recall_low", "recall_high", "precision")}} for row in by_class.to_dict("records")}
+    return {
+        "n": len(labels), "accuracy": _short(metrics.accuracy(matrix)), "accuracy_low": _short(low),
+        "accuracy_high": _short(high), "macro_f1": _short(metrics.macro_f1(matrix)),
+        "calibration_error": _short(metrics.calibration_error(probabilities, labels)), "by_class": recall,
+    }
+
+
+def speed(network: inference.Network, images: np.ndarray, seconds: float = 2.0) -> dict:
+    """Faces a second from crops to probabilities, one by one and 64 at a time: the best of repeated calls."""
+    return {str(batch): round(_best_rate(network, images[:batch], seconds)) for batch in (1, 64)}
+
+
+def markdown(card: dict) -> str:
+    """MODEL_CARD.md: the card in words and tables."""
+    names = list(card["precisions"])
+    first = card["precisions"][names[0]]
+    return TEXT.format(
+        **{key: card[key] for key in ("name", "network", "protocol", "data")},
+        classes=", ".join(card["class_names"]), parameters=f"{card['parameters']:,}", side=card["side"],
+        macs=f"{card['multiply_adds'] / 1e6:.0f}", epochs=card["training"].get("epochs", "unknown"),
+        seed=card["training"].get("seed", "unknown"), accuracies=_accuracies(card), recalls=_recalls(first["test"]),
+        precision=names[0], processor=card["provenance"]["processor"], cores=card["provenance"]["cores"],
+    )
+
+
+def summary(card: dict) -> str:
+    """The card in two lines."""
+    return "\n".join(f"{v['file']}: {v['bytes'] / 1e6:.1f} MB, {v['validation']['accuracy']:.2%} of validation and "
+                     f"{v['test']['accuracy']:.2%} of test faces" for v in card["precisions"].values())
+
+
+def _seen(faces: Faces, split: protocols.Split, described: dict) -> np.ndarray:
+    """Training faces as the network sees them, float32 [n, side, side, 1]."""
+    rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]
+    images = preprocessing.crop(faces.images[rows], described["side"])
+    return preprocessing.normalise(images, described["normalisation"])
+
+
+def _files(model, examples: np.ndarray, target: Path) -> dict[str, bytes]:
+    content = onnx_export.export(model, examples)
+    return {target.name: content, f"{target.stem}.int8.onnx": onnx_export.quantised(content, examples)}
+
+
+def _about(model, name: str, faces: Faces) -> dict:
+    return {"name": name, "data": faces.origin, "parameters": model.count_params(),
+            "multiply_adds": networks.multiply_adds(model), "provenance": runs.provenance()}
+
+
+def _best_rate(network: inference.Network, images: np.ndarray, seconds: float) -> float:
+    best, end = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        network.probabilities(images)
+        best = min(best, time.perf_counter() - start)
+    return len(images) / best
+
+
+def _accuracies(card: dict) -> str:
+    head = ("| arithmetic | temperature | validation | test | test, copies removed | macro-F1 | calibration error, "
+            "without temperature | faces/s, one by one | by 64 | file |\n" + "| --- " * 10 + "|\n")
+    return head + "\n".join(_accuracy_row(name, values) for name, values in card["precisions"].items())
+
+
+def _accuracy_row(name: str, values: dict) -> str:
+    def percent(scores: dict) -> str:
+        return f"{scores['accuracy']:.1%} [{scores['accuracy_low']:.1%}, {scores['accuracy_high']:.1%}]"
+
+    test, rates = values["test"], values["faces_per_second"]
+    cells = [name, f"{values['temperature']:.2f}", percent(values["validation"]), percent(test),
+             percent(values["test_deduplicated"]), f"{test['macro_f1']:.1%}",
+             f"{test['calibration_error']:.1%}, {test['calibration_error_without_temperature']:.1%}",
+             f"{rates['1']:,}", f"{rates['64']:,}", f"`{values['file']}`, {values['bytes'] / 1e6:.1f} MB"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _recalls(scores: dict) -> str:
+    rows = [f"| {name} | {v['n']} | {v['recall']:.0%} [{v['recall_low']:.0%}, {v['recall_high']:.0%}] | "
+            f"{v['precision']:.0%} |" for name, v in scores["by_class"].items()]
+    return "| expression | faces | recall | precision |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+
+
+def _short(value: float) -> float:
+    return round(float(value), 4)
+
+
+TEXT = """# Model card: {name}
+
+The network `{network}` of this study, trained on FER2013: {parameters} parameters, {macs} M multiply-adds a face. It
+takes a gray face of 48×48 pixels ({side}×{side} of them from its middle) and gives probabilities of {classes}. This page
+is written by `python -m fercore export`, all its numbers are computed by it, and `{name}.json` holds the same for
+programs.
+
+## Data and protocol
+
+Data: {data}. Protocol: `{protocol}`; trained for {epochs} epochs with seed {seed}, the epoch and all settings chosen on validation
+faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in training or
+validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out as those
+are, not for faces at large.
+
+## Accuracy, calibration, speed
+
+{accuracies}
+
+Temperature divides the logits; it was fitted on validation faces so that, among faces told with 80 %, about 80 % are
+labelled so. Calibration error is the mean distance between confidence and accuracy on test faces, in 15 bins. Speed was
+measured on {processor}, {cores} cores, from the crop to the probabilities, at best; other work on the machine slows it.
+
+Test faces by expression ({precision}):
+
+{recalls}
+
+## Intended use
+
+Study and teaching: trying what such a network sees, comparing it with others, reading its errors. Pictures are
+processed where the program runs and are not stored.
+
+## Not for
+
+Judging, hiring, grading, policing, selling to or treating people, or guessing at truthfulness, health or character. In
+the European Union the AI Act forbids inferring emotions at work and in schools. A label of FER2013 says which word an
+image search was given and what few people agreed to see in one picture; it does not say what a person feels.
+
+## Limits
+
+- People agree with FER2013's labels in about two of three cases; a confident answer may still be a label that others
+  would not give.
+- Ages, skins, cultures and conditions are unevenly represented and not annotated: nobody can tell from these numbers
+  for whom it works less well.
+- Faces from the side, covered, very small, or cut otherwise than FER2013's are told less well. Disgust has few examples.
+- It always names an expression, also for what is no face: the detector's mistakes become answers.
+"""

@@ -1,0 +1,159 @@
+"""`python -m fercore recognise`: expressions in a picture, a folder or a video, printed or written to files."""
+import csv
+import io
+import json
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fercore import pictures, recognition, runs
+from fercore.recognition import Face, RecognitionError, Recogniser
+
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+FORMATS = ("csv", "json", "png")
+
+
+def run(options: Namespace) -> int:
+    """Recognise `options.path`. Exit status 0: all done; 1: some pictures of a folder could not be read; 2, by a
+    `ValueError`: nothing done.
+    """
+    path, out = Path(options.path), Path(options.out) if options.out else None
+    if not path.exists():
+        raise RecognitionError(f"{path}: no such file or folder")
+    if path.suffix.lower() in VIDEOS:
+        return _video(path, out, options)
+    chosen = _format(options.format, out)
+    files = pictures.listed(path) if path.is_dir() else [path]
+    if out is not None:
+        _check_writable(out, folder=chosen == "png" and path.is_dir())
+    recogniser = _recogniser(options)
+    if chosen == "png":
+        return _write_pictures(files, out, path.is_dir(), recogniser)
+    found = {file: faces for file, _, faces in _recognised(files, path.is_dir(), recogniser)}
+    _write(_text(list(found), list(found.values()), chosen, recogniser.class_names), out)
+    return int(len(found) < len(files))
+
+
+def _recogniser(options: Namespace) -> Recogniser:
+    return Recogniser(options.model, options.detector, margin=options.margin, precision=options.precision)
+
+
+def _video(path: Path, out: Path | None, options: Namespace) -> int:
+    from fercore import video
+
+    return video.recognise_video(path, _recogniser(options), out=out, format=options.format) or 0
+
+
+def _format(wanted: str | None, out: Path | None) -> str | None:
+    """The format asked for, or that of the output's name; None: a table for people."""
+    suffix = out.suffix.lower().lstrip(".") if out is not None else ""
+    if out is None and wanted == "png":
+        raise RecognitionError("png needs --out, a file for a picture and a folder for a folder")
+    if wanted is not None and wanted not in FORMATS:
+        raise RecognitionError(f"format {wanted!r} is for videos; pictures take {', '.join(FORMATS)}")
+    if wanted is None and out is not None and suffix not in ("", *FORMATS):
+        raise RecognitionError(f"{out.name}: what is wanted? Name it .csv, .json or .png, or give --format")
+    return wanted or (suffix or "png" if out is not None else None)
+
+
+def _recognised(
+    files: list[Path], in_folder: bool, recogniser: Recogniser
+) -> Iterator[tuple[Path, np.ndarray, list[Face]]]:
+    """(file, pixels, faces) of each picture that can be read. A bad one of a folder is told, a single one raises."""
+    for file in runs.progress(files, "pictures"):
+        try:
+            rgb = pictures.read(file)
+            faces = recogniser.recognise(rgb)[0]
+            if not faces and not in_folder:
+                raise RecognitionError(f"{file.name}: no face found; try another --detector, or --detector whole when "
+                                       "the picture is a face")
+        except ValueError as error:
+            if not in_folder:
+                raise
+            _tell(str(error))
+            continue
+        if not faces:
+            _tell(f"{file.name}: no face found")
+        yield file, rgb, faces
+
+
+def _write_pictures(files: list[Path], out: Path, in_folder: bool, recogniser: Recogniser) -> int:
+    from fercore import annotation
+
+    stems = [file.stem for file in files]
+    done = 0
+    for file, rgb, faces in _recognised(files, in_folder, recogniser):
+        name = file.stem if stems.count(file.stem) == 1 else file.name
+        buffer = io.BytesIO()
+        Image.fromarray(annotation.annotate(rgb, faces)).save(buffer, "PNG")
+        _save(out / f"{name}.png" if in_folder else out, buffer.getvalue())
+        done += 1
+    return int(done < len(files))
+
+
+def _text(files: list[Path], results: list[list[Face]], chosen: str | None, class_names: tuple[str, ...]) -> str:
+    if chosen == "json":
+        rows = [{"picture": str(file), "faces": recognition.rows([file], [faces])}
+                for file, faces in zip(files, results, strict=True)]
+        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    rows = recognition.rows(files, results)
+    return _csv(rows, class_names) if chosen == "csv" else _readable(rows)
+
+
+def _csv(rows: list[dict], class_names: tuple[str, ...]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [*recognition.COLUMNS, *class_names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+                     for row in rows)
+    return buffer.getvalue()
+
+
+def _readable(rows: list[dict]) -> str:
+    """A line a face: picture, place, expression, then the next two by probability."""
+    lines = []
+    for row in rows:
+        names = [name for name in row if name not in recognition.COLUMNS]
+        best = sorted(names, key=lambda name: -row[name])[:3]
+        place = f"{row['width']}×{row['height']} at {row['x']},{row['y']}"
+        lines.append((Path(row["picture"]).name, place, *(f"{name} {row[name]:.0%}" for name in best)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+                   for line in lines)
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        _save(out, text)
+
+
+def _save(path: Path, data: bytes | str) -> None:
+    try:
+        runs.write_atomically(path, data)
+    except OSError as error:
+        raise RecognitionError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _check_writable(out: Path, *, folder: bool) -> None:
+    """Find out before the work whether its result can be kept."""
+    if folder and out.suffix.lower() == ".png":
+        raise RecognitionError(f"{out}: for a folder of pictures, --out is a folder")
+    if not folder and out.is_dir():
+        raise RecognitionError(f"{out}: a folder; give the name of a file")
+    try:
+        place = out if folder else out.parent
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise RecognitionError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def _tell(line: str) -> None:
+    print(f"fercore: {line}", file=sys.stderr)
