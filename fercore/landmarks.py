@@ -32,6 +32,11 @@ LINES = {  # points that belong together, in their order, and whether the line i
     "mouth": (range(60, 68), True),
 }
 
+COUNTERPARTS = np.array([  # of each point, in the mirror image of a face
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+])  # fmt: skip
+
 
 class LandmarksMissing(DescriptorError):
     """dlib or its predictor is not installed."""
@@ -83,6 +88,12 @@ def shape(points: np.ndarray) -> np.ndarray:
     pairs = pairs - pairs.mean(axis=-2, keepdims=True)
     size = np.sqrt(np.square(pairs).sum(axis=-1).mean(axis=-1))[..., None, None]
     return (pairs / np.maximum(size, 1e-3)).reshape(points.shape)
+
+
+def mirrored(points: np.ndarray) -> np.ndarray:
+    """Landmarks [..., 136] in pixels of a face's mirror image as those of the face, and the other way round."""
+    pairs = points.astype(np.float32).reshape(*points.shape[:-1], POINTS, 2)[..., COUNTERPARTS, :]
+    return np.stack([SIDE - 1 - pairs[..., 0], pairs[..., 1]], axis=-1).reshape(points.shape)
 
 
 def _of_face(image: np.ndarray, margin: int, image_scale: int) -> np.ndarray:
