@@ -99,8 +99,8 @@ class YuNet:
 
     def __post_init__(self):
         if self.file is None or not Path(self.file).is_file():
-            raise DetectorError(f"yunet: model file {str(self.file)!r} is not there; give face_detection_yunet_*.onnx of "
-                                "OpenCV's model zoo")
+            raise DetectorError(f"yunet: model file {str(self.file)!r} is not there; give face_detection_yunet_*.onnx "
+                                "of OpenCV's model zoo")
         try:
             self._network = cv2.FaceDetectorYN.create(str(self.file), "", (320, 320), self.threshold)
         except cv2.error as error:

@@ -66,8 +66,9 @@ def load(model: str | Path, *, precision: str | None = None, threads: int | None
     """A network by name or file.
 
     A name is that of an export in outputs/published/recogniser, or of a network of the study that was trained here on
-    the whole of FER2013 (the newest .keras file in outputs/*/models/*/NAME). A file is an export's .onnx, its card beside it, or a .keras
-    file. `precision`: 'int8' or 'float32', of an export; None takes int8 where there is one, as it is faster.
+    the whole of FER2013 (the newest .keras file in outputs/*/models/*/NAME). A file is an export's .onnx, its card
+    beside it, or a .keras file. `precision`: 'int8' or 'float32', of an export; None takes int8 where there is one, as
+    it is faster.
     `threads` of the processor to use, None for all. Raises `ModelError` when there is no such network, when it is
     damaged, or when its classes are not those of its card.
     """

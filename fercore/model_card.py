@@ -26,7 +26,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
         raise inference.ModelError(f"{target}: name the target NAME.onnx")
     if not faces.is_fer2013:
         raise DatasetError(f"{faces.origin}: a model card needs FER2013 itself; give it by --data or FER2013")
-    described = inference.describe(model_file)
+    described = inference.describe(Path(model_file))
     faces, split = protocols.prepare(faces, described["protocol"])
     model = training.load_model(model_file, len(faces.class_names))
     described = {"side": model.inputs[0].shape[1]} | described | {"class_names": list(faces.class_names)}
@@ -163,15 +163,16 @@ def _short(value: float) -> float:
 TEXT = """# Model card: {name}
 
 The network `{network}` of this study, trained on FER2013: {parameters} parameters, {macs} M multiply-adds a face. It
-takes a gray face of 48×48 pixels ({side}×{side} of them from its middle) and gives probabilities of {classes}. This page
-is written by `python -m fercore export`, all its numbers are computed by it, and `{name}.json` holds the same for
-programs.
+takes a gray face of 48×48 pixels ({side}×{side} of them from its middle) and gives probabilities of
+{classes}.
+This page is written by `python -m fercore export`, all its numbers are computed by it, and `{name}.json` holds the same
+for programs.
 
 ## Data and protocol
 
-Data: {data}. Protocol: `{protocol}`; trained for {epochs} epochs with seed {seed}, the epoch and all settings chosen on validation
-faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in training or
-validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out as those
+Data: {data}. Protocol: `{protocol}`; trained for {epochs} epochs with seed {seed}, the epoch and all settings chosen on
+validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in training
+or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out as those
 are, not for faces at large.
 
 ## Accuracy, calibration, speed
@@ -203,6 +204,7 @@ image search was given and what few people agreed to see in one picture; it does
   would not give.
 - Ages, skins, cultures and conditions are unevenly represented and not annotated: nobody can tell from these numbers
   for whom it works less well.
-- Faces from the side, covered, very small, or cut otherwise than FER2013's are told less well. Disgust has few examples.
+- Faces from the side, covered, very small, or cut otherwise than FER2013's are told less well. Disgust has few
+  examples.
 - It always names an expression, also for what is no face: the detector's mistakes become answers.
 """

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fercore import pictures, recognition, runs
-from fercore.recognition import Face, RecognitionError, Recogniser
+from fercore.recognition import Face, Recogniser, RecognitionError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 FORMATS = ("csv", "json", "png")

@@ -22,7 +22,7 @@ from fercore.faces import SIDE
 if TYPE_CHECKING:
     import pandas as pd
 
-MARGINS = {"haar": 0.0, "whole": 0.0}  # by detector, as benchmarks/margin.py measures; others take that of haar
+MARGINS = {"haar": 0.0}  # by detector, as benchmarks/margin.py measures; others take that of haar
 
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
 Picture = str | Path | np.ndarray
@@ -70,8 +70,7 @@ class Recogniser:
     ):
         self.network = inference.load(model, precision=precision, threads=threads)
         self.detector = detection.detector(detector) if isinstance(detector, str | Path) else detector
-        name = "whole" if isinstance(self.detector, detection.Whole) else detector
-        self.margin = margin if margin is not None else MARGINS.get(name if isinstance(name, str) else "", MARGINS["haar"])
+        self.margin = _margin(self.detector, detector) if margin is None else margin
         if not -0.5 < self.margin <= 2:
             raise RecognitionError(f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2")
 
@@ -148,6 +147,12 @@ def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd
 
     found = rows(names, results)
     return pd.DataFrame(found, columns=list(found[0] if found else COLUMNS))
+
+
+def _margin(built: detection.Detector, asked: str | Path | detection.Detector) -> float:
+    if isinstance(built, detection.Whole):
+        return 0.0
+    return MARGINS.get(asked, MARGINS["haar"]) if isinstance(asked, str) else MARGINS["haar"]
 
 
 def _listed(given: Picture | Sequence[Picture]) -> list[tuple[Picture, bool]]:

@@ -1,5 +1,6 @@
 """Detectors: what they find on a real picture, what they say when something is missing."""
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def test_the_whole_picture_is_a_face():
 
 def test_a_cascade_of_ones_own_is_loaded_by_its_file(astronaut, tmp_path):
     own = tmp_path / "own.xml"
-    own.write_bytes(open(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml", "rb").read())
+    own.write_bytes((Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml").read_bytes())
     assert holds(detector(own).detect(astronaut)[0][0])
     own.write_text("no cascade")
     with pytest.raises(DetectorError, match=r"own.xml: no cascade that OpenCV reads"):
