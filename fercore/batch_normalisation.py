@@ -1,0 +1,130 @@
+"""What batch normalisation adds to system E's networks, and at which learning rates they learn with it and without."""
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from fercore import evaluation, experiments, metrics, runs, training
+from fercore.evaluation import Run
+from fercore.experiments import Experiment
+
+PROTOCOL = "official_five"
+WITHOUT = "_nobn"  # the ending of a network without batch normalisation
+FEATURES = {"": "pixels", "_landmarks": "+ landmarks", "_landmarks_hog": "+ landmarks + HOG",
+            "_landmarks_hog_windows": "+ landmarks + HOG windows"}
+SCALED = {"landmarks": "shape", "hog": "standardised", "hog_windows": "standardised"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a short training departs from the published one: initial weights of the builder, values of the recipe."""
+
+    weights: str = "published"
+    changes: dict = field(default_factory=dict)
+
+
+VARIANTS = {
+    "published": Variant(),
+    "He weights": Variant(weights="he"),
+    "inputs standardised": Variant(changes={"normalisation": "standardise", "descriptor_scaling": SCALED}),
+    "no momentum": Variant(changes={"momentum": 0.0}),
+    "all three": Variant("he", {"normalisation": "standardise", "descriptor_scaling": SCALED, "momentum": 0.0}),
+}
+
+
+def gains(run: Run, seed: int = 0) -> pd.DataFrame:
+    """Test accuracy in % of the eight pairs of networks, with batch normalisation and without, beside the published.
+
+    Columns model, features, with, with_low, with_high, without, without_low, without_high, gain, gain_low, gain_high
+    (95 % intervals; that of the gain from the same faces), published_with, published_without, published_gain; NaN where
+    a network is not run, and for published figures on other data than FER2013.
+    """
+    rows = []
+    for model in ("model_a", "model_b"):
+        for ending, features in FEATURES.items():
+            pair = {"with": model + ending, "without": model + ending + WITHOUT}
+            scored = {which: _scored(run, name, seed) for which, name in pair.items()}
+            row = {"model": model, "features": features}
+            for which, name in pair.items():
+                row |= _accuracy(which, scored[which]) | {f"published_{which}": _published(run, name)}
+            change = (np.nan, np.nan, np.nan)
+            if None not in scored.values():
+                change = metrics.accuracy_change(scored["without"].right, scored["with"].right)
+            row |= dict(zip(("gain", "gain_low", "gain_high"), change, strict=True))
+            rows.append(row | {"published_gain": row["published_with"] - row["published_without"]})
+    return pd.DataFrame(rows)
+
+
+def sweep(experiment: Experiment, rates: Iterable[float], variants: Iterable[str], folder: Path) -> pd.DataFrame:
+    """Train the experiment's network for each variant, with batch normalisation and without, at each learning rate.
+
+    A row a training: variant, normalised, learning_rate, accuracy (validation, 0..1, after the last epoch), loss (NaN
+    where the training ran out of numbers), seconds. Each row is written as it ends; those already in the file of the
+    same network, data and epochs in `folder` are read, not trained. Raises `ValueError` for an unknown variant.
+    """
+    unknown = set(variants) - VARIANTS.keys()
+    if unknown:
+        raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
+    path = sweep_path(experiment, folder)
+    done = pd.read_csv(path).to_dict("records") if path.exists() else []
+    wanted = [(variant, normalised, float(rate))
+              for variant in variants for normalised in (True, False) for rate in rates]
+    there = {_key(row) for row in done}
+    for key in runs.progress([key for key in wanted if key not in there], "learning rates"):
+        done.append(_short_training(experiment, *key))
+        runs.write_atomically(path, pd.DataFrame(done).to_csv(index=False))
+    return pd.DataFrame([row for row in done if _key(row) in wanted])
+
+
+def sweep_path(experiment: Experiment, folder: Path) -> Path:
+    """Where a sweep is kept: the name says network, training faces, epochs and seed."""
+    size = f"{len(experiment.split.train)}x{experiment.recipe.epochs}"
+    return folder / "tables" / f"learning_rates.{experiment.network}.{size}.seed{experiment.seed}.csv"
+
+
+def highest_rate(table: pd.DataFrame, chance: float, margin: float = 0.03) -> pd.DataFrame:
+    """The highest learning rate at which accuracy is more than `margin` above `chance`, by variant, with batch
+    normalisation and without; NaN where there is none."""
+    learnt = table[(table.accuracy > chance + margin) & table.loss.notna()]
+    rates = learnt.groupby(["variant", "normalised"]).learning_rate.max()
+    frame = rates.unstack("normalised").reindex(index=table.variant.unique(), columns=[True, False])
+    return frame.set_axis(["with", "without"], axis=1)
+
+
+def _short_training(experiment: Experiment, name: str, normalised: bool, rate: float) -> dict:
+    variant = VARIANTS[name]
+    recipe = dataclasses.replace(experiment.recipe, learning_rate=rate, **variant.changes)
+    parts = experiments.examples(dataclasses.replace(experiment, recipe=recipe))
+    parameters = experiment.settings["parameters"] | {"normalised": normalised, "weights": variant.weights}
+    model = training.build(experiment.settings["base"], recipe, experiment.seed,
+                           classes=len(experiment.faces.class_names), **parameters)
+    history = training.fit(model, parts.train, parts.validation, recipe, seed=experiment.seed)
+    keras.utils.clear_session()
+    last = history.iloc[-1]
+    return {"variant": name, "normalised": normalised, "learning_rate": rate, "accuracy": round(last.val_accuracy, 4),
+            "loss": last.val_loss, "seconds": round(history.seconds.sum(), 1)}
+
+
+def _key(row: dict) -> tuple:
+    return row["variant"], bool(row["normalised"]), float(row["learning_rate"])
+
+
+def _scored(run: Run, name: str, seed: int) -> evaluation.Scored | None:
+    there = (PROTOCOL, name, seed) in runs.list_predictions(run.folder)
+    return evaluation.score(run, PROTOCOL, name, seed, tta=False) if there else None
+
+
+def _accuracy(which: str, scored: evaluation.Scored | None) -> dict:
+    values = evaluation.results_row(scored) if scored else {}
+    return {f"{which}{end}": values.get(f"accuracy{end}", np.nan) for end in ("", "_low", "_high")}
+
+
+def _published(run: Run, name: str) -> float:
+    entry = evaluation.catalogue().get(name)
+    if entry is None or not run.faces.is_fer2013:
+        return np.nan
+    return entry.published.get(PROTOCOL, {}).get("test", np.nan)

@@ -1,0 +1,222 @@
+"""Hyper-parameters found by trial: Optuna's tree-structured Parzen estimator (TPE) over a recipe's values.
+
+Bergstra et al., 'Algorithms for hyper-parameter optimization', NIPS 2011. A trial is one training; trials that fall
+behind are given up early. Validation faces alone decide. The search lives in a database, by default a local file: it
+can be stopped and goes on, and several machines can share one.
+"""
+import dataclasses
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+from sqlalchemy.engine import make_url
+
+from fercore import experiments, paths, recipes, runs, training
+from fercore.experiments import Experiment, Parts
+from fercore.parameters import read_yaml, suggestion
+from fercore.recipes import Recipe
+
+HEARTBEAT = 60  # seconds; a trial whose machine has been silent for two of them is tried again
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+PRUNERS = ("median", "hyperband", "none")
+
+
+class SearchError(ValueError):
+    """A search that cannot be made as asked."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of one hyper-parameter, `low` to `high`; `log`: drawn evenly by their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: a range for some values of a recipe; the others stay as `recipe` says."""
+
+    recipe: str
+    ranges: dict[str, Range]
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, float]:
+        """Values for one trial."""
+        return {name: trial.suggest_float(name, r.low, r.high, log=r.log) for name, r in self.ranges.items()}
+
+
+def read(name: str) -> Space:
+    """The space in params/searches/<name>.yaml. Raises `SearchError` when it is missing or not understood."""
+    path = paths.PARAMS / "searches" / f"{name}.yaml"
+    if not path.exists():
+        raise SearchError(f"search {name!r}: no such file; {suggestion(name, (p.stem for p in _spaces()))}")
+    content = read_yaml(path)
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for key in content.get("ranges", {}):
+        if key not in known:
+            raise SearchError(f"params/searches/{name}.yaml: {key!r} is no part of a recipe; {suggestion(key, known)}")
+    try:
+        return Space(content["recipe"], {key: Range(**values) for key, values in content["ranges"].items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SearchError(f"params/searches/{name}.yaml: recipe and ranges of low, high and log expected ({error})") \
+            from error
+
+
+def open_study(
+    name: str, *, storage: str, conditions: dict, epochs: int, pruner: str = "median", seed: int | None = 0
+) -> optuna.Study:
+    """The search `name` in the database at the URL `storage`, begun when it is not there.
+
+    `conditions`: what makes trials comparable, such as network, data and epochs; a search goes on under the same only.
+    `seed` None draws one, as it must be on machines that share a search. Raises `SearchError`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        database = _storage(storage)
+        study = optuna.create_study(storage=database, study_name=name, direction="maximize", load_if_exists=True,
+                                    pruner=_pruner(pruner, epochs))
+    except SearchError:
+        raise
+    except Exception as error:  # whatever a database or its driver raises
+        raise SearchError(f"storage {place(storage)}: cannot be opened ({_first_line(error)})") from error
+    begun = study.user_attrs.get("conditions")
+    if begun is not None and begun != conditions:
+        keys = [key for key in begun | conditions if begun.get(key) != conditions.get(key)]
+        changed = "; ".join(f"{key} {begun.get(key)} then, {conditions.get(key)} now" for key in keys)
+        raise SearchError(f"search {name!r} was begun otherwise ({changed}); give another name or the same values")
+    study.set_user_attr("conditions", conditions)
+    fresh = None if seed is None else seed + len(study.trials)  # not the same draws again after an interruption
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = optuna.samplers.TPESampler(seed=fresh, multivariate=True)
+    return study
+
+
+def conditions(experiment: Experiment, space: Space) -> dict:
+    """What makes the trials of a search comparable: network, data, recipe and ranges, as plain values."""
+    fixed = {key: value for key, value in dataclasses.asdict(experiment.recipe).items() if key not in space.ranges}
+    ranges = {f"range of {key}": list(dataclasses.astuple(limits)) for key, limits in space.ranges.items()}
+    return {"network": experiment.network, "protocol": experiment.protocol, "subset": experiment.subset,
+            "faces": experiment.faces.fingerprint} | fixed | ranges
+
+
+def run(study: optuna.Study, experiment: Experiment, parts: Parts, space: Space, *, trials: int) -> None:
+    """Go on until `trials` trials have ended, all machines and earlier calls counted. A trial's value is its highest
+    validation accuracy; numbering goes on where it was."""
+    bar = runs.progress(description="trials", total=trials)
+    bar.update(ended(study))
+
+    def count(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        bar.update(ended(study) - bar.n)
+        bar.set_postfix(best=f"{study.best_value:.4f}" if complete(study) else "-")
+        if ended(study) >= trials:
+            study.stop()
+
+    try:
+        if ended(study) < trials:
+            study.optimize(lambda trial: _train(trial, experiment, parts, space), callbacks=[count])
+    finally:
+        bar.close()
+
+
+def ended(study: optuna.Study) -> int:
+    """Trials that ran to their end or were given up on the way."""
+    return len(study.get_trials(deepcopy=False, states=ENDED))
+
+
+def complete(study: optuna.Study) -> int:
+    """Trials that ran to their end."""
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def table(study: optuna.Study) -> pd.DataFrame:
+    """A row a trial: number, state, value (highest validation accuracy so far, 0..1), epochs, seconds, parameters."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        seen = list(trial.intermediate_values.values())
+        row = {"number": trial.number, "state": trial.state.name.lower(), "value": max(seen, default=float("nan"))}
+        seconds = trial.duration.total_seconds() if trial.duration else float("nan")
+        rows.append(row | {"epochs": len(seen), "seconds": seconds} | trial.params)
+    return pd.DataFrame(rows)
+
+
+def importances(study: optuna.Study) -> pd.Series:
+    """Share of the variance of accuracy that each parameter explains (fANOVA, Hutter et al. 2014), highest first; empty
+    while fewer than four trials ran to their end."""
+    if complete(study) < 4 or len({trial.value for trial in study.get_trials(states=(TrialState.COMPLETE,))}) < 2:
+        return pd.Series(dtype=float, name="importance")
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return pd.Series(found, name="importance").sort_values(ascending=False)
+
+
+def best_recipe(study: optuna.Study, recipe: Recipe) -> Recipe:
+    """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its end."""
+    if not complete(study):
+        raise SearchError(f"search {study.study_name!r}: no trial ran to its end yet; let it go on")
+    return dataclasses.replace(recipe, **study.best_params)
+
+
+def save_best(study: optuna.Study, recipe: Recipe, path: Path) -> Path:
+    """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training notebooks take as it is."""
+    best = study.best_trial
+    comment = f"Best of {ended(study)} trials of the search {study.study_name}: trial {best.number}, " \
+              f"validation accuracy {best.value:.4f}."
+    return recipes.write(best_recipe(study, recipe), path, comment=comment)
+
+
+def place(storage: str) -> str:
+    """The URL of a database, or a path, to show: without a password, from the project's folder on."""
+    shown = make_url(storage).render_as_string(hide_password=True) if "://" in storage else storage
+    return shown.replace(f"{paths.ROOT}/", "")
+
+
+def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Space) -> float:
+    recipe = dataclasses.replace(experiment.recipe, **space.suggest(trial))
+    model = experiments.build(dataclasses.replace(experiment, recipe=recipe))
+
+    def report(row: dict) -> None:
+        trial.report(row["val_accuracy"], row["epoch"])
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        history = training.fit(model, parts.train, parts.validation, recipe, seed=experiment.seed, on_epoch=report)
+    finally:
+        keras.utils.clear_session()
+    return float(history.val_accuracy.max())
+
+
+def _storage(url: str) -> optuna.storages.BaseStorage:
+    """$NAME in the URL is taken from the environment: a password need not stand in a notebook."""
+    url = os.path.expandvars(url)
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
+        return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=again)
+
+
+def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs)
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    raise SearchError(f"pruner {name!r} is none of {', '.join(PRUNERS)}")
+
+
+def _spaces() -> list[Path]:
+    return sorted((paths.PARAMS / "searches").glob("*.yaml"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,115 @@
+"""Searches: stopped and gone on with, given up early, written as a recipe that is read again."""
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from fercore import experiments, recipes, search, training
+from fercore.search import Range, SearchError, Space
+
+SPACE = Space("features_published", {"learning_rate": Range(1e-5, 0.1, log=True), "dropout": Range(0.01, 0.3)})
+CONDITIONS = {"network": "model_a", "epochs": 3}
+
+
+@pytest.fixture
+def made_up_training(monkeypatch):
+    """Trainings of no network: the lower the dropout, the better; returns the recipes that were followed."""
+    followed = []
+
+    def fit(model, train, validation, recipe, *, seed, on_epoch):
+        followed.append(recipe)
+        rows = [{"epoch": epoch, "val_accuracy": (1 - recipe.dropout) * epoch / 3} for epoch in (1, 2, 3)]
+        for row in rows:
+            on_epoch(row)
+        return pd.DataFrame(rows)
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(experiments, "build", lambda experiment: None)
+    return followed
+
+
+def opened(tmp_path, conditions=CONDITIONS, **options):
+    storage = f"sqlite:///{tmp_path}/search/s.db"
+    return search.open_study("s", storage=storage, conditions=conditions, epochs=3, **options)
+
+
+def gone_on(study, trials):
+    experiment = experiments.Experiment("model_a", "official_five", 0, "p", None, {}, recipes.read(SPACE.recipe), None,
+                                        None, {})
+    search.run(study, experiment, SimpleNamespace(train=None, validation=None), SPACE, trials=trials)
+    return search.table(study)
+
+
+def test_a_search_that_was_interrupted_goes_on_with_its_numbers(tmp_path, made_up_training, monkeypatch):
+    fit = training.fit
+
+    def interrupted(*arguments, **options):
+        if len(made_up_training) == 2:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gone_on(opened(tmp_path), 4)
+    monkeypatch.setattr(training, "fit", fit)
+    table = gone_on(opened(tmp_path), 4)
+    assert list(table.number) == [0, 1, 2, 3, 4]
+    assert list(table.state).index("fail") == 2 and (table.state != "fail").sum() == 4
+    assert table.learning_rate.nunique() == 5  # what was drawn before is not drawn again
+    assert len(gone_on(opened(tmp_path), 4)) == 5  # nothing left to do
+
+
+def test_the_best_trial_is_a_recipe_that_training_takes(tmp_path, made_up_training):
+    study, base = opened(tmp_path), recipes.read(SPACE.recipe)
+    with pytest.raises(SearchError, match="search 's': no trial ran to its end yet"):
+        search.best_recipe(study, base)
+    gone_on(study, 5)
+    path = search.save_best(study, base, tmp_path / "best.yaml")
+    read = recipes.read(str(path))
+    assert read == search.best_recipe(study, base)
+    assert read.dropout == min(recipe.dropout for recipe in made_up_training)
+    assert (read.decay, read.optimizer) == (base.decay, "momentum")
+    experiment = experiments.read("model_a", protocol="official_five", data="synthetic", subset=10, recipe=str(path))
+    assert experiment.recipe == read and experiment.settings["recipe"] == "best"
+
+
+def test_trials_that_fall_behind_are_given_up(tmp_path, made_up_training):
+    table = gone_on(opened(tmp_path, seed=1), 14)
+    given_up, full = table[table.state == "pruned"], table[table.state == "complete"]
+    assert len(given_up) and (given_up.epochs < 3).all() and (full.epochs == 3).all()
+    assert given_up.dropout.mean() > full.dropout.mean()
+    shares = search.importances(opened(tmp_path))
+    assert shares.index[0] == "dropout" and shares.sum() == pytest.approx(1)
+
+
+def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
+    opened(tmp_path)
+    with pytest.raises(SearchError, match=r"search 's' was begun otherwise \(epochs 3 then, 5 now\)"):
+        opened(tmp_path, CONDITIONS | {"epochs": 5})
+
+
+def test_spaces_are_read_and_checked(tmp_path, monkeypatch):
+    space = search.read("system_e")
+    assert space.ranges["learning_rate"] == Range(1e-5, 0.1, log=True) and space.ranges["decay"] == Range(0.5, 0.99)
+    for name in ("system_e", "one_cycle"):
+        assert recipes.read(search.read(name).recipe)
+    with pytest.raises(SearchError, match="search 'system_f': no such file; did you mean 'system_e'"):
+        search.read("system_f")
+    monkeypatch.setattr(search.paths, "PARAMS", tmp_path)
+    (tmp_path / "searches").mkdir()
+    (tmp_path / "searches" / "s.yaml").write_text("recipe: study\nranges: {momentun: {low: 0, high: 1}}\n")
+    with pytest.raises(SearchError, match=r"s.yaml: 'momentun' is no part of a recipe; did you mean 'momentum'"):
+        search.read("s")
+    (tmp_path / "searches" / "s.yaml").write_text("recipe: study\nranges: {momentum: {from: 0, high: 1}}\n")
+    with pytest.raises(SearchError, match=r"s.yaml: recipe and ranges of low, high and log expected"):
+        search.read("s")
+
+
+def test_bad_storages_and_pruners_are_one_line(tmp_path):
+    assert search.place("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "s.db").write_text("no database" * 100)
+    with pytest.raises(SearchError, match=r"s.db: cannot be opened"):
+        opened(tmp_path)
+    with pytest.raises(SearchError, match="pruner 'best' is none of median, hyperband, none"):
+        opened(tmp_path / "other", pruner="best")
