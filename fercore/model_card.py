@@ -171,9 +171,9 @@ for programs.
 ## Data and protocol
 
 Data: {data}. Protocol: `{protocol}`; trained for {epochs} epochs with seed {seed}, the epoch and all settings chosen on
-validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in training
-or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out as those
-are, not for faces at large.
+validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in
+training or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out
+as those are, not for faces at large.
 
 ## Accuracy, calibration, speed
 
