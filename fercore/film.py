@@ -26,12 +26,12 @@ class VideoError(ValueError):
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without OpenCV's own lines about files and cameras that it cannot open."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
 
 
 @dataclass

@@ -14,7 +14,8 @@ from PIL import Image
 from fercore import pictures, recognition, runs
 from fercore.recognition import Face, Recogniser, RecognitionError
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp", ".ogv",
+          ".flv")
 FORMATS = ("csv", "json", "png")
 
 
@@ -46,7 +47,12 @@ def _recogniser(options: Namespace) -> Recogniser:
 def _video(path: Path, out: Path | None, options: Namespace) -> int:
     from fercore import video
 
-    return video.recognise_video(path, _recogniser(options), out=out, format=options.format) or 0
+    outcome = video.recognise_video(path, _recogniser(options), out=out, format=options.format)
+    for remark in outcome.remarks:
+        _tell(f"{path.name}: {remark}")
+    for file in filter(None, (outcome.video, outcome.table, outcome.timeline)):
+        print(file)
+    return 130 if outcome.interrupted else 0
 
 
 def _format(wanted: str | None, out: Path | None) -> str | None:

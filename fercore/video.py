@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp", ".ogv", ".flv")
 FORMATS = ("mp4", "csv")
 COLUMNS = ("time", "frame", "track", "x", "y", "width", "height", "score", "expression", "probability")
 SHOWN = 6  # tracks in the plot, the longest ones
@@ -42,13 +41,13 @@ class Outcome:
 
 
 def recognise_video(
-    path: str | Path, recogniser: Recogniser, *, out: str | Path | None = None, format: str = "mp4",
+    path: str | Path, recogniser: Recogniser, *, out: str | Path | None = None, format: str | None = None,
     smoothing: float = SMOOTHING,
 ) -> Outcome:
     """Mark the faces of a video; write it, a table (.csv) and a plot over time (.png) beside each other.
 
-    `out`: a folder, or the file of the annotated video (of the table for `format` csv); None: NAME.recognised.mp4
-    beside the video. The table has a row a frame and face: `COLUMNS`, then the probability of each expression,
+    `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video. `format`: mp4, or
+    csv for table and plot without a film; None: as `out` is named, else mp4. The table has a row a frame and face: `COLUMNS`, then the probability of each expression,
     smoothed over `smoothing` seconds. Ctrl-C, or a video that breaks off, keeps what was done, and `Outcome.remarks`
     says so. Sound is kept when ffmpeg is installed. Raises `VideoError`; then nothing is
     left behind.
@@ -57,7 +56,7 @@ def recognise_video(
     source = Source(path)
     tracker, rows = Tracker(recogniser, smoothing=smoothing), []
     with _folder(target) as folder:
-        film = Film(folder / target.name, source.rate) if format == "mp4" else None
+        film = Film(folder / target.name, source.rate) if target.suffix == ".mp4" else None
         try:
             interrupted = _work(source, tracker, film, rows)
             remarks = [_how_far(source, interrupted), "" if tracker.begun else "no face was found"]
@@ -138,14 +137,15 @@ def _how_far(source: Source, interrupted: bool) -> str:
     return ""
 
 
-def _target(path: Path, out: str | Path | None, format: str) -> Path:
-    if format not in FORMATS:
-        raise VideoError(f"format {format!r} is none for videos; choose {' or '.join(FORMATS)}")
+def _target(path: Path, out: str | Path | None, format: str | None) -> Path:
+    """The file of the film, or of the table when none is wanted."""
     target = Path(out) if out is not None else path.parent
-    if target.is_dir() or not target.suffix:
-        target = target / f"{path.stem}.recognised.{format}"
-    if target.suffix.lower() != f".{format}":
-        raise VideoError(f"{target}: an output of format {format} must end in .{format}, or be a folder")
+    named = "" if target.is_dir() else target.suffix.lower().lstrip(".")
+    format = format or named or "mp4"
+    if format not in FORMATS or named not in ("", format):
+        raise VideoError(f"--format {format} and an output {target.name}: for videos choose {' or '.join(FORMATS)}, or name "
+                         "a folder")
+    target = target.with_suffix(f".{format}") if named else target / f"{path.stem}.recognised.{format}"
     if target.resolve() == path.resolve():
         raise VideoError(f"{target}: the output would overwrite the video; choose another name")
     return target
