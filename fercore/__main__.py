@@ -42,6 +42,10 @@ def _recognition(commands) -> None:
     recognise.add_argument("--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)")
     recognise.add_argument("--margin", type=float, help="share of a box's side to add on each side")
     recognise.add_argument("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
+    camera = _command(commands, "camera", _camera, "expressions live, in a window; q quits")
+    camera.add_argument("--model", default="compact", help="as above")
+    camera.add_argument("--detector", default="haar", help="as above")
+    camera.add_argument("--device", default="0", help="number of the camera, or a video's file or address")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
 
@@ -96,6 +100,13 @@ def _recognise(options: argparse.Namespace) -> int:
     from fercore import recognise_command
 
     return recognise_command.run(options)
+
+
+def _camera(options: argparse.Namespace) -> None:
+    from fercore import camera, recognition
+
+    camera.check_windows()
+    camera.show(recognition.Recogniser(options.model, options.detector), options.device)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -47,10 +47,10 @@ def recognise_video(
     """Mark the faces of a video; write it, a table (.csv) and a plot over time (.png) beside each other.
 
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video. `format`: mp4, or
-    csv for table and plot without a film; None: as `out` is named, else mp4. The table has a row a frame and face: `COLUMNS`, then the probability of each expression,
-    smoothed over `smoothing` seconds. Ctrl-C, or a video that breaks off, keeps what was done, and `Outcome.remarks`
-    says so. Sound is kept when ffmpeg is installed. Raises `VideoError`; then nothing is
-    left behind.
+    csv for table and plot without a film; None: as `out` is named, else mp4. The table has a row a frame and face:
+    `COLUMNS`, then the probability of each expression, smoothed over `smoothing` seconds. Ctrl-C, or a video that
+    breaks off, keeps what was done, and `Outcome.remarks` says so. Sound is kept when ffmpeg is installed. Raises
+    `VideoError`; then nothing is left behind.
     """
     target = _target(Path(path), out, format)
     source = Source(path)
@@ -143,8 +143,8 @@ def _target(path: Path, out: str | Path | None, format: str | None) -> Path:
     named = "" if target.is_dir() else target.suffix.lower().lstrip(".")
     format = format or named or "mp4"
     if format not in FORMATS or named not in ("", format):
-        raise VideoError(f"--format {format} and an output {target.name}: for videos choose {' or '.join(FORMATS)}, or name "
-                         "a folder")
+        raise VideoError(f"format {format}, output {target.name}: for videos choose {' or '.join(FORMATS)}, or name a "
+                         "folder")
     target = target.with_suffix(f".{format}") if named else target / f"{path.stem}.recognised.{format}"
     if target.resolve() == path.resolve():
         raise VideoError(f"{target}: the output would overwrite the video; choose another name")
