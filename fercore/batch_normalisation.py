@@ -39,16 +39,17 @@ VARIANTS = {
 def gains(run: Run, seed: int = 0) -> pd.DataFrame:
     """Test accuracy in % of the eight pairs of networks, with batch normalisation and without, beside the published.
 
-    Columns model, features, with, with_low, with_high, without, without_low, without_high, gain, gain_low, gain_high
-    (95 % intervals; that of the gain from the same faces), published_with, published_without, published_gain; NaN where
-    a network is not run, and for published figures on other data than FER2013.
+    Columns model, features, n (test faces); with, without and gain, each also with the endings _low and _high (95 %
+    intervals; that of the gain from the same faces); published_with, published_without, published_gain. NaN where a
+    network is not run, and for published figures on other data than FER2013.
     """
     rows = []
     for model in ("model_a", "model_b"):
         for ending, features in FEATURES.items():
             pair = {"with": model + ending, "without": model + ending + WITHOUT}
             scored = {which: _scored(run, name, seed) for which, name in pair.items()}
-            row = {"model": model, "features": features}
+            sizes = [len(one.labels) for one in scored.values() if one is not None]
+            row = {"model": model, "features": features, "n": max(sizes, default=0)}
             for which, name in pair.items():
                 row |= _accuracy(which, scored[which]) | {f"published_{which}": _published(run, name)}
             change = (np.nan, np.nan, np.nan)

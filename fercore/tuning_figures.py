@@ -39,7 +39,7 @@ def learning_rates(table: pd.DataFrame, *, chance: float, published: float | Non
     variants = list(table.variant.unique())
     columns = min(3, len(variants))
     rows = -(-len(variants) // columns)
-    figure, axes = new(rows, columns, width=max(WIDTH * columns / 3, 3.6), height=2.3 * rows + 0.4, sharex=True,
+    figure, axes = new(rows, columns, width=WIDTH if columns > 1 else 4, height=2.3 * rows + 0.4, sharex=True,
                        sharey=True, squeeze=False)
     for axis in axes.flat[len(variants):]:
         axis.set_visible(False)

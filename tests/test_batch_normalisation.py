@@ -1,0 +1,98 @@
+"""Pairs of networks with and without batch normalisation, and short trainings over learning rates."""
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import faces, run
+
+from fercore import batch_normalisation as bn
+from fercore import experiments, parameters, protocols, runs, training, tuning_figures
+
+
+def predicted(folder, data, network, wrong):
+    """Predictions on five classes, the first `wrong` test faces off by one class."""
+    five, split = protocols.prepare(data, bn.PROTOCOL)
+    rows = np.concatenate([split.validation, split.test])
+    said = five.labels[rows].astype(int)
+    said[len(split.validation) : len(split.validation) + wrong] += 1
+    part = np.repeat([runs.VALIDATION, runs.TEST], [len(split.validation), len(split.test)])
+    values = runs.Predictions(five.row_ids[rows], part, np.eye(5)[said % 5], np.eye(5)[said % 5])
+    record = {"data": {"origin": data.origin, "fingerprint": data.fingerprint, "n": len(five), "subset": None}}
+    runs.save_predictions(folder, bn.PROTOCOL, network, 0, values, record)
+    return len(split.test)
+
+
+def test_gains_are_differences_on_the_same_faces_beside_the_published(tmp_path):
+    data = faces()
+    n = predicted(tmp_path, data, "model_b_landmarks", wrong=5)
+    predicted(tmp_path, data, "model_b_landmarks_nobn", wrong=25)
+    predicted(tmp_path, data, "model_a", wrong=0)
+    table = bn.gains(run(tmp_path, data)).set_index(["model", "features"])
+    pair = table.loc["model_b", "+ landmarks"]
+    assert pair.n == n and pair["with"] == pytest.approx(100 * (1 - 5 / n), abs=0.01)
+    assert pair.gain == pytest.approx(100 * 20 / n) and pair.gain_low < pair.gain < pair.gain_high
+    assert (pair.published_with, pair.published_without) == (74.4, 24.4) and pair.published_gain == pytest.approx(50)
+    lone = table.loc["model_a", "pixels"]
+    assert lone["with"] == 100 and np.isnan(lone["without"]) and np.isnan(lone.gain)
+    assert len(table) == 8 and table["with"].notna().sum() == 2
+    figure = tuning_figures.normalisation_gains(table.dropna(subset=["with"]).reset_index(), n=n)
+    assert len(figure.axes[0].get_yticklabels()) == 2
+
+
+def test_published_gains_are_those_of_system_e():
+    published = [[7.4, 26.2, 1.9, 16.7], [39.3, 50.0, 50.1, 16.9]]
+    for model, expected in zip(("model_a", "model_b"), published, strict=True):
+        for ending, gain in zip(bn.FEATURES, expected, strict=True):
+            with_it, without = (parameters.network(model + ending + e) for e in ("", bn.WITHOUT))
+            assert without["parameters"]["normalised"] is False and "normalised" not in with_it["parameters"]
+            assert with_it["inputs"] == without["inputs"] == ["image", *with_it["parameters"].get("features", [])]
+            values = [one["published"][bn.PROTOCOL]["test"] for one in (with_it, without)]
+            assert values[0] - values[1] == pytest.approx(gain)
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    """A short experiment whose trainings are made up: without batch normalisation they fail above a rate of 0.01."""
+    trained = []
+
+    def fit(model, train, validation, recipe, *, seed):
+        normalised, weights = model
+        trained.append((normalised, weights, recipe))
+        failed = not normalised and recipe.learning_rate > 0.01
+        row = {"val_accuracy": 0.2 if failed else 0.5, "val_loss": np.nan if failed else 1.0, "seconds": 1.0}
+        return pd.DataFrame([row])
+
+    monkeypatch.setattr(training, "build", lambda *_, normalised, weights, **__: (normalised, weights))
+    monkeypatch.setattr(training, "fit", fit)
+    chosen = experiments.read("model_a", protocol=bn.PROTOCOL, data="synthetic", subset=20, epochs=1,
+                              recipe="features_published")
+    return chosen, trained
+
+
+def test_a_sweep_trains_each_combination_once_and_goes_on(tmp_path, experiment):
+    chosen, trained = experiment
+    first = bn.sweep(chosen, [0.001, 0.1], ["published"], tmp_path)
+    assert len(first) == len(trained) == 4
+    again = bn.sweep(chosen, [0.001, 0.1], ["published", "He weights"], tmp_path)
+    assert len(again) == len(trained) == 8
+    assert {weights for _, weights, _ in trained[:4]} == {"published"} and trained[4][1] == "he"
+    assert bn.sweep_path(chosen, tmp_path).exists()
+    highest = bn.highest_rate(again, chance=0.25)
+    assert highest.loc["published", "with"] == 0.1 and highest.loc["published", "without"] == 0.001
+    with pytest.raises(ValueError, match="variant luck is unknown; there are published, He weights"):
+        bn.sweep(chosen, [0.1], ["luck"], tmp_path)
+
+
+def test_a_variant_changes_what_it_names_only(tmp_path, experiment):
+    chosen, trained = experiment
+    bn.sweep(chosen, [0.01], ["published", "no momentum", "inputs standardised"], tmp_path)
+    published, still, standardised = (recipe for normalised, _, recipe in trained if normalised)
+    assert (published.momentum, published.normalisation, published.learning_rate) == (0.95, "raw", 0.01)
+    assert (still.momentum, still.normalisation) == (0, "raw")
+    assert (standardised.momentum, standardised.normalisation) == (0.95, "standardise")
+
+
+def test_curves_are_hollow_where_numbers_ran_out(tmp_path, experiment):
+    table = bn.sweep(experiment[0], [0.001, 0.1], ["published"], tmp_path)
+    figure = tuning_figures.learning_rates(table, chance=0.3, published=0.016)
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [list(line.get_xdata()) for line in hollow] == [[0.1]]
