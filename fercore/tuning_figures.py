@@ -71,7 +71,8 @@ def search_history(table: pd.DataFrame) -> Figure:
     full, given_up = table[table.state == "complete"], table[table.state == "pruned"]
     axis.plot(given_up.number, 100 * given_up.value, "o", color=MUTED, mfc="white", label="given up early")
     axis.plot(full.number, 100 * full.value, "o", color=SERIES_COLOURS[0], label="trained to the end")
-    axis.step(full.number, 100 * full.value.cummax(), where="post", color=SERIES_COLOURS[1], label="best so far")
+    best = table.value.where(table.state == "complete").cummax().ffill()
+    axis.step(table.number, 100 * best, where="post", color=SERIES_COLOURS[1], label="best so far")
     axis.set(xlabel=f"trial, n = {len(table):,}", ylabel="validation accuracy (%)")
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
@@ -93,19 +94,23 @@ def importances(shares: pd.Series) -> Figure:
 
 @style()
 def parallel_coordinates(table: pd.DataFrame, ranges: Mapping[str, tuple[float, float, bool]]) -> Figure:
-    """A line a trial through its hyper-parameters, the darker the more accurate; the best in orange.
+    """A line a trial through its hyper-parameters, the darker the more accurate; the best of those trained to their
+    end in orange.
 
     `table` as of `search.table`; `ranges`: name -> low, high, whether on a logarithmic axis.
     """
     figure, axis = new(height=3.6)
-    table = table.dropna(subset=["value", *ranges]).sort_values("value")
+    table = table.dropna(subset=["value", *ranges]).sort_values("value", kind="stable")
     values = table.value.to_numpy()
     shade = mpl.colormaps["Blues"](0.15 + 0.8 * (values - values.min(initial=1)) / max(np.ptp(values), 1e-9)) \
         if len(values) else []
     heights = np.array([_height(table[name], *limits) for name, limits in ranges.items()])
     for k in range(len(table)):
-        best = k == len(table) - 1
-        axis.plot(heights[:, k], color=SERIES_COLOURS[1] if best else shade[k], lw=2.4 if best else 1.1)
+        axis.plot(heights[:, k], color=shade[k], lw=1.1)
+    whole = (table.state == "complete").to_numpy()
+    if whole.any():
+        best = np.argmax(np.where(whole, values, -1))
+        axis.plot(heights[:, best], color=SERIES_COLOURS[1], lw=2.4)
     for place, (low, high, _) in enumerate(ranges.values()):
         axis.axvline(place, color=INK, lw=0.8)
         for height, value in ((0, low), (1, high)):

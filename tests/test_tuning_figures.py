@@ -1,0 +1,31 @@
+"""Figures of a search: every trial drawn, the best of those trained to their end stands out."""
+import numpy as np
+import pandas as pd
+
+from fercore import tuning_figures
+
+TRIALS = pd.DataFrame({
+    "number": [0, 1, 2, 3], "state": ["complete", "pruned", "complete", "fail"],
+    "value": [0.5, 0.7, 0.6, np.nan], "learning_rate": [0.001, 0.01, 0.1, 0.01], "dropout": [0.0, 0.1, 0.2, 0.1],
+})
+
+
+def test_the_best_so_far_counts_trials_trained_to_their_end():
+    figure = tuning_figures.search_history(TRIALS)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines["best so far"].get_ydata()) == [50, 50, 60, 60]
+    assert list(lines["given up early"].get_xdata()) == [1]
+
+
+def test_parallel_coordinates_run_from_the_low_to_the_high_end_of_each_range():
+    ranges = {"learning_rate": (0.001, 0.1, True), "dropout": (0.0, 0.2, False)}
+    *others, best = [line for line in tuning_figures.parallel_coordinates(TRIALS, ranges).axes[0].lines
+                     if len(line.get_ydata()) == 2 and line.get_linewidth() > 1]
+    assert len(others) == 3 and np.allclose(best.get_ydata(), [1, 1])
+    assert np.allclose(others[0].get_ydata(), [0, 0]) and np.allclose(others[2].get_ydata(), [0.5, 0.5])
+
+
+def test_importances_are_drawn_from_the_highest_down():
+    figure = tuning_figures.importances(pd.Series({"learning_rate": 0.7, "dropout": 0.3}))
+    axis = figure.axes[0]
+    assert [text.get_text() for text in axis.texts] == ["70", "30"] and axis.yaxis_inverted()
