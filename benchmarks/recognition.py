@@ -8,8 +8,8 @@ default, and its Keras model) and `facex`. They are installed without their depe
 
 Everybody gets PublicTest faces as FER2013 cut them, without detection: `fer` with its padding switched off, which suits
 these faces, and 64 faces as one picture with 64 boxes, the only batch that it knows; `facex` one by one, as it knows
-none. Printed: accuracy with its 95 % interval, faces a second one by one and by 64 (the best of the rounds), faces by 64
-in a second of one core's time, seconds from the start of the process to the first answer (imports included), and the
+none. Printed: accuracy with its 95 % interval, faces a second one by one and by 64 (the best of the rounds), faces by
+64 in a second of one core's time, seconds from the start of the process to the first answer (imports included), and the
 largest memory of the process. Each side is a process of its own; sides take turns. Where other programs use the
 machine, compare the core's time.
 """
@@ -121,7 +121,7 @@ def main() -> None:
         name, faces, started = options.worker
         print(json.dumps(work(name, options.model, Path(faces), float(started), options.seconds)))
         return
-    from fercore import datasets, metrics
+    from fercore import datasets
 
     faces = datasets.load(options.data)
     shown = faces.select(np.flatnonzero(faces.usage == "PublicTest")[: options.faces])
@@ -131,20 +131,25 @@ def main() -> None:
         np.savez(file, images=shown.images)
         rounds = [{name: measured(name, python, file, options) for name, python in pythons.items()}
                   for _ in range(options.rounds)]
-    print(f"{len(shown):,} PublicTest faces, {faces.origin}; {len(os.sched_getaffinity(0))} cores; "
+    print(f"{len(shown):,} PublicTest faces, {faces.origin}; {os.cpu_count()} cores; "
           f"load of the machine {os.getloadavg()[0]:.1f}")
-    print(f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} {'memory, MB':>11}")
+    print(f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} "
+          f"{'memory, MB':>11}")
     for name in pythons:
         answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
-        if not answers:
-            print(f"{name:18} {rounds[-1][name]}")
-            continue
-        matrix = metrics.confusion(shown.labels, np.array(answers[0]["labels"]), 7)
-        low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
-        accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        one, many, core = (max(answer[key] for answer in answers) for key in ("one", "many", "core"))
-        first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
-        print(f"{name:18} {accuracy:>19} {one:13,.0f} {many:7,.0f} {core:7,.0f} {first:16.2f} {memory:11,.0f}")
+        print(f"{name:18} {_line(answers, shown.labels) if answers else rounds[-1][name]}")
+
+
+def _line(answers: list[dict], labels: np.ndarray) -> str:
+    """The best of the rounds of one side, in the columns of the table."""
+    from fercore import metrics
+
+    matrix = metrics.confusion(labels, np.array(answers[0]["labels"]), 7)
+    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    one, many, core = (max(answer[key] for answer in answers) for key in ("one", "many", "core"))
+    first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
+    return f"{accuracy:>19} {one:13,.0f} {many:7,.0f} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
 
 
 def _rate(classify: Classify, images: np.ndarray, batch: int, seconds: float) -> tuple[float, float]:
