@@ -91,3 +91,15 @@ def test_unknown_names_are_told_with_what_there_is():
         networks.build("vgg17")
     with pytest.raises(ValueError, match=r"trunk 'other'"):
         networks.build("dsift_cnn", trunk="other")
+
+
+def test_initial_weights_of_system_e_are_its_own_where_asked():
+    def deviations(weights):
+        model = networks.build("model_a", input_shape=(24, 24, 1), weights=weights)
+        return [float(np.std(layer.kernel)) for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+    published, he = deviations("published"), deviations("he")
+    assert published == pytest.approx([0.0176] * 2, rel=0.05)  # of 0.02, cut at two deviations
+    assert he[0] == pytest.approx((2 / (6 * 6 * 128)) ** 0.5, rel=0.05)
+    with pytest.raises(ValueError, match="weights 'large' is none of he, published"):
+        networks.build("model_a", weights="large")

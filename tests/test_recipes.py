@@ -26,3 +26,18 @@ def test_recipes_are_checked():
         recipes.read("study", epochs=0)
     with pytest.raises(RecipeError, match="colour is no part of a recipe"):
         recipes.read("study", colour=1)
+
+
+def test_a_recipe_of_ones_own_is_a_file(tmp_path):
+    changed = recipes.read("features_published", learning_rate=4e-5, dropout=0.2)
+    path = recipes.write(changed, tmp_path / "mine.yaml", comment="of my own")
+    assert path.read_text().startswith("# of my own\n") and recipes.read(str(path)) == changed
+    assert recipes.read("params/recipes/study.yaml") == recipes.read("study")
+    with pytest.raises(RecipeError, match=r"none.yaml: no such file; params/recipes/ has compact"):
+        recipes.read(str(tmp_path / "none.yaml"))
+    for text, message in (("- 1", "keys and values expected, found list"), ("a: [", "not YAML"),
+                          ("learning_rate: 1e-3", "learning_rate is '1e-3', a text; YAML takes 1.0e-3"),
+                          ("dropout: 1", "dropout is 1; it must be 0 or more and below 1")):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            recipes.read(str(path))

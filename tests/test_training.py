@@ -146,3 +146,22 @@ def test_predictions_hold_both_splits():
     saved = training.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
     assert isinstance(saved, runs.Predictions)
     assert saved.split.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
+
+
+def test_each_epoch_is_told_and_can_end_the_training():
+    rows = []
+
+    def told(row):
+        rows.append(row)
+        if row["epoch"] == 2:
+            raise StopIteration
+
+    model = training.build("small", RECIPE, 0)
+    with pytest.raises(StopIteration):
+        training.fit(model, examples(), examples(30, 1), RECIPE, seed=0, on_epoch=told)
+    assert [row["epoch"] for row in rows] == [1, 2] and 0 <= rows[0]["val_accuracy"] <= 1
+
+
+def test_dropout_of_the_recipe_reaches_the_network():
+    model = training.build("model_a", Recipe(dropout=0.4, crop=24), 0)
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.4]
