@@ -46,6 +46,13 @@ def _recognition(commands) -> None:
     camera.add_argument("--model", default="compact", help="as above")
     camera.add_argument("--detector", default="haar", help="as above")
     camera.add_argument("--device", default="0", help="number of the camera, or a video's file or address")
+    cascade = _command(commands, "cascade", _cascade, "train a detector of one's own by OpenCV 3.4's programs",
+                       "positives", "negatives", "target")
+    cascade.description = ("positives: a CSV of file,x,y,w,h, a row a box; negatives: a folder of pictures without what "
+                           "is sought; target: a folder for description files and cascade.xml")
+    cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
+    cascade.add_argument("--stages", type=int, default=12)
+    cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
 
@@ -107,6 +114,13 @@ def _camera(options: argparse.Namespace) -> None:
 
     camera.check_windows()
     camera.show(recognition.Recogniser(options.model, options.detector), options.device)
+
+
+def _cascade(options: argparse.Namespace) -> int:
+    from fercore import cascades
+
+    plan = cascades.Plan(options.size, options.size, options.stages, options.features)
+    return cascades.run(Path(options.positives), Path(options.negatives), Path(options.target), plan)
 
 
 def _export(options: argparse.Namespace) -> None:
