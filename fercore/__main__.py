@@ -48,8 +48,8 @@ def _recognition(commands) -> None:
     camera.add_argument("--device", default="0", help="number of the camera, or a video's file or address")
     cascade = _command(commands, "cascade", _cascade, "train a detector of one's own by OpenCV 3.4's programs",
                        "positives", "negatives", "target")
-    cascade.description = ("positives: a CSV of file,x,y,w,h, a row a box; negatives: a folder of pictures without what "
-                           "is sought; target: a folder for description files and cascade.xml")
+    cascade.description = ("positives: a CSV of file,x,y,w,h, a row a box; negatives: a folder of pictures without "
+                           "what is sought; target: a folder for description files and cascade.xml")
     cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
     cascade.add_argument("--stages", type=int, default=12)
     cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")

@@ -35,8 +35,8 @@ class CascadeError(ValueError):
 class Plan:
     """How a cascade is trained. Sizes in pixels; system D: 20×20, 7,000 positives and 3,500 negatives.
 
-    `features` HAAR or LBP (OpenCV reads HOG cascades no longer); `share` of the positives that each stage takes: later stages replace those that earlier ones reject, and stop when
-    none are left. `negatives` a stage for each positive.
+    `features` HAAR or LBP (OpenCV reads HOG cascades no longer); `share` of the positives that each stage takes: later
+    stages replace those that earlier ones reject, and stop when none are left; `negatives` a stage for each positive.
     """
 
     width: int = 20
