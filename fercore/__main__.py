@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")
     _command(commands, "readme", _readme, "write the results table of README.md")
     _recognition(commands)
+    _own_pictures(commands)
     return parser
 
 
@@ -55,6 +56,17 @@ def _recognition(commands) -> None:
     cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
+
+
+def _own_pictures(commands) -> None:
+    """The command that makes a data set."""
+    dataset = _command(commands, "dataset", _dataset, "a data set of one's own pictures", "folder", "target")
+    dataset.description = ("folder: a subfolder of pictures for each class; target: the folder to write, which any "
+                           "notebook and run_all.sh take as data")
+    dataset.add_argument("--faces", default="haar", help="haar, lbp, dlib, a cascade file; whole: pictures are faces")
+    dataset.add_argument("--classes", help="names of the subfolders to use, by commas; default: FER2013's seven")
+    dataset.add_argument("--split", type=float, nargs=3, default=(80, 10, 10), metavar=("TRAIN", "VAL", "TEST"))
+    dataset.add_argument("--seed", type=int, default=0, help="which pictures go where")
 
 
 def _command(commands, name: str, function, text: str, *arguments: str) -> argparse.ArgumentParser:
@@ -128,6 +140,18 @@ def _export(options: argparse.Namespace) -> None:
     from fercore import datasets, model_card
 
     print(model_card.summary(model_card.write(Path(options.model), Path(options.target), datasets.load(options.data))))
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from fercore import own_pictures
+
+    classes = {"classes": options.classes.split(",")} if options.classes else {}
+    made = own_pictures.make(options.folder, options.target, faces=options.faces, split=options.split,
+                             seed=options.seed, **classes)
+    print(made.counts.to_string())
+    for row in made.problems.itertuples():
+        print(f"left out: {row.picture}: {row.problem}")
+    print(f"{made.counts.to_numpy().sum()} faces written to {made.folder}; look through them, then give it as data")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from fercore import drawing, paths, readers, runs, synthetic, verification
 from fercore import faces as faces_module
 from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
-from fercore.readers import COMPRESSED, CSV_NAMES, PICTURES, is_csv, read_csv, read_folder
+from fercore.readers import COMPRESSED, CSV_NAMES, PICTURES, class_names_of, is_csv, read_csv, read_folder
 
 __all__ = ["CLASS_NAMES", "USAGES", "VOTE_NAMES", "DatasetError", "Faces", "find", "load", "load_votes", "subset"]
 
@@ -178,31 +178,35 @@ def _download() -> Path | None:
 def _cached(key: str, read: Callable[[], Faces]) -> Faces:
     """The faces kept under `key`, or read now and kept; a damaged cache is made again."""
     path = paths.CACHE / "datasets" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    names = ("images", "labels", "row_ids", "usage", "origin", "fingerprint")
+    names = ("images", "labels", "row_ids", "usage", "class_names", "origin", "fingerprint")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}
-        return Faces(**arrays | {"origin": str(arrays["origin"]), "fingerprint": str(arrays["fingerprint"])})
+        text = {name: str(arrays[name]) for name in ("origin", "fingerprint")}
+        return Faces(**arrays | text | {"class_names": tuple(arrays["class_names"].tolist())})
     except FileNotFoundError:
         pass
     except Exception as error:  # a damaged file shows itself in many ways
         log.warning("%s: damaged cache (%s); made again", path.name, type(error).__name__)
     faces = read()
-    runs.write_arrays(path, compressed=False, **{name: getattr(faces, name) for name in names})
+    runs.write_arrays(path, compressed=False, **{name: np.asarray(getattr(faces, name)) for name in names})
     return faces
 
 
 def _read(path: Path) -> Faces:
-    arrays = read_folder(path) if path.is_dir() else read_csv(path)
+    class_names = class_names_of(path)
+    arrays = read_folder(path, class_names) if path.is_dir() else read_csv(path)
+    if class_names != CLASS_NAMES:
+        return from_arrays(*arrays, f"not FER2013: {path.name}", class_names)
     return from_arrays(*arrays, origin=verification.name_of(*arrays, path.name))
 
 
 def _state(path: Path) -> str:
-    """Changes when the file, any file of the folder, or the code that reads them changes."""
+    """Changes when the file, any file of the folder, its classes or the code that reads them change."""
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
     code = [Path(module.__file__) for module in (faces_module, readers, verification)]
     states = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return "\n".join([str(path.resolve()), *states, *map(_digest, code)])
+    return "\n".join([str(path.resolve()), *class_names_of(path), *states, *map(_digest, code)])
 
 
 def _digest(path: Path) -> str:

@@ -45,13 +45,17 @@ class Faces:
         return replace(self, **chosen)
 
 
-def from_arrays(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str) -> Faces:
-    """`Faces` with the class names of FER2013, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
+def from_arrays(
+    images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str,
+    class_names: tuple[str, ...] = CLASS_NAMES,
+) -> Faces:
+    """`Faces`, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
     return Faces(
         images=images,
         labels=labels.astype(np.int8),
         row_ids=np.arange(len(labels), dtype=np.int32),
         usage=np.array(USAGES)[usage_codes],
+        class_names=tuple(class_names),
         origin=origin,
         fingerprint=fingerprint(face_hashes(images, labels, usage_codes)),
     )

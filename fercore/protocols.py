@@ -16,8 +16,8 @@ FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out; `labels`, a key of
-    `LABELS`, says whose they are."""
+    """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out, FER2013's seven stand
+    for all that the data have; `labels`, a key of `LABELS`, says whose they are."""
 
     description: str
     pooled: bool = False
@@ -59,7 +59,7 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Split]:
     protocol = _protocol(name)
     if protocol.labels == "ferplus":
         faces = ferplus.relabelled(faces)
-    if protocol.class_names != faces.class_names:
+    if _kept(protocol, faces) != faces.class_names:
         faces = with_classes(faces, protocol.class_names)
     return faces, split(faces, name)
 
@@ -82,7 +82,7 @@ def split(faces: Faces, name: str) -> Split:
     and when an official part has no faces.
     """
     protocol = _protocol(name)
-    kept = np.isin(np.array(faces.class_names), protocol.class_names)[faces.labels]
+    kept = np.isin(np.array(faces.class_names), _kept(protocol, faces))[faces.labels]
     positions = np.flatnonzero(kept)
     if not protocol.pooled:
         return Split(*(_of_usage(faces, positions, usage, name) for usage in USAGES))
@@ -103,6 +103,11 @@ def _protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise DatasetError(f"protocol '{name}' is unknown; choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def _kept(protocol: Protocol, faces: Faces) -> tuple[str, ...]:
+    """The classes that a protocol wants of these faces."""
+    return faces.class_names if protocol.class_names == CLASS_NAMES else protocol.class_names
 
 
 def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.ndarray:

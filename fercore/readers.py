@@ -21,6 +21,7 @@ from fercore import runs
 from fercore.faces import CLASS_NAMES, SIDE, USAGES, DatasetError
 
 PIXELS = SIDE * SIDE
+CLASSES_FILE = "classes.txt"
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 COMPRESSED = (".tar.gz", ".tgz", ".zip", ".gz", ".xz")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm")
@@ -58,6 +59,21 @@ def is_csv(path: Path) -> bool:
     """Whether a file's name is one that `read_csv` takes."""
     name = path.name.lower()
     return name.endswith(".csv") or name.endswith(COMPRESSED)
+
+
+def class_names_of(path: Path) -> tuple[str, ...]:
+    """The classes of a folder of pictures: a line each of its `classes.txt`, else FER2013's seven; so those of a file.
+
+    Raises `DatasetError` for fewer than two, one twice, or more than labels can count.
+    """
+    file = Path(path) / CLASSES_FILE
+    if not file.is_file():
+        return CLASS_NAMES
+    names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
+        raise DatasetError(f"{file.parent.name}/{CLASSES_FILE}: {len(names)} classes ({', '.join(names[:9])}); write "
+                           "2 to 100 different ones, a line each")
+    return tuple(names)
 
 
 def read_folder(

@@ -15,10 +15,10 @@ PUBLISHED_COUNTS = np.array(
 )
 
 
-def counts(labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Faces of each split and class, int [3, 7]."""
-    cells = codes.astype(int) * len(CLASS_NAMES) + labels
-    return np.bincount(cells, minlength=len(USAGES) * len(CLASS_NAMES)).reshape(len(USAGES), -1)
+def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES)) -> np.ndarray:
+    """Faces of each split and class, int [3, classes]."""
+    cells = codes.astype(int) * classes + labels
+    return np.bincount(cells, minlength=len(USAGES) * classes).reshape(len(USAGES), -1)
 
 
 def name_of(images: np.ndarray, labels: np.ndarray, codes: np.ndarray, file_name: str) -> str:
@@ -47,8 +47,9 @@ def usage_codes(faces: Faces) -> np.ndarray:
 
 
 def hashes_of(faces: Faces) -> np.ndarray:
-    """`faces.face_hashes` of all seven classes' labels, uint64 [n]."""
-    labels = np.array([CLASS_NAMES.index(name) for name in faces.class_names])[faces.labels]
+    """`faces.face_hashes` with labels counted in FER2013's seven classes, uint64 [n]; other classes as they are."""
+    known = set(faces.class_names) <= set(CLASS_NAMES)
+    labels = np.array([CLASS_NAMES.index(n) for n in faces.class_names])[faces.labels] if known else faces.labels
     return face_hashes(faces.images, labels, usage_codes(faces))
 
 
