@@ -54,6 +54,7 @@ def _recognition(commands) -> None:
     cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
     cascade.add_argument("--stages", type=int, default=12)
     cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
+    recognise.add_argument("--views", type=int, default=1, help="of each face to average: 1, 2 or 10; more is slower")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
 

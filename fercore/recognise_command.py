@@ -41,7 +41,8 @@ def run(options: Namespace) -> int:
 
 
 def _recogniser(options: Namespace) -> Recogniser:
-    return Recogniser(options.model, options.detector, margin=options.margin, precision=options.precision)
+    return Recogniser(options.model, options.detector, margin=options.margin, precision=options.precision,
+                      views=options.views)
 
 
 def _video(path: Path, out: Path | None, options: Namespace) -> int:

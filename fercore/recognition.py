@@ -59,16 +59,16 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model`, `precision` and `threads` are those of `inference.load`; `detector`: a name or cascade file, as
+    `model`, `precision`, `threads` and `views` are those of `inference.load`; `detector`: a name or cascade file, as
     `detection.detector` takes it, or an object with `detect`; `margin`: share of a found box's side that is added on
     each of its four sides, None for what was measured for this detector.
     """
 
     def __init__(
         self, model: str | Path = "compact", detector: str | Path | detection.Detector = "haar", *,
-        margin: float | None = None, threads: int | None = None, precision: str | None = None,
+        margin: float | None = None, threads: int | None = None, precision: str | None = None, views: int = 1,
     ):
-        self.network = inference.load(model, precision=precision, threads=threads)
+        self.network = inference.load(model, precision=precision, threads=threads, views=views)
         self.detector = detection.detector(detector) if isinstance(detector, str | Path) else detector
         self.margin = _margin(self.detector, detector) if margin is None else margin
         if not -0.5 < self.margin <= 2:

@@ -138,6 +138,10 @@ def test_the_numbers_of_the_card_are_those_of_the_model(exported):
         right = network.probabilities(faces.images[test]).argmax(1) == faces.labels[test]
         assert measured["test"]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
         assert measured["test_deduplicated"]["n"] == test.sum() - 1  # the last test face is a copy
+        averaged = inference.load(folder / "tiny.onnx", precision=precision, views=2)
+        assert averaged.temperature == measured["views"]["2"]["temperature"]
+        right = averaged.probabilities(faces.images[test]).argmax(1) == faces.labels[test]
+        assert measured["views"]["2"]["test"]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
     text = (folder / "MODEL_CARD.md").read_text()
     assert f"{measured['test']['accuracy']:.1%}" in text and "Not for" in text and "{" not in text
 

@@ -137,6 +137,24 @@ def test_batches_do_not_change_an_answer(recogniser):
     assert recogniser.probabilities(crops[:0]).shape == (0, 7)
 
 
+def test_views_are_averaged(model, monkeypatch):
+    crop = np.random.default_rng(0).integers(0, 256, (1, 48, 48), np.uint8)
+    seen = []
+    network = inference.load(model, views=10)
+    answer = np.full((1, 7), 1 / 7)
+    monkeypatch.setattr(type(network), "_seen", lambda _, crops, offset: seen.append((crops, offset)) or answer)
+    network.probabilities(crop)
+    assert sorted(offset for _, offset in seen) == sorted(2 * inference.CORNERS)
+    assert sum(np.array_equal(crops, crop) for crops, _ in seen) == 5
+    assert sum(np.array_equal(crops, crop[:, :, ::-1]) for crops, _ in seen) == 5
+    monkeypatch.undo()
+    one, two = (inference.load(model, views=views) for views in (1, 2))
+    mirrored = one.untempered(crop[:, :, ::-1])
+    assert np.allclose(two.untempered(crop), (one.untempered(crop) + mirrored) / 2)
+    with pytest.raises(ModelError, match="views 3 is none of 1, 2, 10"):
+        inference.load(model, views=3)
+
+
 def test_temperature_keeps_the_order_and_softens():
     probabilities = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]], np.float32)
     logits = np.log(probabilities[0]) / 2
