@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore import drawing, paths, readers, runs, synthetic, verification
+from fercore import affectnet, drawing, paths, readers, runs, synthetic, verification
 from fercore import faces as faces_module
 from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
 from fercore.readers import COMPRESSED, CSV_NAMES, PICTURES, class_names_of, is_csv, read_csv, read_folder
@@ -204,7 +204,7 @@ def _read(path: Path) -> Faces:
 def _state(path: Path) -> str:
     """Changes when the file, any file of the folder, its classes or the code that reads them change."""
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
-    code = [Path(module.__file__) for module in (faces_module, readers, verification)]
+    code = [Path(module.__file__) for module in (affectnet, faces_module, readers, verification)]
     states = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
     return "\n".join([str(path.resolve()), *class_names_of(path), *states, *map(_digest, code)])
 

@@ -33,6 +33,7 @@ PROTOCOLS = {
     "ferplus": Protocol("the official split, eight classes voted by FER+", class_names=ferplus.EXPRESSIONS,
                         labels="ferplus"),
     "ferplus_five": Protocol("the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"),
+    "five_tenth": Protocol("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
     "ferplus_five_tenth": Protocol("a tenth held out at random, five classes voted by FER+, as system D uses",
                                    pooled=True, class_names=FIVE, labels="ferplus"),
 }
@@ -91,7 +92,7 @@ def split(faces: Faces, name: str) -> Split:
     if name == "pooled_64_16_20":
         rest, test = train_test_split(positions, test_size=0.2, random_state=42)
         return Split(*train_test_split(rest, test_size=0.2, random_state=40), test)
-    if name == "ferplus_five_tenth":
+    if name in ("five_tenth", "ferplus_five_tenth"):
         rest, test = train_test_split(positions, test_size=0.1, random_state=0)
         return Split(*train_test_split(rest, test_size=0.1, random_state=0), test)
     rest, test = train_test_split(positions, test_size=0.1, random_state=0)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from fercore import runs
+from fercore import affectnet, runs
 from fercore.faces import CLASS_NAMES, SIDE, USAGES, DatasetError
 
 PIXELS = SIDE * SIDE
@@ -83,10 +83,12 @@ def read_folder(
 
     The split is taken from the file name (`Training_…`, `PublicTest_…`, `PrivateTest_…`), else from a folder
     (`train`, `val`, `test`), else it is Training. Pictures of any size and colour become grayscale, `side` by `side`.
-    Order: split, class, file name.
+    Order: split, class, file name. AffectNet's own folders are read as well (`affectnet.rows`).
     """
     folder = Path(folder)
-    rows = sorted(_picture_rows(folder, class_names), key=lambda row: (row[0], row[1], _natural(row[2].name)))
+    known = affectnet.is_affectnet(folder)
+    found = affectnet.rows(folder, class_names, PICTURES) if known else _picture_rows(folder, class_names)
+    rows = sorted(found, key=lambda row: (row[0], row[1], _natural(row[2].name)))
     if not rows:
         raise DatasetError(f"{folder.name}: no pictures in folders named after classes ({', '.join(class_names)})")
     images = np.empty((len(rows), side, side), np.uint8)
