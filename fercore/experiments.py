@@ -6,15 +6,15 @@
     history = experiments.fit(experiment, model, parts)
     predictions = experiments.save(experiment, model, parts, history)
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
-from fercore import datasets, parameters, paths, preprocessing, protocols, recipes, runs, training
-from fercore.faces import Faces
+from fercore import blocks, datasets, metrics, parameters, paths, preprocessing, protocols, recipes, runs, training
+from fercore.faces import SIDE, Faces
 from fercore.recipes import Recipe
 
 UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
@@ -22,7 +22,8 @@ UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained on what. `settings` is the network's file; `record` the code and machine at the start."""
+    """What is trained on what. `settings` is the network's file; `record` the code and machine at the start; `tuning`
+    the recipe of a second stage, where the network's file has `fine_tuning`."""
 
     network: str
     protocol: str
@@ -34,6 +35,7 @@ class Experiment:
     faces: Faces
     split: protocols.Split
     record: dict
+    tuning: Recipe | None = None
 
     @property
     def folder(self) -> Path:
@@ -69,8 +71,8 @@ def read(
     """Read a network's file, its recipe and its faces.
 
     `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`, a name or a file as
-    `recipes.read` takes it, stands in for the network's own; `changes` that are not None replace its values.
-    Raises `ParameterError`, `RecipeError` or `DatasetError`.
+    `recipes.read` takes it, stands in for the network's own; `changes` that are not None replace its values, and
+    all but the learning rate those of fine-tuning. Raises `ParameterError`, `RecipeError` or `DatasetError`.
     """
     settings = parameters.network(network)
     if not augment:
@@ -80,17 +82,23 @@ def read(
     followed = recipes.read(name, **changes)
     record = runs.provenance()  # of the code that is about to train
     faces, split = protocols.prepare(datasets.subset(datasets.load(data), subset), protocol)
-    return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record)
+    second = settings.get("fine_tuning")
+    tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
+    return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record, tuning)
 
 
-def build(experiment: Experiment, model_file: str | None = None) -> keras.Model:
-    """The network, untrained, or the trained one in `model_file` or in the `model` of its settings."""
+def build(experiment: Experiment, model_file: str | None = None, **changes) -> keras.Model:
+    """The network, untrained, or the trained one in `model_file` or in the `model` of its settings, a .keras file from
+    the project's folder unless absolute.
+
+    `changes` replace the builder's parameters. Raises `TrainingError` for a model that does not fit the faces.
+    """
     settings, classes = experiment.settings, len(experiment.faces.class_names)
-    file = model_file or settings.get("model")
-    if file is not None:
-        return training.load_model(file, classes)
+    file = model_file or (settings.get("model") and paths.ROOT / settings["model"])
+    if file:
+        return _fitting(training.load_model(file, classes), Path(file).name, experiment)
     return training.build(settings["base"], experiment.recipe, experiment.seed, classes=classes,
-                          **settings["parameters"])
+                          **settings["parameters"] | changes)
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
@@ -107,35 +115,130 @@ def moved(experiment: Experiment, images: np.ndarray) -> np.ndarray:
     return preprocessing.augment(images, np.random.default_rng(experiment.seed), how)[0]
 
 
-def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFrame:
-    """Train, with a checkpoint each epoch; save history and model. Returns the history, a row an epoch."""
-    key = experiment.protocol, experiment.network, experiment.seed
-    checkpoint = experiment.folder / "checkpoints" / key[0] / key[1] / f"seed{key[2]}"
+def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFrame | None:
+    """Train, with a checkpoint each epoch; save history and model. Returns the history, a row an epoch; None where the
+    settings name a trained model, which stays as it is."""
+    if "model" in experiment.settings:
+        return None
     history = training.fit(model, parts.train, parts.validation, experiment.recipe, seed=experiment.seed,
-                           checkpoint=checkpoint)
-    runs.write_atomically(runs.history_path(experiment.folder, *key), history.to_csv(index=False))
-    training.save_model(model, runs.model_path(experiment.folder, *key))
+                           checkpoint=_checkpoint(experiment))
+    _keep(experiment, model, history)
+    return history
+
+
+def fine_tune(experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame) -> pd.DataFrame:
+    """Go on after `fit` with more layers: those from `fine_tuning`'s `trainable_from` on learn, by its recipe.
+
+    Returns the history of both stages, column `stage` 1 and 2; the model ends with the best epoch of all on validation.
+    """
+    frozen = model.get_weights()
+    blocks.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
+    tuned = training.fit(model, parts.train, parts.validation, experiment.tuning, seed=experiment.seed,
+                         checkpoint=_checkpoint(experiment, "_tuned"))
+    if tuned.val_accuracy.max() < history.val_accuracy.max():
+        model.set_weights(frozen)
+    tuned = tuned.assign(stage=2, epoch=tuned.epoch + len(history))
+    history = pd.concat([history.assign(stage=1), tuned], ignore_index=True)
+    _keep(experiment, model, history)
     return history
 
 
 def save(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> runs.Predictions:
-    """Save the probabilities of validation and test faces with their record. `history` None: the model was loaded."""
+    """Save the probabilities of validation and test faces with their record. `history` None: the model was loaded.
+
+    Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes stays, and averages and
+    calibration mean the same for every network. Raises `TrainingError` for outputs that are no probabilities.
+    """
     faces, split = experiment.faces, experiment.split
     row_ids = faces.row_ids[np.concatenate([split.validation, split.test])]
-    predictions = training.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe)
+    raw = training.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe)
+    predictions = replace(raw, probabilities=distributions(raw.probabilities, model.name),
+                          probabilities_tta=distributions(raw.probabilities_tta, model.name))
     learnt = training.record(model, history, experiment.recipe, len(parts.train))
+    learnt["outputs_divided_by_sum"] = predictions.probabilities is not raw.probabilities
+    if experiment.tuning and history is not None:
+        learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {"recipe_parameters": vars(experiment.tuning)}
     write(experiment, predictions, learnt)
     return predictions
 
 
+def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
+    """Outputs [n, c] of the network `name`, each row divided by its sum where that is not one already."""
+    if not (outputs.min() >= 0 and outputs.max() <= 1.001):  # NaN fails as well
+        raise training.TrainingError(f"{name}: outputs from {outputs.min():.3g} to {outputs.max():.3g} are no "
+                                     "probabilities; end the model with softmax or sigmoid")
+    sums = outputs.sum(1, keepdims=True)
+    return outputs if np.allclose(sums, 1, atol=0.001) else outputs / np.maximum(sums, 1e-12)
+
+
+def siblings(experiment: Experiment, parts: Parts) -> pd.DataFrame:
+    """All trainings of this notebook in the run's folder, on the same faces and split: a row each, with what validation
+    faces say in %, probabilities averaged over views. Columns network, seed, recipe, loss, epochs, best epoch,
+    accuracy, confidence (mean), calibration error."""
+    rows, labels = [], parts.validation.labels
+    for protocol, network, seed in runs.list_predictions(experiment.folder):
+        record = runs.read_record(experiment.folder, protocol, network, seed)
+        same = protocol == experiment.protocol and record.get("data") == _data(experiment)
+        if same and _of_notebook(network, experiment):
+            _, averaged = runs.load_predictions(experiment.folder, protocol, network, seed).of(runs.VALIDATION)
+            averaged = averaged.astype(np.float32)
+            rows.append({
+                "network": network, "seed": seed, "recipe": record["recipe"],
+                "loss": record.get("recipe_parameters", {}).get("loss"), "epochs": record.get("epochs"),
+                "best epoch": record.get("best_epoch"), "accuracy": 100 * np.mean(averaged.argmax(1) == labels),
+                "confidence": 100 * float(averaged.max(1).mean()),
+                "calibration error": 100 * metrics.calibration_error(averaged, labels),
+            })
+    return pd.DataFrame(rows)
+
+
 def write(experiment: Experiment, predictions: runs.Predictions, learnt: dict) -> Path:
     """Write predictions and their record: the experiment's own values and `learnt`, what is known of the training."""
-    settings, faces = experiment.settings, experiment.faces
+    settings = experiment.settings
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {"network": experiment.network, "protocol": experiment.protocol, "seed": experiment.seed}
-    record |= {"data": {"origin": faces.origin, "fingerprint": faces.fingerprint, "n": len(faces),
-                        "subset": experiment.subset}}
+    record |= {"data": _data(experiment)}
     key = experiment.protocol, experiment.network, experiment.seed
     return runs.save_predictions(experiment.folder, *key, predictions, record | learnt)
+
+
+def _data(experiment: Experiment) -> dict:
+    faces = experiment.faces
+    return {"origin": faces.origin, "fingerprint": faces.fingerprint, "n": len(faces), "subset": experiment.subset}
+
+
+def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
+    folder = experiment.folder / "checkpoints" / experiment.protocol / experiment.network
+    return folder / f"seed{experiment.seed}{ending}"
+
+
+def _keep(experiment: Experiment, model: keras.Model, history: pd.DataFrame) -> None:
+    """Write history and model."""
+    key = experiment.protocol, experiment.network, experiment.seed
+    runs.write_atomically(runs.history_path(experiment.folder, *key), history.to_csv(index=False))
+    training.save_model(model, runs.model_path(experiment.folder, *key))
+
+
+def _of_notebook(network: str, experiment: Experiment) -> bool:
+    return network in parameters.network_names() and (
+        parameters.network(network)["notebook"] == experiment.settings["notebook"])
+
+
+def _fitting(model: keras.Model, name: str, experiment: Experiment) -> keras.Model:
+    """A loaded model whose inputs are the experiment's; a single one of another name becomes "image"."""
+    side, wanted = experiment.recipe.crop or SIDE, experiment.settings["inputs"]
+    shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    single = len(shapes) == 1 and wanted == ["image"]
+    image = next(iter(shapes.values())) if single else shapes.get("image")
+    if not single and set(shapes) != set(wanted):
+        raise training.TrainingError(f"{name}: takes {', '.join(shapes)}; the network's file says {', '.join(wanted)}")
+    if len(image) != 3 or any(a not in (None, b) for a, b in zip(image, (side, side, 1), strict=True)):
+        found = "×".join("any" if length is None else str(length) for length in image)
+        raise training.TrainingError(f"{name}: takes pictures of {found}; faces are {side}×{side}×1")
+    if set(shapes) == set(wanted):
+        return model
+    face = keras.layers.Input((side, side, 1), name="image")
+    answer = model(keras.tree.map_structure(lambda _: face, model.input))
+    return keras.Model({"image": face}, answer, name=model.name)

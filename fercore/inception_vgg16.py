@@ -99,8 +99,8 @@ def _convolutions(x, weights: str | None):
     try:
         return keras.applications.VGG16(include_top=False, weights=file, input_tensor=x).output
     except Exception as error:  # a broken download, a damaged file, other layers: each raises its own kind
-        raise WeightsError(f"ImageNet weights of VGG-16 cannot be used ({type(error).__name__}); give the path of Keras's "
-                           f"{WEIGHTS_FILE} as parameter `weights`") from error
+        raise WeightsError(f"ImageNet weights of VGG-16 cannot be used ({type(error).__name__}); give the path of "
+                           f"Keras's {WEIGHTS_FILE} as parameter `weights`") from error
 
 
 def _reachable() -> None:
