@@ -18,12 +18,16 @@ class AggregationError(ValueError):
 
 @dataclass(frozen=True)
 class Aggregate:
-    """An unweighted mean of the probabilities of `members`; `published`: protocol -> split -> accuracy in %."""
+    """An unweighted mean of the probabilities of `members`; `published`: protocol -> split -> accuracy in %.
+
+    `optional` members may be missing: the mean is then that of the others, two at least, and its record says which.
+    """
 
     name: str
     system: str
     members: tuple[str, ...]
     published: dict = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
 
 def read_aggregates(path: Path | None = None) -> dict[str, Aggregate]:
@@ -36,9 +40,12 @@ def read_aggregates(path: Path | None = None) -> dict[str, Aggregate]:
         if not isinstance(entry, dict) or len(entry.get("members") or ()) < 2:
             raise AggregationError(f"{path.name}: {name} needs `members`, a list of two networks or more")
         for ending in ("", PUBLISHED_RECIPE):
-            members = tuple(member + ending for member in entry["members"])
+            members, optional = (tuple(member + ending for member in entry.get(key) or ())
+                                 for key in ("members", "optional"))
+            if not set(optional) <= set(members):
+                raise AggregationError(f"{path.name}: {name} has `optional` ones that are none of its members")
             system, published = entry.get("system", "own"), entry.get("published", {})
-            found[name + ending] = Aggregate(name + ending, system, members, published)
+            found[name + ending] = Aggregate(name + ending, system, members, published, optional)
     return found
 
 
@@ -54,44 +61,52 @@ def mean(members: Sequence[runs.Predictions]) -> runs.Predictions:
 
 
 def save_all(folder: Path, protocol: str) -> pd.DataFrame:
-    """Average and save every aggregate whose members are there, one a seed that all of them have.
+    """Average and save every aggregate whose members are there, one a seed that all of them have; optional members
+    that are not there with any seed are left out.
 
-    Returns a row an aggregate: aggregate, seeds, state ('saved' or why not). Those of the published recipe are listed
-    once any of their members is there.
+    Returns a row an aggregate: aggregate, seeds, state ('saved', 'saved without …' or why not). Those of the published
+    recipe are listed once any of their members is there.
     """
     trained = {(network, seed) for place, network, seed in runs.list_predictions(folder) if place == protocol}
     rows = []
     for name, aggregate in read_aggregates().items():
-        seeds = [{s for network, s in trained if network == member} for member in aggregate.members]
-        if name.endswith(PUBLISHED_RECIPE) and not any(seeds):
+        seeds = {member: {s for network, s in trained if network == member} for member in aggregate.members}
+        if name.endswith(PUBLISHED_RECIPE) and not any(seeds.values()):
             continue
-        common = sorted(set.intersection(*seeds))
+        missing = [member for member in aggregate.optional if not seeds[member]]
+        present = [member for member in aggregate.members if member not in missing]
+        common = sorted(set.intersection(*(seeds[member] for member in present))) if len(present) > 1 else []
         for seed in common:
-            save(folder, protocol, aggregate, seed)
-        state = "saved" if common else _lacking(aggregate, seeds)
+            save(folder, protocol, aggregate, seed, missing)
+        done = f"saved without {', '.join(missing)}" if missing else "saved"
+        state = done if common else _lacking(seeds)
         rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
     return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
 
 
-def save(folder: Path, protocol: str, aggregate: Aggregate, seed: int) -> Path:
-    """Save the predictions and the record of one aggregate. Raises `AggregationError` when its members do not fit."""
+def save(folder: Path, protocol: str, aggregate: Aggregate, seed: int, missing: Sequence[str] = ()) -> Path:
+    """Save the predictions and the record of one aggregate, its `missing` members left out. Raises `AggregationError`
+    when its members do not fit."""
+    members = [member for member in aggregate.members if member not in missing]
     try:
-        predictions = mean([runs.load_predictions(folder, protocol, member, seed) for member in aggregate.members])
+        predictions = mean([runs.load_predictions(folder, protocol, member, seed) for member in members])
     except AggregationError as error:
         raise AggregationError(f"{aggregate.name} on {protocol}, seed {seed}: {error}") from None
-    records = [runs.read_record(folder, protocol, member, seed) for member in aggregate.members]
-    return runs.save_predictions(folder, protocol, aggregate.name, seed, predictions, _record(aggregate, records))
+    records = {member: runs.read_record(folder, protocol, member, seed) for member in members}
+    record = _record(aggregate.name, records) | ({"missing": list(missing)} if missing else {})
+    return runs.save_predictions(folder, protocol, aggregate.name, seed, predictions, record)
 
 
-def _record(aggregate: Aggregate, records: list[dict]) -> dict:
+def _record(name: str, by_member: dict[str, dict]) -> dict:
     """What the members' records say together. No time or commit: the members have these, and the same comes out
     whenever the average is taken again."""
+    records = list(by_member.values())
     first = records[0]
     kept = {key: first.get(key) for key in ("protocol", "seed", "recipe", "data")}
     hardware = {key: _joined([record.get(key) for record in records]) for key in ("device", "processor", "cores")}
     totals = {key: _total([record.get(key) for record in records]) for key in ("parameters", "macs", "train_seconds")}
-    epochs = {member: record.get("epochs") for member, record in zip(aggregate.members, records, strict=True)}
-    return {"network": aggregate.name, "members": list(aggregate.members), **kept, **totals, **hardware,
+    epochs = {member: record.get("epochs") for member, record in by_member.items()}
+    return {"network": name, "members": list(by_member), **kept, **totals, **hardware,
             "member_epochs": epochs}
 
 
@@ -105,6 +120,6 @@ def _joined(values: list) -> str | int | None:
     return known[0] if len(known) == 1 else ", ".join(map(str, known)) or None
 
 
-def _lacking(aggregate: Aggregate, seeds: list[set[int]]) -> str:
-    missing = [member for member, there in zip(aggregate.members, seeds, strict=True) if not there]
+def _lacking(seeds: dict[str, set[int]]) -> str:
+    missing = [member for member, there in seeds.items() if not there]
     return f"not run: no predictions of {', '.join(missing)}" if missing else "not run: members share no seed"

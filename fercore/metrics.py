@@ -46,8 +46,12 @@ def macro_f1(matrix: np.ndarray) -> np.ndarray:
 
 def weighted_f1(matrix: np.ndarray) -> np.ndarray:
     """F1 averaged over classes, each counting by its faces, [...]."""
-    faces = matrix.sum(-1)
-    return (f1(matrix) * faces).sum(-1) / np.maximum(faces.sum(-1), 1)
+    return _by_faces(f1(matrix), matrix)
+
+
+def weighted_precision(matrix: np.ndarray) -> np.ndarray:
+    """Precision averaged over classes, each counting by its faces, [...]. Recall averaged so is accuracy."""
+    return _by_faces(precision(matrix), matrix)
 
 
 def resample(matrix: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
@@ -150,6 +154,11 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     """Expected calibration error, 0..1: |confidence - accuracy| averaged over faces (Guo et al. 2017, section 2)."""
     table = reliability(probabilities, labels, bins)
     return float((table.n * (table.confidence - table.accuracy).abs()).sum() / max(table.n.sum(), 1))
+
+
+def _by_faces(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    faces = matrix.sum(-1)
+    return (values * faces).sum(-1) / np.maximum(faces.sum(-1), 1)
 
 
 def _diagonal(matrix: np.ndarray) -> np.ndarray:

@@ -175,27 +175,26 @@ def _training_jobs(chosen: Profile) -> list[Job]:
             files = [paths.PARAMS / "networks" / f"{name}.yaml"]
             if content.get("recipe"):
                 files.append(paths.PARAMS / "recipes" / f"{content['recipe']}.yaml")
+            if content.get("model"):
+                files.append(paths.ROOT / content["model"])
             for seed in chosen.seeds:
-                outputs = runs.prediction_path(Path(), protocol, name, seed)
-                found.append(_job(
-                    chosen, notebook, protocol=protocol, network=name, seed=seed, inputs=files,
-                    outputs=(outputs, outputs.with_suffix(".json")),
-                ))
+                path = runs.prediction_path(Path(), protocol, name, seed)
+                outputs = () if content.get("needs") else (path, path.with_suffix(".json"))  # it may have to be skipped
+                found.append(_job(chosen, notebook, protocol=protocol, network=name, seed=seed, inputs=files,
+                                  outputs=outputs))
     return sorted(found, key=lambda job: job.notebook)
 
 
 def _reporting_jobs(chosen: Profile, notebook: str, predictions: list[Path], before: list[Job]) -> list[Job]:
     """Jobs of a notebook that reads predictions: one a protocol for 2x that declare it, else one."""
+    before = [job for job in before if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)]
     if not (notebook.startswith(REPORTING) and "protocol" in declared(notebook)):
-        after = tuple(job.name for job in before if job.notebook.startswith(REPORTING))
+        after = tuple(job.name for job in before)
         return [_job(chosen, notebook, inputs=predictions, after=after)]
     found = []
     for protocol in dict.fromkeys(path.parts[-3] for path in predictions):
         own = [path for path in predictions if path.parts[-3] == protocol]
-        after = tuple(
-            job.name for job in before
-            if job.notebook.startswith(REPORTING) and job.parameters.get("protocol", protocol) == protocol
-        )
+        after = tuple(job.name for job in before if job.parameters.get("protocol", protocol) == protocol)
         found.append(_job(chosen, notebook, protocol=protocol, inputs=own, after=after))
     return found
 
@@ -219,7 +218,7 @@ def _job(
     parameters = {key: value for key, value in values.items() if key in declared(notebook)}
     parts = [notebook, *(f"seed{value}" if key == "seed" else value for key, value in own.items())]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
-    if not outputs:  # cheap to run again, so a change of the code behind it counts
+    if not notebook.startswith(TRAINING):  # cheap to run again, so a change of the code behind it counts
         files += modules_used(notebook)
     return Job(".".join(parts), notebook, parameters, after, tuple(files), outputs)
 

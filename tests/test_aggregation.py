@@ -27,7 +27,7 @@ def test_members_of_other_faces_or_order_are_refused(rows):
 
 def test_the_six_aggregates_of_system_a_and_their_published_recipe():
     found = aggregation.read_aggregates()
-    assert [name for name in found if not name.endswith("_published")] == [
+    assert [name for name, one in found.items() if one.system == "A" and not name.endswith("_published")] == [
         "cnn+sift_cnn", "cnn+dsift_cnn", "aggregated_cnn", "vgg+sift_vgg", "vgg+dsift_vgg", "aggregated_vgg"
     ]
     assert found["aggregated_cnn"].members == ("cnn", "sift_cnn", "dsift_cnn")
@@ -39,6 +39,28 @@ def test_an_entry_without_members_is_named(tmp_path):
     (tmp_path / "aggregates.yaml").write_text("pair: {members: [cnn]}\n")
     with pytest.raises(AggregationError, match=r"aggregates\.yaml: pair needs `members`"):
         aggregation.read_aggregates(tmp_path / "aggregates.yaml")
+
+
+def test_optional_members_must_be_members(tmp_path):
+    (tmp_path / "aggregates.yaml").write_text("pair: {members: [cnn, vgg], optional: [vgg16]}\n")
+    with pytest.raises(AggregationError, match=r"aggregates\.yaml: pair has `optional` ones that are none"):
+        aggregation.read_aggregates(tmp_path / "aggregates.yaml")
+
+
+def test_the_ensemble_does_without_imagenet_and_says_so(tmp_path):
+    data = faces()
+    predict(tmp_path, data, "vgg16_scratch", wrong=4)
+    state = aggregation.save_all(tmp_path, "official").set_index("aggregate").state
+    assert state["ensemble"] == "not run: no predictions of inception_v1, vgg16_imagenet"
+    predict(tmp_path, data, "inception_v1")
+    state = aggregation.save_all(tmp_path, "official").set_index("aggregate").state
+    assert state["ensemble"] == "saved without vgg16_imagenet"
+    record = runs.read_record(tmp_path, "official", "ensemble", 0)
+    assert record["members"] == ["vgg16_scratch", "inception_v1"] and record["missing"] == ["vgg16_imagenet"]
+    assert list(record["member_epochs"]) == record["members"] and record["parameters"] == 200
+    predict(tmp_path, data, "vgg16_imagenet")
+    assert aggregation.save_all(tmp_path, "official").set_index("aggregate").state["ensemble"] == "saved"
+    assert "missing" not in runs.read_record(tmp_path, "official", "ensemble", 0)
 
 
 def test_aggregates_are_saved_a_seed_each_and_the_missing_member_named(tmp_path):

@@ -33,6 +33,8 @@ def test_scores_agree_with_scikit_learn():
     assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(labels, predicted))
     assert metrics.macro_f1(matrix) == pytest.approx(reference.f1_score(labels, predicted, average="macro"))
     assert metrics.weighted_f1(matrix) == pytest.approx(reference.f1_score(labels, predicted, average="weighted"))
+    assert metrics.weighted_precision(matrix) == pytest.approx(
+        reference.precision_score(labels, predicted, average="weighted"))
     assert metrics.precision(matrix) == pytest.approx(reference.precision_score(labels, predicted, average=None))
 
 

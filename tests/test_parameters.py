@@ -84,6 +84,22 @@ def test_only_cheap_notebooks_run_again_when_code_changes(project):
     assert not [path for path in found["10_cnn"].inputs if path.suffix == ".py"]
 
 
+def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_for_it(project):
+    (project / "params/networks/far.yaml").write_text("notebook: 10_cnn\nrecipe: study\nneeds: weights\n")
+    found = {job.name: job for job in jobs_of(project, "networks: {official: [cnn, far], pooled: [cnn]}")}
+    assert found["10_cnn.official.far.seed0"].outputs == ()
+    assert "10_cnn.official.far.seed0" in found["20_mean.official"].after
+    assert "10_cnn.official.far.seed0" not in found["20_mean.pooled"].after
+    assert "10_cnn.official.far.seed0" in found["30_tables"].after
+    assert not any("far" in str(path) for path in found["20_mean.official"].inputs)
+
+
+def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
+    (project / "params/networks/mine.yaml").write_text("notebook: 10_cnn\nrecipe: study\nmodel: models/mine.keras\n")
+    [job] = [job for job in jobs_of(project, "networks: {official: [mine]}") if job.notebook == "10_cnn"]
+    assert [path.name for path in job.inputs] == ["10_cnn.ipynb", "mine.yaml", "study.yaml", "mine.keras"]
+
+
 @pytest.mark.parametrize("text, words", [
     ("parameters: {10_cnn: {rte: 2}}", ["small.yaml", "'rte'", "notebook 10_cnn", "'rate'"]),
     ("parameters: {all: {subst: 2}}", ["small.yaml", "'subst'", "'subset'"]),

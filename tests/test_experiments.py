@@ -1,0 +1,186 @@
+"""The steps of the notebooks that train: models of one's own, sigmoid outputs, fine-tuning in two stages."""
+import dataclasses
+
+import h5py
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from fercore import blocks, experiments, inception_vgg16, networks, parameters, paths, preprocessing, recipes, runs
+from fercore.recipes import Recipe
+from fercore.training import TrainingError
+
+SETTINGS = {"base": "small", "system": "own", "notebook": "12_shallow_deep", "recipe": "study", "inputs": ["image"],
+            "parameters": {}}
+RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")
+    monkeypatch.setitem(networks.NETWORKS, "small", small)
+
+
+def small(classes=7, activation="softmax", shape=(48, 48, 1), name="image"):
+    image = keras.layers.Input(shape, name=name)
+    x = keras.layers.AveragePooling2D(8)(image)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="below")(x)
+    x = keras.layers.Dense(8, activation="relu", name="above")(keras.layers.Flatten()(x))
+    return keras.Model({name: image}, keras.layers.Dense(classes, activation=activation)(x), name="small")
+
+
+@pytest.fixture
+def experiment():
+    read = experiments.read("shallow_cnn", protocol="official", data="synthetic", subset=21, profile="try")
+    return dataclasses.replace(read, network="small", settings=dict(SETTINGS), recipe=RECIPE)
+
+
+def of_file(experiment, model, path):
+    model.save(path)
+    return dataclasses.replace(experiment, settings=SETTINGS | {"model": str(path)})
+
+
+def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experiment):
+    changed = dataclasses.replace(experiment, settings=SETTINGS | {"parameters": {"activation": "sigmoid"}})
+    model, parts = experiments.build(changed), experiments.examples(changed)
+    predictions = experiments.save(changed, model, parts, None)
+    outputs = model.predict_on_batch({"image": preprocessing.normalise(parts.validation.images)})
+    saved = predictions.of(runs.VALIDATION)[0]
+    assert not np.allclose(outputs.sum(1), 1, atol=0.1) and np.allclose(saved.sum(1), 1, atol=1e-5)
+    assert (outputs.argmax(1) == saved.argmax(1)).all()
+    assert runs.read_record(changed.folder, "official", "small", 0)["outputs_divided_by_sum"] is True
+
+
+def test_softmax_outputs_stay_as_they_are_and_others_are_refused():
+    softmax = np.array([[0.2, 0.8], [1, 0]], np.float32)
+    assert experiments.distributions(softmax, "net") is softmax
+    assert experiments.distributions(np.array([[0.2, 0.2]]), "net").tolist() == [[0.5, 0.5]]
+    for wrong in ([[-1.0, 2.0]], [[0.0, 3.0]], [[np.nan, 1.0]]):
+        with pytest.raises(TrainingError, match="net: outputs from .* are no probabilities; end the model with"):
+            experiments.distributions(np.array(wrong), "net")
+
+
+def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experiment, tmp_path):
+    own = small(name="picture")
+    mine = of_file(experiment, own, tmp_path / "mine.keras")
+    model, parts = experiments.build(mine), experiments.examples(mine)
+    assert networks.inputs(model) == ["image"] and experiments.fit(mine, model, parts) is None
+    predictions = experiments.save(mine, model, parts, None)
+    assert predictions.probabilities.shape == (42, 7)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), own.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"shape": (48, 48, 3)}, r"mine.keras: takes pictures of 48×48×3; faces are 48×48×1"),
+    ({"shape": (64, 64, 1)}, r"mine.keras: takes pictures of 64×64×1; faces are 48×48×1"),
+    ({"classes": 5}, r"mine.keras: tells 5 classes apart, the data has 7"),
+])
+def test_a_model_that_does_not_fit_is_one_line(experiment, tmp_path, changes, message):
+    mine = of_file(experiment, small(**changes), tmp_path / "mine.keras")
+    with pytest.raises(TrainingError, match=message):
+        experiments.build(mine)
+
+
+def test_a_sequential_model_of_ones_own_is_taken(experiment, tmp_path):
+    layers = [keras.layers.Input((48, 48, 1)), keras.layers.Flatten(), keras.layers.Dense(7, activation="softmax")]
+    model = experiments.build(of_file(experiment, keras.Sequential(layers), tmp_path / "mine.keras"))
+    assert networks.inputs(model) == ["image"] and model.output_shape == (None, 7)
+
+
+def test_a_model_with_other_inputs_is_one_line(experiment, tmp_path):
+    image, other = keras.layers.Input((48, 48, 1), name="image"), keras.layers.Input((3,), name="age")
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(image), other])
+    model = keras.Model({"image": image, "age": other}, keras.layers.Dense(7, activation="softmax")(x))
+    with pytest.raises(TrainingError, match="mine.keras: takes .*age.*; the network's file says image"):
+        experiments.build(of_file(experiment, model, tmp_path / "mine.keras"))
+
+
+def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment):
+    tuned = dataclasses.replace(
+        experiment, settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}}, tuning=RECIPE)
+    model, parts = experiments.build(tuned), experiments.examples(tuned)
+    blocks.learn_from(model, "above")
+    before = model.get_layer("below").get_weights()[0]
+    first = experiments.fit(tuned, model, parts)
+    assert (model.get_layer("below").get_weights()[0] == before).all()
+    whole = experiments.fine_tune(tuned, model, parts, first)
+    assert list(whole.epoch) == [1, 2, 3, 4] and list(whole.stage) == [1, 1, 2, 2]
+    pd.testing.assert_frame_equal(whole[whole.stage == 1].drop(columns="stage"), first)
+    better = whole[whole.stage == 2].val_accuracy.max() >= first.val_accuracy.max()
+    assert better == (model.get_layer("below").get_weights()[0] != before).any()
+    experiments.save(tuned, model, parts, whole)
+    record = runs.read_record(tuned.folder, "official", "small", 0)
+    assert record["epochs"] == 4 and record["fine_tuning"]["trainable_from"] == "below"
+
+
+def test_the_first_stage_stays_when_the_second_is_worse(experiment):
+    tuned = dataclasses.replace(
+        experiment, settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}}, tuning=RECIPE)
+    model, parts = experiments.build(tuned), experiments.examples(tuned)
+    first = experiments.fit(tuned, model, parts)
+    kept = model.get_weights()
+    experiments.fine_tune(tuned, model, parts, first.assign(val_accuracy=2.0))
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept, strict=True))
+
+
+def test_a_layer_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(ValueError, match=r"layer 'block9': small has none of this name; there are below, above"):
+        blocks.learn_from(small(), "block9")
+
+
+def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
+    files = {name: parameters.network(name) for name in ("shallow_cnn", "deep_cnn")}
+    monkeypatch.setattr(parameters, "network_names", lambda: [*files, "small"])
+    monkeypatch.setattr(parameters, "network", lambda name: files.get(name, SETTINGS))
+    parts = experiments.examples(experiment)
+    for name in ("small", "deep_cnn"):
+        one = dataclasses.replace(experiment, network=name)
+        experiments.save(one, experiments.build(one), parts, None)
+    table = experiments.siblings(experiment, parts)
+    assert list(table.network) == ["deep_cnn", "small"] and table.accuracy.between(0, 100).all()
+    other = dataclasses.replace(experiment, subset=None)
+    assert experiments.siblings(other, parts).empty
+
+
+def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
+    c = experiments.read("vgg16_imagenet", protocol="official", data="synthetic", subset=7, epochs=3, learning_rate=0.5)
+    assert c.recipe.normalisation == c.tuning.normalisation == "raw" and c.tuning.epochs == 3
+    assert c.recipe.learning_rate == 0.5 and c.tuning.learning_rate == recipes.read("imagenet_tuned").learning_rate
+    for name in ("shallow_cnn_sigmoid", "deep_cnn_sigmoid", "deep_cnn_published", "shallow_cnn_published"):
+        settings = parameters.network(name)
+        assert settings["parameters"]["activation"] == "sigmoid"
+        assert recipes.read(settings["recipe"]).loss == "binary_crossentropy"
+
+
+def test_imagenet_weights_come_from_keras_own_file(tmp_path):
+    drawn = networks.build("vgg16_imagenet", weights=None)
+    convolutions = [layer for layer in drawn.layers if layer.name.startswith("block") and layer.weights]
+    with h5py.File(tmp_path / "notop.h5", "w") as file:  # Keras's layout of 2016, in which its file still is
+        file.attrs["layer_names"] = [layer.name.encode() for layer in convolutions]
+        for layer in convolutions:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}_W".encode(), f"{layer.name}_b".encode()]
+            group.attrs["weight_names"] = names
+            for name, values in zip(names, layer.get_weights(), strict=True):
+                group[name.decode()] = values
+    model = networks.build("vgg16_imagenet", weights=str(tmp_path / "notop.h5"))
+    for name in ("block1_conv1", "block5_conv3"):
+        assert np.array_equal(model.get_layer(name).get_weights()[0], drawn.get_layer(name).get_weights()[0])
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855
+    blocks.learn_from(model, "block5_conv1")
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855 + 3 * 2_359_808
+    (tmp_path / "bad.h5").write_bytes(b"no weights")
+    with pytest.raises(inception_vgg16.WeightsError, match="cannot be used .*; give the path of Keras's vgg16_weights"):
+        networks.build("vgg16_imagenet", weights=str(tmp_path / "bad.h5"))
+
+
+def test_without_network_the_weights_are_asked_for_once(monkeypatch, tmp_path):
+    def refused(request, timeout):
+        assert timeout <= 10
+        raise OSError("no route")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(inception_vgg16.urllib.request, "urlopen", refused)
+    with pytest.raises(inception_vgg16.WeightsError, match=r"cannot be downloaded here \(no route\); give the path"):
+        networks.build("vgg16_imagenet")
