@@ -22,7 +22,7 @@ from fercore.faces import SIDE
 if TYPE_CHECKING:
     import pandas as pd
 
-MARGINS = {"haar": 0.0}  # by detector, as benchmarks/margin.py measures; others take that of haar
+MARGINS = {"haar": 0.01, "lbp": 0.0}  # by detector, from benchmarks/margin.py; others take that of haar
 
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
 Picture = str | Path | np.ndarray
