@@ -64,14 +64,14 @@ def save_all(folder: Path, protocol: str) -> pd.DataFrame:
     """Average and save every aggregate whose members are there, one a seed that all of them have; optional members
     that are not there with any seed are left out.
 
-    Returns a row an aggregate: aggregate, seeds, state ('saved', 'saved without …' or why not). Those of the published
-    recipe are listed once any of their members is there.
+    Returns a row an aggregate of which any member is there: aggregate, seeds, state ('saved', 'saved without …' or why
+    not).
     """
     trained = {(network, seed) for place, network, seed in runs.list_predictions(folder) if place == protocol}
     rows = []
     for name, aggregate in read_aggregates().items():
         seeds = {member: {s for network, s in trained if network == member} for member in aggregate.members}
-        if name.endswith(PUBLISHED_RECIPE) and not any(seeds.values()):
+        if not any(seeds.values()):
             continue
         missing = [member for member in aggregate.optional if not seeds[member]]
         present = [member for member in aggregate.members if member not in missing]

@@ -116,8 +116,8 @@ def score_all(run: Run, protocol: str, seed: int = 0, *, split: str = "test", tt
     names = [name for name in catalogue() if (protocol, name, seed) in there]
     names = [name for name in names if not name.endswith(aggregation.PUBLISHED_RECIPE)]
     if not names:
-        raise EvaluationError(f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute a notebook "
-                              "that trains (1x) with them first")
+        raise EvaluationError(f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute a "
+                              "notebook that trains (1x) with them first")
     return {name: score(run, protocol, name, seed, split=split, tta=tta) for name in names}
 
 

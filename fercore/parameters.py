@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fercore import paths, runs
+from fercore import landmarks, paths, runs
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
 
@@ -77,6 +77,13 @@ def network(name: str) -> dict:
     if not path.exists():
         raise ParameterError(f"network {name!r}: no {_place(path)}; {suggestion(name, network_names())}")
     return read_yaml(path)
+
+
+def lacking(content: dict) -> str | None:
+    """What a network of this file needs and is not installed, and how to get it; None when it can be trained."""
+    if "landmarks" in content.get("inputs", ()) and not landmarks.available():
+        return "needs landmarks: pip install dlib-bin face_recognition_models"
+    return None
 
 
 def network_names() -> list[str]:
@@ -171,6 +178,8 @@ def _training_jobs(chosen: Profile) -> list[Job]:
     for protocol, names in chosen.networks.items():
         for name in names:
             content = network(name)
+            if lacking(content):
+                continue
             notebook = content["notebook"]
             files = [paths.PARAMS / "networks" / f"{name}.yaml"]
             if content.get("recipe"):

@@ -180,7 +180,8 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         best = shown[shown.accuracy == shown.accuracy.cummax()]
         axis.step(best[column], best.accuracy, where="post", color=MUTED, lw=1, ls="--", zorder=0)
         for row in shown.itertuples():
-            axis.annotate(row.name, (getattr(row, column), row.accuracy), (5, 4), textcoords="offset points", fontsize=7)
+            place = getattr(row, column), row.accuracy
+            axis.annotate(row.name, place, (5, 4), textcoords="offset points", fontsize=7)
         axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
         axis.margins(x=0.12)
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))

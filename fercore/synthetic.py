@@ -67,7 +67,7 @@ def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int =
 
 
 def votes(faces: Faces, vote_names: tuple[str, ...]) -> np.ndarray:
-    """Ten votes on each drawn face, int8 [n, 10], columns `vote_names`: four in five for its label, the others anywhere.
+    """Ten votes on each drawn face, int8 [n, 10], columns `vote_names`: four in five for its label, others anywhere.
 
     The same for the same row, whichever faces are asked about.
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fercore import aggregation, evaluation, metrics, runs
+from fercore import aggregation, evaluation, metrics, parameters, runs
 from fercore.aggregation import PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
@@ -77,8 +77,8 @@ def _comparable(published: dict, protocol: str) -> dict:
 
 
 def compared(results: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Every network and aggregate of a protocol, mean over seeds: name, system, accuracy, low, high (in %, averaged over
-    views), parameters, macs, train_seconds; most accurate first."""
+    """Every network and aggregate of a protocol, mean over seeds: name, system, accuracy, low, high (in %, averaged
+    over views), parameters, macs, train_seconds; most accurate first."""
     chosen = results[(results.protocol == protocol) & (results.split == "test") & results.tta]
     costs = ["parameters", "macs", "train_seconds"]
     chosen = chosen.astype(dict.fromkeys(costs, float))
@@ -108,7 +108,7 @@ def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
             rows.append({
                 "network": network, "seed": seed, "recipe": record.get("recipe", ""),
                 "parameters": f"{record.get('parameters') or 0:,}",
-                "multiply-adds": f"{(record.get('macs') or 0) / 1e6:,.0f} M",
+                "multiply-adds": f"{record['macs'] / 1e6:,.0f} M" if record.get("macs") else "",
                 "epochs": record.get("epochs"), "best epoch": record.get("best_epoch"),
                 "training": duration(record.get("train_seconds")),
                 "images per second": record.get("images_per_second"), "precision": record.get("precision"),
@@ -141,7 +141,9 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
             missing = [member for member in aggregates[name].members if member not in there]
             found[name] = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
         else:
-            found[name] = f"no predictions on {protocol}; {entry.notebook} trains it"
+            content = parameters.network(name)
+            needs = parameters.lacking(content) or (f"needs {content['needs']}" if content.get("needs") else None)
+            found[name] = needs or f"no predictions on {protocol}; {entry.notebook} trains it"
     return found
 
 
@@ -290,7 +292,7 @@ def _readme_note(results: pd.DataFrame) -> str:
     return (
         "Test accuracy in %, averaged over each face and its mirror image, with 95 % bootstrap intervals over faces "
         f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all faces, as their "
-        "systems did. Official split: trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies "
-        "removed: test faces (of the split, where run, else official) without an exact copy in training or validation. "
+        "systems did. Official split: trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. "
+        "Copies removed: test faces (of the split, where run, else official) without an exact copy in training or validation. "
         f"Training and its time: on {hardware or 'nothing yet'}."
     )
