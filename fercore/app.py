@@ -32,7 +32,7 @@ class Entry(anywidget.AnyWidget):
     """
 
     _esm = HERE / "app.js"
-    picture = traitlets.Bytes(b"").tag(sync=True)
+    picture = traitlets.CBytes(b"").tag(sync=True)  # arrives as a memoryview
     name = traitlets.Unicode("").tag(sync=True)
     count = traitlets.Int(0).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
