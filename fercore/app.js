@@ -68,6 +68,7 @@ function render({ model, el }) {
     if (!canvas.width) return;
     canvas.getContext("2d").drawImage(video, 0, 0);
     canvas.toBlob((blob) => send(blob, "camera picture"), "image/jpeg", 0.92);
+    stop();
   }
 
   file.addEventListener("change", () => {
