@@ -43,6 +43,7 @@ def _recognition(commands) -> None:
     recognise.add_argument("--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)")
     recognise.add_argument("--margin", type=float, help="share of a box's side to add on each side")
     recognise.add_argument("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
+    recognise.add_argument("--views", type=int, default=1, help="of each face to average: 1, 2 or 10; more is slower")
     camera = _command(commands, "camera", _camera, "expressions live, in a window; q quits")
     camera.add_argument("--model", default="compact", help="as above")
     camera.add_argument("--detector", default="haar", help="as above")
@@ -54,7 +55,7 @@ def _recognition(commands) -> None:
     cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
     cascade.add_argument("--stages", type=int, default=12)
     cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
-    recognise.add_argument("--views", type=int, default=1, help="of each face to average: 1, 2 or 10; more is slower")
+    _command(commands, "example", _example, "write the picture of README.md")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
 
@@ -134,6 +135,12 @@ def _cascade(options: argparse.Namespace) -> int:
 
     plan = cascades.Plan(options.size, options.size, options.stages, options.features)
     return cascades.run(Path(options.positives), Path(options.negatives), Path(options.target), plan)
+
+
+def _example(options: argparse.Namespace) -> None:
+    from fercore import explanation, inference
+
+    print(explanation.example(inference.FOLDER / "example.png"))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -1,14 +1,22 @@
 """What a recogniser did with a picture, drawn: the steps, where the network looks, faces changed on purpose."""
+import importlib.util
+import io
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
+from fercore.annotation import annotate
 from fercore.faces import SIDE
 from fercore.figures import PUBLISHED, WIDTH, new, style
+from fercore.pictures import PictureError, read
+from fercore.recognition import Recogniser
+from fercore.runs import write_atomically
 
 PATCH, STRIDE = 10, 3  # pixels of a 48×48 face: side of what is covered, step from place to place
 GRAY = 128
@@ -107,6 +115,23 @@ def pictures(images: Sequence[np.ndarray], titles: Sequence[str], *, columns: in
         axis.imshow(image)
         axis.set_title(title, fontsize=8.5, fontweight="normal")
     return figure
+
+
+def portrait() -> np.ndarray:
+    """Eileen Collins, by NASA, in the public domain: uint8 [512, 512, 3], out of scikit-image's wheel."""
+    found = importlib.util.find_spec("skimage")
+    if found is None:
+        raise PictureError("the portrait comes with scikit-image: pip install scikit-image")
+    return read(Path(found.origin).parent / "data" / "astronaut.png")
+
+
+def example(path: Path) -> Path:
+    """Write the picture of README: the portrait's upper part, recognised and marked."""
+    part = cv2.resize(portrait()[:320, :480], (960, 640), interpolation=cv2.INTER_CUBIC)
+    marked = Image.fromarray(annotate(part, Recogniser().recognise(part)[0]))
+    buffer = io.BytesIO()
+    marked.resize((720, 480)).quantize(256).save(buffer, "PNG", optimize=True)
+    return write_atomically(path, buffer.getvalue())
 
 
 def variants(rgb: np.ndarray) -> Mapping[str, np.ndarray]:
