@@ -23,12 +23,12 @@ def test_occlusion_is_where_the_network_looks():
     assert FACE[30, 10] == 255, "the face given was covered itself"
 
 
-def test_occlusion_of_a_network_that_is_sure_still_tells_places():
+def test_occlusion_counts_log_odds_which_end_where_digits_do():
     def sure(crops):
-        return np.float32([[1, 1e-8 if crop[35, 15] == 255 else 1e-6] for crop in crops])
+        return np.float32([[1, 0] if crop[35, 15] == 255 else [0.5, 0.5] for crop in crops])
 
     fall = explanation.occlusion(sure, FACE)[2]
-    assert fall.max() > 1 and fall[:15].max() == 0
+    assert fall[35, 15] == pytest.approx(np.log(999)) and fall[:15].max() == 0
 
 
 def test_figures_hold_what_they_say():
