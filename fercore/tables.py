@@ -236,8 +236,9 @@ def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    """A frame as a Markdown table; what is missing is empty."""
+    text = frame.astype(object).where(frame.notna(), "").astype(str)
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *text.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -1,4 +1,5 @@
 """results.csv as tables to read."""
+import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
@@ -73,6 +74,11 @@ def test_the_readme_is_filled_between_its_markers(results):
     assert tables.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
         tables.with_results("no markers", results)
+
+
+def test_what_is_missing_in_a_table_is_empty():
+    frame = pd.DataFrame({"network": ["cnn", "svm"], "epochs": [3, None], "best": [None, "x"]})
+    assert tables.markdown(frame).splitlines()[2:] == ["| cnn | 3.0 |  |", "| svm |  | x |"]
 
 
 def test_texts():
