@@ -240,5 +240,7 @@ def _fitting(model: keras.Model, name: str, experiment: Experiment) -> keras.Mod
     if set(shapes) == set(wanted):
         return model
     face = keras.layers.Input((side, side, 1), name="image")
-    answer = model(keras.tree.map_structure(lambda _: face, model.input))
-    return keras.Model({"image": face}, answer, name=model.name)
+    plain = keras.Model(model.inputs[0], model.outputs[0])
+    copy = keras.models.clone_model(plain, input_tensors=face)
+    copy.set_weights(plain.get_weights())
+    return keras.Model({"image": face}, copy.outputs[0], name=model.name)

@@ -84,8 +84,11 @@ def test_a_model_that_does_not_fit_is_one_line(experiment, tmp_path, changes, me
 
 def test_a_sequential_model_of_ones_own_is_taken(experiment, tmp_path):
     layers = [keras.layers.Input((48, 48, 1)), keras.layers.Flatten(), keras.layers.Dense(7, activation="softmax")]
-    model = experiments.build(of_file(experiment, keras.Sequential(layers), tmp_path / "mine.keras"))
-    assert networks.inputs(model) == ["image"] and model.output_shape == (None, 7)
+    own = keras.Sequential(layers)
+    model = experiments.build(of_file(experiment, own, tmp_path / "mine.keras"))
+    faces = np.random.default_rng(0).normal(size=(3, 48, 48, 1))
+    assert np.allclose(model.predict_on_batch({"image": faces}), own.predict_on_batch(faces), atol=1e-6)
+    assert networks.inputs(model) == ["image"] and networks.multiply_adds(model) == 48 * 48 * 7
 
 
 def test_a_model_with_other_inputs_is_one_line(experiment, tmp_path):
