@@ -115,7 +115,8 @@ def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
                 "hardware": evaluation.hardware(record),
             })
     order = {name: k for k, name in enumerate(evaluation.catalogue())}
-    return pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["network"], len(order)), row["seed"])))
+    table = pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["network"], len(order)), row["seed"])))
+    return table.astype({"epochs": "Int64", "best epoch": "Int64"})
 
 
 def what_counts(results: pd.DataFrame) -> pd.DataFrame:
@@ -294,6 +295,6 @@ def _readme_note(results: pd.DataFrame) -> str:
         "Test accuracy in %, averaged over each face and its mirror image, with 95 % bootstrap intervals over faces "
         f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all faces, as their "
         "systems did. Official split: trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. "
-        "Copies removed: test faces (of the split, where run, else official) without an exact copy in training or validation. "
-        f"Training and its time: on {hardware or 'nothing yet'}."
+        "Copies removed: test faces (of the split, where run, else official) without an exact copy in training or "
+        f"validation. Training and its time: on {hardware or 'nothing yet'}."
     )
