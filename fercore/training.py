@@ -116,7 +116,8 @@ def fit(
     for epoch in range(len(history), recipe.epochs):
         start = time.perf_counter()
         sums = np.zeros(3)
-        for step, batch in enumerate(batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch)):
+        drawn = batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch, classes=model.output_shape[-1])
+        for step, batch in enumerate(drawn):
             model.optimizer.learning_rate = recipes.learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
             logs = model.train_on_batch(*batch, return_dict=True)
             n = len(batch[1])
@@ -136,14 +137,16 @@ def fit(
     return pd.DataFrame(history)
 
 
-def batches(train: Examples, recipe: Recipe, names: list[str], *, seed: int, epoch: int) -> Iterator[tuple]:
+def batches(
+    train: Examples, recipe: Recipe, names: list[str], *, seed: int, epoch: int, classes: int | None = None
+) -> Iterator[tuple]:
     """The batches of one epoch, shuffled and augmented from (seed, epoch), each made while the last one is used.
 
-    Yields ({input name: array}, one-hot labels float32 [b, classes]).
+    Yields ({input name: array}, one-hot labels float32 [b, classes]). `classes` None: as many as the labels show.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(train))
     chunks = [order[k : k + recipe.batch_size] for k in range(0, len(order), recipe.batch_size)]
-    classes = int(train.labels.max()) + 1
+    classes = classes or int(train.labels.max()) + 1
     with ThreadPoolExecutor(1) as ahead:
         pending = None
         for step, chunk in enumerate(chunks):

@@ -68,9 +68,10 @@ def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
 
 
 def test_the_readme_is_filled_between_its_markers(results):
-    text = tables.with_results(f"a\n{tables.README_BEGIN}\nold\n{tables.README_END}\nb\n", results)
+    text = tables.with_results(f"a\n{tables.README_BEGIN}\nformer\n{tables.README_END}\nb\n", results)
     assert text.startswith(f"a\n{tables.README_BEGIN}\n| ") and text.endswith(f"{tables.README_END}\nb\n")
-    assert "old" not in text and "| A | `aggregated_vgg` | `pooled_64_16_20` | 70.37 | not run | not run |" in text
+    assert "former" not in text and "| A | `cnn` | `pooled_64_16_20` | 62.55 |" in text
+    assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained yet")[1]
     assert tables.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
         tables.with_results("no markers", results)
