@@ -298,7 +298,8 @@ def _readme_note(results: pd.DataFrame) -> str:
     return (
         "Test accuracy in %, averaged over each face and its mirror image (`compact`: ten views), with 95 % bootstrap "
         f"intervals over faces ({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
-        "faces, as their systems did; system C does not state its own. Official split: trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. "
+        "faces, as their systems did; system C does not state its own. Official split: trained on Training, chosen on "
+        "PublicTest, PrivateTest read once, seven classes. "
         "Copies removed: test faces (of the split, where run, else official) without an exact copy in training or "
         f"validation. Training and its time: on {hardware or 'nothing yet'}."
     )
