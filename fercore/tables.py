@@ -196,17 +196,13 @@ def readme_table(results: pd.DataFrame) -> str:
     rows = []
     for name, entry in evaluation.catalogue().items():
         if not name.endswith(PUBLISHED_RECIPE):
-            rows += [_readme_row(results, name, entry, protocol) for protocol in _own_protocols(entry)]
+            rows += [_readme_row(results, name, entry, protocol) for protocol in entry.published or ["official"]]
     rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
     ran = [row for row in rows if {row["here"], row["official split"]} - {NOT_RUN, ""}]
     waiting = dict.fromkeys(row["network"] for row in rows)
     waiting = ", ".join(name for name in waiting if name not in {row["network"] for row in ran})
     waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
     return f"{markdown(pd.DataFrame(ran))}\n\n{_readme_note(results)}{waiting}\n"
-
-
-def _own_protocols(entry: evaluation.Entry) -> list[str]:
-    return list(entry.published) or ["official"]
 
 
 def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
@@ -299,7 +295,6 @@ def _readme_note(results: pd.DataFrame) -> str:
         "Test accuracy in %, averaged over each face and its mirror image (`compact`: ten views), with 95 % bootstrap "
         f"intervals over faces ({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
         "faces, as their systems did; system C does not state its own. Official split: trained on Training, chosen on "
-        "PublicTest, PrivateTest read once, seven classes. "
-        "Copies removed: test faces (of the split, where run, else official) without an exact copy in training or "
-        f"validation. Training and its time: on {hardware or 'nothing yet'}."
+        "PublicTest, PrivateTest read once, seven classes. Copies removed: test faces (of the split, where run, else "
+        f"official) without an exact copy in training or validation. Training and its time: on {hardware or 'nothing yet'}."
     )
