@@ -296,5 +296,6 @@ def _readme_note(results: pd.DataFrame) -> str:
         f"intervals over faces ({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
         "faces, as their systems did; system C does not state its own. Official split: trained on Training, chosen on "
         "PublicTest, PrivateTest read once, seven classes. Copies removed: test faces (of the split, where run, else "
-        f"official) without an exact copy in training or validation. Training and its time: on {hardware or 'nothing yet'}."
+        "official) without an exact copy in training or validation. "
+        f"Training and its time: on {hardware or 'nothing yet'}."
     )
