@@ -86,7 +86,7 @@ def _model(model: keras.Model) -> onnx.ModelProto:
             continue
         given = layer.input if isinstance(layer.input, list) else [layer.input]
         following = _folded(layer)
-        write = LAYERS.get(type(layer))
+        write = next((LAYERS[kind] for kind in type(layer).mro() if kind in LAYERS), None)
         if write is None:
             raise ExportError(f"{model.name}: layer {layer.name} is a {type(layer).__name__}, which is not exported")
         names[id((following or layer).output)] = write(graph, layer, following, *(names[id(t)] for t in given))

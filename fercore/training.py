@@ -87,6 +87,10 @@ def precision(recipe: Recipe) -> str:
 
 def device() -> str:
     """'gpu' when Keras's backend sees one, else 'cpu'."""
+    if keras.backend.backend() == "torch":  # for which keras.distribution has no devices
+        import torch
+
+        return "gpu" if torch.cuda.is_available() else "cpu"
     return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
 
 
