@@ -5,6 +5,7 @@ import keras
 from keras import layers
 
 from fercore.blocks import FACE, Shape, batch_norm, output
+from fercore.sift_layer import DenseSiftLayer
 
 DESCRIPTOR_LENGTH = 2048
 
@@ -23,9 +24,12 @@ def sift_cnn(input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain") 
     return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, trunk)
 
 
-def dsift_cnn(input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain") -> keras.Model:
-    """System A's CNN joined with dense SIFT on a 4×4 grid."""
-    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, trunk)
+def dsift_cnn(
+    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", following: bool = False
+) -> keras.Model:
+    """System A's CNN joined with dense SIFT on a 4×4 grid: given, as system A does, or, `following`, computed from the
+    picture that the network sees, moved and turned as that is."""
+    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, trunk, following)
 
 
 def vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
@@ -42,9 +46,11 @@ def sift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
     return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes)
 
 
-def dsift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid."""
-    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes)
+def dsift_vgg(
+    input_shape: Shape = FACE, classes: int = 7, following: bool = False
+) -> keras.Model:
+    """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`."""
+    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, following=following)
 
 
 def _cnn_trunk(x, normalised: bool = True):
@@ -75,17 +81,24 @@ def _close_block(x, dropout: float, normalised: bool):
     return layers.Dropout(dropout)(x)
 
 
-def _hybrid(name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, classes: int, trunk: str = "plain"):
+def _hybrid(
+    name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, classes: int, trunk: str = "plain",
+    following: bool = False,
+):
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation, as system A's
     CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     image = layers.Input(input_shape, name="image")
-    vector = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
+    inputs = {"image": image}
+    if following:
+        vector = DenseSiftLayer(name=descriptor)(image)
+    else:
+        vector = inputs[descriptor] = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
     branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
     branch = layers.Dropout(0.2)(branch)
     x = layers.Flatten()(trunk_of(image, normalised=trunk == "plain"))
     x = layers.Concatenate()([x, branch])
     x = layers.Dense(2048, activation="relu")(x)
     x = layers.Dropout(0.5)(x)
-    return keras.Model({"image": image, descriptor: vector}, output(x, classes), name=name)
+    return keras.Model(inputs, output(x, classes), name=name)

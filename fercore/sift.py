@@ -141,11 +141,11 @@ def load_vocabulary(path: Path | str, words: int | None = None) -> VisualWords:
     return vocabulary
 
 
-def grid(step: int = 12, size: int = 12, first: int = 6) -> list[cv2.KeyPoint]:
+def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> list[cv2.KeyPoint]:
     """Keypoints of dense SIFT: column after column from the left, in a column from the top (system A's order)."""
-    positions = range(first, SIDE, step)
+    positions = range(first, side, step)
     if not positions or size <= 0:
-        raise DescriptorError(f"grid of step {step}, size {size}, first at {first}: no keypoint within {SIDE} pixels")
+        raise DescriptorError(f"grid of step {step}, size {size}, first at {first}: no keypoint within {side} pixels")
     return [cv2.KeyPoint(float(x), float(y), float(size)) for x in positions for y in positions]
 
 
