@@ -10,6 +10,7 @@ import yaml
 from fercore import paths, runs
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
+STUDY_ENSEMBLE = "study_ensemble"  # the weighted one of `pooling`, of all networks of a protocol
 
 
 class AggregationError(ValueError):
@@ -93,11 +94,11 @@ def save(folder: Path, protocol: str, aggregate: Aggregate, seed: int, missing: 
     except AggregationError as error:
         raise AggregationError(f"{aggregate.name} on {protocol}, seed {seed}: {error}") from None
     records = {member: runs.read_record(folder, protocol, member, seed) for member in members}
-    record = _record(aggregate.name, records) | ({"missing": list(missing)} if missing else {})
+    record = combined_record(aggregate.name, records) | ({"missing": list(missing)} if missing else {})
     return runs.save_predictions(folder, protocol, aggregate.name, seed, predictions, record)
 
 
-def _record(name: str, by_member: dict[str, dict]) -> dict:
+def combined_record(name: str, by_member: dict[str, dict]) -> dict:
     """What the members' records say together. No time or commit: the members have these, and the same comes out
     whenever the average is taken again."""
     records = list(by_member.values())

@@ -189,6 +189,7 @@ def catalogue() -> dict[str, Entry]:
                          files[name].get("published") or {}) for name in names}
     for name, item in aggregates.items():
         found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
+    found[aggregation.STUDY_ENSEMBLE] = Entry(aggregation.STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation")
     return found
 
 

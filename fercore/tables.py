@@ -138,7 +138,9 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
     for name, entry in evaluation.catalogue().items():
         if name in there or name.endswith(PUBLISHED_RECIPE) or not _belongs(entry, protocol):
             continue
-        if name in aggregates:
+        if name == aggregation.STUDY_ENSEMBLE:
+            found[name] = f"needs two networks on {protocol}"
+        elif name in aggregates:
             missing = [member for member in aggregates[name].members if member not in there]
             found[name] = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
         else:

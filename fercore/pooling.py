@@ -1,0 +1,147 @@
+"""The study's own ensemble: a logarithmic opinion pool, its members and weights chosen on validation faces alone.
+
+The pool's probability of a class is proportional to the product of its members', each to the power of its weight:
+Heskes, 'Selecting weighting factors in logarithmic opinion pools', NIPS 1997. The weights are those of maximum
+likelihood, of which there is one set: the problem is convex. They need not add up to one, so that the pool is
+calibrated as well.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.model_selection import StratifiedKFold
+
+from fercore import aggregation, evaluation, parameters, runs
+from fercore.evaluation import Run, Scored
+
+SMALLEST = 1e-4  # probability that a member gives a class at least: one veto must not decide
+FOLDS = 5
+Member = tuple[str, int]  # network and seed
+
+
+class PoolingError(ValueError):
+    """Too few networks to pool."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Members and their weights [m]."""
+
+    members: tuple[Member, ...]
+    weights: np.ndarray
+
+
+def candidates(run: Run, protocol: str, *, split: str = "validation") -> dict[Member, Scored]:
+    """Every trained network of a protocol with every seed, probabilities averaged over views; no aggregates.
+
+    Where some were trained on fewer faces, those of the most faces count. Raises `PoolingError` when fewer than two
+    are left.
+    """
+    known = parameters.network_names()
+    found = {(network, seed): evaluation.score(run, protocol, network, seed, split=split)
+             for place, network, seed in runs.list_predictions(run.folder) if place == protocol and network in known}
+    most = max((len(scored.faces) for scored in found.values()), default=0)
+    found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
+    if len(found) < 2:
+        raise PoolingError(f"outputs/{run.profile}: {len(found)} network on {protocol}; a pool needs two")
+    return found
+
+
+def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
+    """In which order candidates join: the best first, then whichever lowers cross-entropy most, weights fitted anew.
+
+    A row a size: size, network and seed that joined, and of the pool of that size in cross-validation cross_entropy
+    (nats) and accuracy (%).
+    """
+    logs, labels = _logs(validation), next(iter(validation.values())).labels
+    names, joined, rows = list(validation), [], []
+    while len(joined) < len(names):
+        rest = [k for k in range(len(names)) if k not in joined]
+        losses = [cross_entropy(logs[[*joined, k]], labels, fit(logs[[*joined, k]], labels)) for k in rest]
+        joined.append(rest[int(np.argmin(losses))])
+        loss, accuracy = cross_validated(logs[joined], labels)
+        network, seed = names[joined[-1]]
+        rows.append({"size": len(joined), "network": network, "seed": seed, "cross_entropy": loss,
+                     "accuracy": accuracy})
+    return pd.DataFrame(rows)
+
+
+def members(course: pd.DataFrame, size: int | None = None) -> list[Member]:
+    """The first `size` that joined; None: as many as have the lowest cross-entropy in cross-validation."""
+    first = course.head(size or int(course.cross_entropy.argmin()) + 1)
+    return list(zip(first.network, first.seed, strict=True))
+
+
+def fitted(validation: Mapping[Member, Scored], chosen: Sequence[Member]) -> Pool:
+    """The pool of the `chosen` with weights of maximum likelihood."""
+    scored = {member: validation[member] for member in chosen}
+    return Pool(tuple(chosen), fit(_logs(scored), scored[chosen[0]].labels))
+
+
+def pooled(scored: Mapping[Member, Scored], pool: Pool) -> np.ndarray:
+    """Probabilities float32 [n, c] of the pool for faces that its members have scored."""
+    logs = _logs({member: scored[member] for member in pool.members})
+    return np.exp(log_softmax(np.tensordot(pool.weights, logs, 1), axis=1)).astype(np.float32)
+
+
+def fit(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs` [m, n, c]."""
+    given = np.eye(logs.shape[2])[labels]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        answer = log_softmax(np.tensordot(weights, logs, 1), axis=1)
+        slope = np.tensordot(logs, np.exp(answer) - given, ([1, 2], [0, 1]))
+        return -float((answer * given).sum()) / len(labels), slope / len(labels)
+
+    start = np.full(len(logs), 1 / len(logs))
+    return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(logs)).x
+
+
+def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Of the pool with these weights, mean over faces, in nats."""
+    answer = log_softmax(np.tensordot(weights, logs, 1), axis=1)
+    return -float(answer[np.arange(len(labels)), labels].mean())
+
+
+def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy (nats) and accuracy (%) of a pool on faces that its weights were not fitted on."""
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    answers = np.empty(logs.shape[1:])
+    for fitted, asked in folds.split(labels, labels):
+        answers[asked] = np.tensordot(fit(logs[:, fitted], labels[fitted]), logs[:, asked], 1)
+    one = np.ones(1)
+    return cross_entropy(answers[None], labels, one), 100 * float(np.mean(answers.argmax(1) == labels))
+
+
+def save(run: Run, protocol: str) -> Pool:
+    """Choose the pool of a protocol, save its predictions and record under `aggregation.STUDY_ENSEMBLE`, seed 0.
+
+    Raises `PoolingError` when there are fewer than two networks.
+    """
+    parts = {split: candidates(run, protocol, split=split) for split in evaluation.SPLITS}
+    pool = fitted(parts["validation"], members(grow(parts["validation"])))
+    answers, row_ids, split = [], [], []
+    for name, scored in parts.items():
+        first = next(iter(scored.values()))
+        answers.append(pooled(scored, pool))
+        row_ids.append(first.faces.row_ids[first.positions])
+        split.append(np.full(len(first.labels), evaluation.SPLITS[name], np.int8))
+    probabilities = np.concatenate(answers)
+    predictions = runs.Predictions(np.concatenate(row_ids), np.concatenate(split), probabilities, probabilities)
+    record = aggregation.combined_record(aggregation.STUDY_ENSEMBLE, _records(run, protocol, pool.members))
+    record |= {"seed": 0, "weights": [round(float(weight), 4) for weight in pool.weights]}
+    runs.save_predictions(run.folder, protocol, aggregation.STUDY_ENSEMBLE, 0, predictions, record)
+    return pool
+
+
+def _records(run: Run, protocol: str, members: Sequence[Member]) -> dict[str, dict]:
+    return {f"{network}, seed {seed}": runs.read_record(run.folder, protocol, network, seed)
+            for network, seed in members}
+
+
+def _logs(scored: Mapping[Member, Scored]) -> np.ndarray:
+    """Log probabilities float64 [m, n, c]."""
+    return np.log(np.maximum([one.probabilities.astype(np.float64) for one in scored.values()], SMALLEST))
