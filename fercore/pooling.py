@@ -87,6 +87,27 @@ def pooled(scored: Mapping[Member, Scored], pool: Pool) -> np.ndarray:
     return np.exp(log_softmax(np.tensordot(pool.weights, logs, 1), axis=1)).astype(np.float32)
 
 
+def contributions(validation: Mapping[Member, Scored], pool: Pool) -> pd.DataFrame:
+    """What each member is worth on validation faces, a row a member in the pool's order.
+
+    Columns in %: `alone`, its accuracy; `pool without it`, weights of the others fitted anew; `disagrees with the
+    others`, the share of its answers that differ from those of the pool of the others. `weight`; `gain` of the pool by
+    it, in points. NaN where it has no others.
+    """
+    labels = validation[pool.members[0]].labels
+    accuracy = 100 * np.mean(pooled(validation, pool).argmax(1) == labels)
+    rows = []
+    for member, weight in zip(pool.members, pool.weights, strict=True):
+        others, apart, without = [other for other in pool.members if other != member], np.nan, np.nan
+        if others:
+            said = pooled(validation, fitted(validation, others)).argmax(1)
+            without, apart = 100 * np.mean(said == labels), 100 * np.mean(said != validation[member].predicted)
+        alone = 100 * validation[member].right.mean()
+        rows.append({"member": " ".join(map(str, member)), "weight": weight, "alone": alone,
+                     "pool without it": without, "disagrees with the others": apart, "gain": accuracy - without})
+    return pd.DataFrame(rows)
+
+
 def fit(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs` [m, n, c]."""
     given = np.eye(logs.shape[2])[labels]

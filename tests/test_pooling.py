@@ -48,6 +48,8 @@ def test_a_pool_is_chosen_on_validation_faces_and_saved(tmp_path):
     assert np.allclose(scored.probabilities.sum(1), 1, atol=1e-2)
     test = pooling.candidates(made, "official", split="test")
     assert np.allclose(scored.probabilities, pooling.pooled(test, pool), atol=1e-3)
+    worth = pooling.contributions(pooling.candidates(made, "official"), pool)
+    assert worth.weight.tolist() == pool.weights.tolist() and (worth.alone > 90).all()
     record = runs.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)
     assert record["members"] == [f"{network}, seed {seed}" for network, seed in pool.members]
     assert len(record["weights"]) == len(pool.members) and record["parameters"] == 100 * len(pool.members)
