@@ -72,7 +72,9 @@ def read(
 
     `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`, a name or a file as
     `recipes.read` takes it, stands in for the network's own; `changes` that are not None replace its values, and
-    all but the learning rate those of fine-tuning. Raises `ParameterError`, `RecipeError` or `DatasetError`.
+    all but the learning rate those of fine-tuning. Where a protocol learns from a share of the faces and `epochs` are
+    not given, the recipe's are divided by its square root: between as many epochs and as many steps as with all faces.
+    Raises `ParameterError`, `RecipeError` or `DatasetError`.
     """
     settings = parameters.network(network)
     if not augment:
@@ -82,6 +84,8 @@ def read(
     followed = recipes.read(name, **changes)
     record = runs.provenance()  # of the code that is about to train
     faces, split = protocols.prepare(datasets.subset(datasets.load(data), subset), protocol)
+    if changes.get("epochs") is None:
+        followed = replace(followed, epochs=round(followed.epochs / protocols.PROTOCOLS[protocol].share ** 0.5))
     second = settings.get("fine_tuning")
     tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
     return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record, tuning)

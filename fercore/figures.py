@@ -21,6 +21,7 @@ from fercore.palette import SERIES_COLOURS, colours
 INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
 STYLE = {
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # an SVG repeats the list at each text
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fercore import landmarks, paths, runs
+from fercore import landmarks, paths, protocols, runs
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
 
@@ -195,13 +195,16 @@ def _training_jobs(chosen: Profile) -> list[Job]:
 
 
 def _reporting_jobs(chosen: Profile, notebook: str, predictions: list[Path], before: list[Job]) -> list[Job]:
-    """Jobs of a notebook that reads predictions: one a protocol for 2x that declare it, else one."""
+    """Jobs of a notebook that reads predictions: one a protocol for 2x that declare it, else one. Protocols of a share
+    of the training faces are compared by one notebook of their own."""
     before = [job for job in before if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)]
     if not (notebook.startswith(REPORTING) and "protocol" in declared(notebook)):
         after = tuple(job.name for job in before)
         return [_job(chosen, notebook, inputs=predictions, after=after)]
     found = []
     for protocol in dict.fromkeys(path.parts[-3] for path in predictions):
+        if protocols.PROTOCOLS[protocol].share < 1:
+            continue
         own = [path for path in predictions if path.parts[-3] == protocol]
         after = tuple(job.name for job in before if job.parameters.get("protocol", protocol) == protocol)
         found.append(_job(chosen, notebook, protocol=protocol, inputs=own, after=after))
@@ -239,6 +242,10 @@ def _selected(chosen: Profile) -> list[str]:
 def _check_parameters(chosen: Profile) -> None:
     place = _place(paths.PARAMS / "profiles" / f"{chosen.name}.yaml")
     everywhere = {key for name in notebooks() for key in declared(name)}
+    for protocol in chosen.networks:
+        if protocol not in protocols.PROTOCOLS:
+            near = suggestion(protocol, protocols.PROTOCOLS)
+            raise ParameterError(f"{place}: protocol {protocol!r} is unknown; {near}")
     for notebook, values in chosen.parameters.items():
         known = everywhere if notebook == "all" else declared(notebook)
         where = "any notebook" if notebook == "all" else f"notebook {notebook}"

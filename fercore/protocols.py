@@ -17,12 +17,14 @@ FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 @dataclass(frozen=True)
 class Protocol:
     """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out, FER2013's seven stand
-    for all that the data have; `labels`, a key of `LABELS`, says whose they are."""
+    for all that the data have; `labels`, a key of `LABELS`, says whose they are; `share`, how many of the training
+    faces are learnt from."""
 
     description: str
     pooled: bool = False
     class_names: tuple[str, ...] = CLASS_NAMES
     labels: str = "fer2013"
+    share: float = 1.0
 
 
 PROTOCOLS = {
@@ -36,6 +38,10 @@ PROTOCOLS = {
     "five_tenth": Protocol("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
     "ferplus_five_tenth": Protocol("a tenth held out at random, five classes voted by FER+, as system D uses",
                                    pooled=True, class_names=FIVE, labels="ferplus"),
+} | {
+    f"official_{percent}_percent": Protocol(
+        f"the official split, learning from {percent} % of Training, of each class alike", share=percent / 100)
+    for percent in (5, 10, 25, 50)
 }
 
 
@@ -86,7 +92,8 @@ def split(faces: Faces, name: str) -> Split:
     kept = np.isin(np.array(faces.class_names), _kept(protocol, faces))[faces.labels]
     positions = np.flatnonzero(kept)
     if not protocol.pooled:
-        return Split(*(_of_usage(faces, positions, usage, name) for usage in USAGES))
+        train, validation, test = (_of_usage(faces, positions, usage, name) for usage in USAGES)
+        return Split(_some(train, faces.labels[train], protocol.share), validation, test)
     if len(positions) < 10:
         raise DatasetError(f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more")
     if name == "pooled_64_16_20":
@@ -117,6 +124,15 @@ def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.
         pooled = " or ".join(other for other, protocol in PROTOCOLS.items() if protocol.pooled)
         raise DatasetError(f"protocol '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}")
     return part
+
+
+def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    """A share of the positions, of each class alike and at least one, in order; smaller shares lie in larger ones."""
+    if share == 1:
+        return positions
+    shuffled = np.random.default_rng(0).permutation(len(positions))
+    of_class = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
+    return positions[np.sort(np.concatenate([some[: max(1, round(share * len(some)))] for some in of_class]))]
 
 
 def duplicate_groups(images: np.ndarray) -> np.ndarray:

@@ -1,10 +1,14 @@
-"""What of a run on FER2013 is committed: predictions, records, histories of single networks. The rest follows."""
+"""What of a run on FER2013 is committed: predictions, records, histories of single networks. The rest follows.
+
+Of trainings on a share of the faces, which are many, the table of their accuracies alone.
+"""
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from fercore import parameters, paths, report, runs, tables
+from fercore import learning_curve, parameters, paths, report, runs, tables
+from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
 LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
@@ -34,6 +38,7 @@ def publish(profile: str) -> str:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+    learning_curve.add(target, learning_curve.read(source))
     return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
 
 
@@ -56,6 +61,8 @@ def readme() -> str:
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
+    if PROTOCOLS[key[0]].share < 1:
+        return []
     predictions = runs.prediction_path(folder, *key)
     found = [predictions, predictions.with_suffix(".json"), runs.history_path(folder, *key)]
     return [path for path in found if path.exists()]

@@ -41,6 +41,15 @@ def of_file(experiment, model, path):
     return dataclasses.replace(experiment, settings=SETTINGS | {"model": str(path)})
 
 
+def test_few_training_faces_have_more_epochs_unless_epochs_are_given():
+    def epochs(protocol, **changes):
+        return experiments.read("shallow_cnn", protocol=protocol, data="synthetic", subset=70, **changes).recipe.epochs
+
+    whole = epochs("official")
+    assert epochs("official_25_percent") == 2 * whole
+    assert epochs("official_25_percent", epochs=3) == 3
+
+
 def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experiment):
     changed = dataclasses.replace(experiment, settings=SETTINGS | {"parameters": {"activation": "sigmoid"}})
     model, parts = experiments.build(changed), experiments.examples(changed)

@@ -48,19 +48,19 @@ def jobs_of(project, text):
 
 
 def test_jobs_cover_every_network_protocol_and_seed(project):
-    found = jobs_of(project, "seeds: [0, 1]\nnetworks: {official: [cnn, sift_cnn], pooled: [cnn]}")
+    found = jobs_of(project, "seeds: [0, 1]\nnetworks: {official: [cnn, sift_cnn], pooled_64_16_20: [cnn]}")
     assert [job.name for job in found] == [
         "01_eda",
         "10_cnn.official.cnn.seed0", "10_cnn.official.cnn.seed1",
         "10_cnn.official.sift_cnn.seed0", "10_cnn.official.sift_cnn.seed1",
-        "10_cnn.pooled.cnn.seed0", "10_cnn.pooled.cnn.seed1",
-        "20_mean.official", "20_mean.pooled", "30_tables",
+        "10_cnn.pooled_64_16_20.cnn.seed0", "10_cnn.pooled_64_16_20.cnn.seed1",
+        "20_mean.official", "20_mean.pooled_64_16_20", "30_tables",
     ]
     by_name = {job.name: job for job in found}
-    assert by_name["20_mean.pooled"].parameters == {"profile": "small", "protocol": "pooled"}
-    assert by_name["30_tables"].after == ("20_mean.official", "20_mean.pooled")
-    pooled = [str(path) for path in by_name["20_mean.pooled"].inputs if path.suffix == ".npz"]
-    assert pooled == ["predictions/pooled/cnn/seed0.npz", "predictions/pooled/cnn/seed1.npz"]
+    assert by_name["20_mean.pooled_64_16_20"].parameters == {"profile": "small", "protocol": "pooled_64_16_20"}
+    assert by_name["30_tables"].after == ("20_mean.official", "20_mean.pooled_64_16_20")
+    pooled = [str(path) for path in by_name["20_mean.pooled_64_16_20"].inputs if path.suffix == ".npz"]
+    assert pooled == ["predictions/pooled_64_16_20/cnn/seed0.npz", "predictions/pooled_64_16_20/cnn/seed1.npz"]
 
 
 def test_the_profile_replaces_defaults_where_they_are_declared(project):
@@ -86,10 +86,10 @@ def test_only_cheap_notebooks_run_again_when_code_changes(project):
 
 def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_for_it(project):
     (project / "params/networks/far.yaml").write_text("notebook: 10_cnn\nrecipe: study\nneeds: weights\n")
-    found = {job.name: job for job in jobs_of(project, "networks: {official: [cnn, far], pooled: [cnn]}")}
+    found = {job.name: job for job in jobs_of(project, "networks: {official: [cnn, far], pooled_64_16_20: [cnn]}")}
     assert found["10_cnn.official.far.seed0"].outputs == ()
     assert "10_cnn.official.far.seed0" in found["20_mean.official"].after
-    assert "10_cnn.official.far.seed0" not in found["20_mean.pooled"].after
+    assert "10_cnn.official.far.seed0" not in found["20_mean.pooled_64_16_20"].after
     assert "10_cnn.official.far.seed0" in found["30_tables"].after
     assert not any("far" in str(path) for path in found["20_mean.official"].inputs)
 
@@ -106,6 +106,7 @@ def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
     ("parameters: {10_cnn: {rate: fast}}", ["small.yaml", "rate", "'fast'", "float", "10_cnn"]),
     ("parameters: {all: {subset: 0.5}}", ["subset", "0.5", "Optional[int]"]),
     ("parameters: {10_cn: {rate: 2}}", ["10_cn", "'10_cnn'"]),
+    ("networks: {oficial: [cnn]}", ["small.yaml", "protocol 'oficial' is unknown", "'official'"]),
     ("networks: {official: [cnm]}", ["'cnm'", "params/networks/cnm.yaml", "'cnn'"]),
     ("notebooks: [31_tables]", ["31_tables", "'30_tables'"]),
     ("netwrks: {}", ["small.yaml", "'netwrks'", "'networks'"]),

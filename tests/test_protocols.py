@@ -22,8 +22,22 @@ def made_up(n, seed=0):
 def test_parts_are_disjoint_and_whole(name, n):
     faces, split = protocols.prepare(made_up(n), name)
     everything = np.concatenate(list(split.parts().values()))
-    assert sorted(everything) == list(range(len(faces)))
+    assert len(np.unique(everything)) == len(everything)
+    assert PROTOCOLS[name].share < 1 or sorted(everything) == list(range(len(faces)))
     assert min(map(len, split.parts().values())) > 0
+
+
+def test_shares_of_training_lie_in_one_another_with_every_class():
+    faces = made_up(2940)
+    whole = protocols.split(faces, "official")
+    inner = np.array([], int)
+    for percent in (5, 10, 25, 50):
+        split = protocols.split(faces, f"official_{percent}_percent")
+        assert set(inner) < set(split.train) < set(whole.train)
+        assert np.array_equal(split.validation, whole.validation) and np.array_equal(split.test, whole.test)
+        counts, all_counts = (np.bincount(faces.labels[part], minlength=7) for part in (split.train, whole.train))
+        assert np.abs(counts - all_counts * percent / 100).max() <= 0.5
+        inner = split.train
 
 
 def test_majority_drops_single_votes_and_faces_without_one():

@@ -1,8 +1,9 @@
 """What may be published, and the README's table."""
 import numpy as np
+import pandas as pd
 import pytest
 
-from fercore import paths, publishing, report, runs
+from fercore import learning_curve, paths, publishing, report, runs
 from fercore.publishing import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
@@ -14,12 +15,12 @@ def outputs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def save(outputs, network="cnn", **data):
+def save(outputs, network="cnn", protocol="official", **data):
     values = np.full((3, 7), 1 / 7)
     predictions = runs.Predictions(np.arange(3), np.array([1, 1, 2]), values, values)
     record = RECORD | {"data": RECORD["data"] | data}
-    runs.save_predictions(outputs / "full", "official", network, 0, predictions, record)
-    runs.write_atomically(runs.history_path(outputs / "full", "official", network, 0), "epoch\n1\n")
+    runs.save_predictions(outputs / "full", protocol, network, 0, predictions, record)
+    runs.write_atomically(runs.history_path(outputs / "full", protocol, network, 0), "epoch\n1\n")
 
 
 def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(outputs):
@@ -31,6 +32,16 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
     assert copied == [
         "histories/official/cnn/seed0.csv", "predictions/official/cnn/seed0.json", "predictions/official/cnn/seed0.npz",
     ]
+
+
+def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
+    save(outputs, protocol="official_5_percent")
+    row = {"percent": 5, "network": "cnn", "seed": 0, "accuracy": 40.0}
+    for name, rows in (("full", [row]), ("published", [row | {"accuracy": 1.0}, row | {"seed": 1}])):
+        learning_curve.add(outputs / name, pd.DataFrame(rows))
+    publishing.publish("full")
+    assert not list((outputs / "published").rglob("*.npz"))
+    assert learning_curve.read(outputs / "published")[["seed", "accuracy"]].to_numpy().tolist() == [[0, 40], [1, 40]]
 
 
 @pytest.mark.parametrize("data, words", [

@@ -1,0 +1,74 @@
+"""Accuracy by number of training faces: networks with a descriptor against the one without, on the same faces."""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fercore import evaluation, metrics, protocols, runs
+from fercore.evaluation import Run
+
+PLAIN = "cnn"
+OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
+KEY = ["percent", "network", "seed"]
+COLUMNS = [*KEY, "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together"]
+
+
+def path(folder: Path) -> Path:
+    """The table of a run."""
+    return folder / "tables" / "learning_curve.csv"
+
+
+def collect(run: Run) -> pd.DataFrame:
+    """Read the table of a run, bring it up to date with the predictions at hand, write and return it.
+
+    The table outlives the predictions, which are too many to be kept in the repository. A row a share of the training
+    faces, network and seed: percent, network, seed, faces, epochs, accuracy in % on test faces averaged over views;
+    for a network with a descriptor also `gain` over the plain one of the same seed in points with its 95 % interval
+    (`gain_low`, `gain_high`), and `together`, what the mean of the two's probabilities gains over the plain one.
+    """
+    rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
+            if protocol in shares() and network in (PLAIN, *OTHERS)]
+    return add(run.folder, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """The table of a run as it is; empty when there is none."""
+    return pd.read_csv(path(folder)) if path(folder).exists() else pd.DataFrame(columns=COLUMNS)
+
+
+def add(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Write rows into the table of a run, in place of those of the same share, network and seed; return the table."""
+    parts = [part for part in (read(folder), rows) if len(part)]
+    if not parts:
+        return rows
+    table = pd.concat(parts).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+    runs.write_atomically(path(folder), table.round(3).to_csv(index=False, lineterminator="\n"))
+    return table
+
+
+def shares() -> dict[str, int]:
+    """Protocols that differ in the share of training faces alone -> that share in %, smallest first."""
+    some = {name: round(100 * protocol.share) for name, protocol in protocols.PROTOCOLS.items() if protocol.share < 1}
+    return dict(sorted(some.items(), key=lambda item: item[1])) | {"official": 100}
+
+
+def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean over seeds of a column, with how many there are and the deviation between them (NaN for one): network,
+    percent, faces, mean, deviation, seeds."""
+    groups = table.dropna(subset=[column]).groupby(["network", "percent", "faces"], as_index=False)[column]
+    return groups.agg(mean="mean", deviation="std", seeds="count")
+
+
+def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
+    record = runs.read_record(run.folder, protocol, network, seed)
+    ours = evaluation.score(run, protocol, network, seed)
+    train = protocols.split(ours.faces, protocol).train
+    row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
+           "epochs": record.get("epochs"), "accuracy": 100 * ours.right.mean()}
+    if network == PLAIN or (protocol, PLAIN, seed) not in runs.list_predictions(run.folder):
+        return row
+    plain = evaluation.score(run, protocol, PLAIN, seed)
+    both = (ours.probabilities + plain.probabilities).argmax(1) == ours.labels
+    change, low, high = metrics.accuracy_change(plain.right, ours.right)
+    together = 100 * (np.mean(both) - np.mean(plain.right))
+    return row | {"gain": change, "gain_low": low, "gain_high": high, "together": together}

@@ -1,0 +1,43 @@
+"""Accuracy by number of training faces: rows, gains, and a table that outlives its predictions."""
+import shutil
+
+import pytest
+from made_up import faces, predict, run
+
+from fercore import learning_curve
+
+
+@pytest.fixture
+def made(tmp_path):
+    data = faces()
+    predict(tmp_path, data, "cnn", protocol="official_10_percent", wrong=14)
+    predict(tmp_path, data, "dsift_cnn", protocol="official_10_percent", wrong=7)
+    predict(tmp_path, data, "cnn", wrong=7)
+    predict(tmp_path, data, "cnn", protocol="pooled_64_16_20")
+    return run(tmp_path, data)
+
+
+def test_a_row_a_share_network_and_seed(made):
+    table = learning_curve.collect(made)
+    assert list(zip(table.percent, table.network, strict=True)) == [(10, "cnn"), (10, "dsift_cnn"), (100, "cnn")]
+    assert table.accuracy.tolist() == [80, 90, 90] and table.faces.tolist() == [7, 7, 70]
+    assert table.gain[1] == pytest.approx(10) and table.gain_low[1] <= 10 <= table.gain_high[1]
+    assert table.gain.isna().tolist() == [True, False, True]
+
+
+def test_the_table_outlives_its_predictions(made):
+    first = learning_curve.collect(made)
+    shutil.rmtree(made.folder / "predictions" / "official_10_percent")
+    again = learning_curve.collect(made)
+    assert len(again) == len(first) and again.accuracy.tolist() == first.accuracy.tolist()
+
+
+def test_means_over_seeds(made):
+    predict(made.folder, made.faces, "cnn", seed=1, wrong=21)
+    means = learning_curve.by_size(learning_curve.collect(made), "accuracy").set_index(["network", "percent"])
+    assert means.loc[("cnn", 100), "mean"] == pytest.approx(80) and means.loc[("cnn", 100), "seeds"] == 2
+    assert means.loc[("cnn", 100), "deviation"] == pytest.approx(14.14, abs=0.01)
+
+
+def test_shares_are_sorted_and_end_with_all():
+    assert list(learning_curve.shares().values()) == [5, 10, 25, 50, 100]
