@@ -117,7 +117,6 @@ def _readme(options: argparse.Namespace) -> None:
 
 
 def _recognise(options: argparse.Namespace) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a .keras model brings TensorFlow, and that talks
     from fercore import recognise_command
 
     return recognise_command.run(options)
@@ -144,7 +143,6 @@ def _example(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from fercore import datasets, model_card
 
     print(model_card.summary(model_card.write(Path(options.model), Path(options.target), datasets.load(options.data))))

@@ -18,7 +18,6 @@ from fercore.parameters import Job, ParameterError, Profile
 
 QUIET = {
     "PAPERMILL": "1",  # no progress bars in executed notebooks
-    "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # two trainings may share a GPU
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
