@@ -139,7 +139,7 @@ def _cascade(options: argparse.Namespace) -> int:
 def _example(options: argparse.Namespace) -> None:
     from fercore import explanation, inference
 
-    print(explanation.example(inference.FOLDER / "example.png"))
+    print(explanation.example(inference.FOLDER / "example.jpg"))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ A figure function never touches matplotlib's global settings: it draws inside `s
 for pyplot, so that a notebook shows each one once, where a cell ends with it.
 """
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fercore.palette import SERIES_COLOURS, colours
 INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
 STYLE = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # an SVG repeats the list at each text
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -177,10 +178,15 @@ def _curve_legend(figure: Figure, axis: Axes) -> None:
 
 
 def _svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
+    """SVG without what it repeats: the fonts stand once, at its root, and lines are not indented."""
+    buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    text = re.sub(r"\n\s+", "\n", buffer.getvalue())
+    families = re.findall(r"font-family: ([^;\"]+)", text)
+    if families:
+        text = re.sub(r"font-family: [^;\"]+(; )?", "", text).replace("<svg ", f'<svg font-family="{families[0]}" ', 1)
+    return text.encode()
 
 
 def _png(figure: Figure, dpi: float) -> bytes:
