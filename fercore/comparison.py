@@ -90,7 +90,8 @@ def by_votes(test: Mapping[str, Scored], agreeing: np.ndarray, edges: tuple[int,
     for edge in edges:
         chosen = (agreeing >= edge) & (agreeing < above)
         name = f"{edge} votes or more" if above > 10 else f"{edge} to {above - 1} votes"
-        columns[f"{name} (n = {chosen.sum():,})"] = [100 * one.right[chosen].mean() for one in test.values()]
+        columns[f"{name} (n = {chosen.sum():,})"] = [
+            100 * one.right[chosen].mean() if chosen.any() else np.nan for one in test.values()]
         above = edge
     return pd.DataFrame({"network": list(test), **columns})
 

@@ -72,7 +72,7 @@ def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smok
     official = results[results.protocol == "official"]
     networks = set(filter(trained_here, parameters.profile("smoke").networks["official"]))
     aggregates = {name for name, one in aggregation.read_aggregates().items() if set(one.members) <= networks}
-    assert len(aggregates) == 6 and set(official.network) == networks | aggregates
+    assert len(aggregates) == 6 and set(official.network) == networks | aggregates | {aggregation.STUDY_ENSEMBLE}
     assert len(official) == len(set(official.network)) * 2 * 2
     assert results.accuracy.between(0, 100).all()
     assert results[results.split == "test"].n.min() > 0
