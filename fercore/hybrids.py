@@ -46,9 +46,7 @@ def sift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
     return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes)
 
 
-def dsift_vgg(
-    input_shape: Shape = FACE, classes: int = 7, following: bool = False
-) -> keras.Model:
+def dsift_vgg(input_shape: Shape = FACE, classes: int = 7, following: bool = False) -> keras.Model:
     """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`."""
     return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, following=following)
 

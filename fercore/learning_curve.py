@@ -6,11 +6,13 @@ import pandas as pd
 
 from fercore import evaluation, metrics, protocols, runs
 from fercore.evaluation import Run
+from fercore.faces import Faces
 
+FER2013 = "FER2013"
 PLAIN = "cnn"
 OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
 KEY = ["percent", "network", "seed"]
-COLUMNS = [*KEY, "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together"]
+COLUMNS = [*KEY, "data", "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together"]
 
 
 def path(folder: Path) -> Path:
@@ -21,14 +23,15 @@ def path(folder: Path) -> Path:
 def collect(run: Run) -> pd.DataFrame:
     """Read the table of a run, bring it up to date with the predictions at hand, write and return it.
 
-    The table outlives the predictions, which are too many to be kept in the repository. A row a share of the training
-    faces, network and seed: percent, network, seed, faces, epochs, accuracy in % on test faces averaged over views;
-    for a network with a descriptor also `gain` over the plain one of the same seed in points with its 95 % interval
-    (`gain_low`, `gain_high`), and `together`, what the mean of the two's probabilities gains over the plain one.
+    The table outlives the predictions, which are too many to be kept in the repository; rows of other data are dropped.
+    A row a share of the training faces, network and seed: percent, network, seed, data, faces, epochs, accuracy in % on
+    test faces averaged over views; for a network with a descriptor also `gain` over the plain one of the same seed in
+    points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's probabilities
+    gains over the plain one.
     """
     rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
             if protocol in shares() and network in (PLAIN, *OTHERS)]
-    return add(run.folder, pd.DataFrame(rows, columns=COLUMNS))
+    return add(run.folder, pd.DataFrame(rows, columns=COLUMNS), data=data_of(run.faces))
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -36,11 +39,17 @@ def read(folder: Path) -> pd.DataFrame:
     return pd.read_csv(path(folder)) if path(folder).exists() else pd.DataFrame(columns=COLUMNS)
 
 
-def add(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Write rows into the table of a run, in place of those of the same share, network and seed; return the table."""
-    parts = [part for part in (read(folder), rows) if len(part)]
+def data_of(faces: Faces) -> str:
+    """What a row says of its data: copies of FER2013 that differ in a few pixels are one."""
+    return FER2013 if faces.is_fer2013 else faces.origin
+
+
+def add(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame:
+    """Write rows into the table of a run, in place of those of the same share, network and seed; return the table,
+    which holds rows of one `data` alone."""
+    parts = [part[part.data == data] for part in (read(folder), rows) if (part.data == data).any()]
     if not parts:
-        return rows
+        return rows.head(0)
     table = pd.concat(parts).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
     runs.write_atomically(path(folder), table.round(3).to_csv(index=False, lineterminator="\n"))
     return table
@@ -64,7 +73,7 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     ours = evaluation.score(run, protocol, network, seed)
     train = protocols.split(ours.faces, protocol).train
     row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
-           "epochs": record.get("epochs"), "accuracy": 100 * ours.right.mean()}
+           "epochs": record.get("epochs"), "data": data_of(run.faces), "accuracy": 100 * ours.right.mean()}
     if network == PLAIN or (protocol, PLAIN, seed) not in runs.list_predictions(run.folder):
         return row
     plain = evaluation.score(run, protocol, PLAIN, seed)

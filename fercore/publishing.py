@@ -38,7 +38,7 @@ def publish(profile: str) -> str:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    learning_curve.add(target, learning_curve.read(source))
+    learning_curve.add(target, learning_curve.read(source), data=learning_curve.FER2013)
     return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
 
 

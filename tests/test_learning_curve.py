@@ -32,6 +32,14 @@ def test_the_table_outlives_its_predictions(made):
     assert len(again) == len(first) and again.accuracy.tolist() == first.accuracy.tolist()
 
 
+def test_rows_of_other_data_do_not_stay(made):
+    learning_curve.collect(run(made.folder, made.faces))
+    drawn = learning_curve.read(made.folder).assign(data="embedded synthetic faces", percent=5)
+    drawn.to_csv(learning_curve.path(made.folder), index=False)
+    table = learning_curve.collect(made)
+    assert set(table.percent) == {10, 100} and set(table.data) == {learning_curve.data_of(made.faces)}
+
+
 def test_means_over_seeds(made):
     predict(made.folder, made.faces, "cnn", seed=1, wrong=21)
     means = learning_curve.by_size(learning_curve.collect(made), "accuracy").set_index(["network", "percent"])

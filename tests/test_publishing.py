@@ -36,9 +36,9 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
 
 def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
     save(outputs, protocol="official_5_percent")
-    row = {"percent": 5, "network": "cnn", "seed": 0, "accuracy": 40.0}
+    row = {"percent": 5, "network": "cnn", "seed": 0, "data": "FER2013", "accuracy": 40.0}
     for name, rows in (("full", [row]), ("published", [row | {"accuracy": 1.0}, row | {"seed": 1}])):
-        learning_curve.add(outputs / name, pd.DataFrame(rows))
+        learning_curve.add(outputs / name, pd.DataFrame(rows), data="FER2013")
     publishing.publish("full")
     assert not list((outputs / "published").rglob("*.npz"))
     assert learning_curve.read(outputs / "published")[["seed", "accuracy"]].to_numpy().tolist() == [[0, 40], [1, 40]]
