@@ -29,7 +29,7 @@ class Checkpoint:
 
     def save(self, history: list[dict]) -> None:
         """Keep the weights when this epoch is the best so far, then the state of the epoch."""
-        accuracies = [row["val_accuracy"] for row in history]
+        accuracies = [row["val_accuracy"] for row in history if row.get("side") == history[-1].get("side")]
         if accuracies[-1] > max(accuracies[:-1], default=-1.0):
             self.best = _arrays(self.model.variables)
             self._write("best.npz", self.best)

@@ -136,7 +136,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, reference: Mapping
         marker = "o" if len(history) < 3 else None
         left.plot(history.epoch, 100 * history.accuracy, "--", color=colour, alpha=0.7, lw=1.2, marker=marker)
         left.plot(history.epoch, 100 * history.val_accuracy, color=colour, label=name, lw=1.8, marker=marker)
-        best = history.loc[history.val_accuracy.idxmax()]
+        best = runs.best_epoch(history)
         left.plot(best.epoch, 100 * best.val_accuracy, "o", color=colour, mec="white", ms=7)
         right.plot(history.epoch, history.loss, "--", color=colour, alpha=0.7, lw=1.2, marker=marker)
         right.plot(history.epoch, history.val_loss, color=colour, lw=1.8, marker=marker)

@@ -36,6 +36,26 @@ def inputs(model: keras.Model) -> list[str]:
     return [tensor.name for tensor in model.inputs]
 
 
+def side(model: keras.Model) -> int:
+    """Side in pixels of the faces that a model takes."""
+    return next(tensor.shape[1] for tensor in model.inputs if tensor.name == "image")
+
+
+def resized(model: keras.Model, side: int) -> keras.Model:
+    """The same network, untrained, for faces of `side` pixels."""
+    tensors = {tensor.name: layers.Input((side, side, 1) if tensor.name == "image" else tensor.shape[1:],
+                                         name=tensor.name) for tensor in model.inputs}
+    return keras.models.clone_model(model, input_tensors=tensors)
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give each layer of `target` the weights of that layer of `source`, but where their shapes differ: a dense layer
+    behind a flattened map differs with the side of the faces."""
+    for given, layer in zip(source.layers, target.layers, strict=True):
+        if [w.shape for w in given.weights] == [w.shape for w in layer.weights]:
+            layer.set_weights(given.get_weights())
+
+
 def multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of one face through all convolutions and dense layers."""
     total = 0

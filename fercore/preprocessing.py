@@ -54,6 +54,14 @@ def crop(images: np.ndarray, side: int | None, offset: tuple[int, int] = (0, 0))
     return images[:, top : top + side, left : left + side]
 
 
+def resize(images: np.ndarray, side: int) -> np.ndarray:
+    """Square images uint8 [n, h, h] at `side` x `side` pixels, areas averaged; as they are where they have that side.
+    """
+    if images.shape[1] == side or not len(images):
+        return images
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+
+
 def augment(
     images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -21,9 +21,11 @@ class Recipe:
     'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
     `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
     'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `crop`: side in pixels of what the
-    network sees of a face, cut from its centre; null for the whole face. `dropout`: share of units dropped, for
-    builders that have it as a parameter; null for their own. `descriptor_follows` gives a mirrored face the descriptor
-    of the mirrored face (system A leaves it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
+    network sees of a face, cut from its centre; null for the whole face. `small_side`: side in pixels to which faces
+    are shrunk in the first `small_share` of the epochs, which makes them cheaper by their area (progressive resizing,
+    Howard 2018); null for no such epochs. `dropout`: share of units dropped, for builders that have it as a parameter;
+    null for their own. `descriptor_follows` gives a mirrored face the descriptor of the mirrored face (system A leaves
+    it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -46,6 +48,8 @@ class Recipe:
     flip: bool = True
     erasing: float = 0.0
     crop: int | None = None
+    small_side: int | None = None
+    small_share: float = 0.5
     dropout: float | None = None
     descriptor_follows: bool = True
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
@@ -63,8 +67,16 @@ class Recipe:
                 raise RecipeError(f"{name} is {value!r}, a text; YAML takes 1.0e-3 for a number, not 1e-3")
             if value <= 0:
                 raise RecipeError(f"{name} is {value}; it must be above 0")
+        if not 0 <= self.small_share < 1:
+            raise RecipeError(f"small_share is {self.small_share}; it must be 0 or more and below 1")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise RecipeError(f"dropout is {self.dropout}; it must be 0 or more and below 1")
+
+
+    @property
+    def small_epochs(self) -> int:
+        """How many epochs see faces of `small_side` pixels."""
+        return round(self.epochs * self.small_share) if self.small_side else 0
 
 
 def read(name: str, **changes) -> Recipe:

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from fercore import paths
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VALIDATION, TEST = 1, 2
 
@@ -133,6 +137,12 @@ def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
     """(protocol, network, seed) of all predictions in a run's folder, sorted."""
     found = (Path(folder) / "predictions").glob("*/*/seed*.npz")
     return sorted((p.parts[-3], p.parts[-2], int(p.stem.removeprefix("seed"))) for p in found)
+
+
+def best_epoch(history: "pd.DataFrame") -> "pd.Series":
+    """The row of a history whose weights were kept: the most accurate on validation that saw whole-size faces."""
+    full = history[history.side == history.side.iloc[-1]] if "side" in history else history
+    return full.loc[full.val_accuracy.idxmax()]
 
 
 def provenance() -> dict:

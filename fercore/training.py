@@ -108,45 +108,71 @@ def fit(
 
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on from its last
     epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it ends with the same numbers.
-    Returns the history, a row an epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds;
-    `on_epoch` is called with each new row, and what it raises ends the training.
+    Where the recipe says so, the first epochs train a twin for smaller faces, whose weights the model takes over.
+    Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy, loss, val_accuracy, val_loss,
+    learning_rate, seconds; `on_epoch` is called with each new row, and what it raises ends the training.
     """
-    _compile(model, recipe)
-    state = Checkpoint(checkpoint, model, key=_key(model, recipe, seed, train, validation))
-    history = state.restore()
     steps = math.ceil(len(train) / recipe.batch_size)
     bar = runs.progress(description=model.name, total=recipe.epochs * steps)
-    bar.update(len(history) * steps)
-    for epoch in range(len(history), recipe.epochs):
-        start = time.perf_counter()
-        sums = np.zeros(3)
-        drawn = batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch, classes=model.output_shape[-1])
-        for step, batch in enumerate(drawn):
-            model.optimizer.learning_rate = recipes.learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
-            logs = model.train_on_batch(*batch, return_dict=True)
-            n = len(batch[1])
-            sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
-            bar.update()
-        row = {"epoch": epoch + 1, **dict(zip(("accuracy", "loss"), (sums[:2] / sums[2]).tolist(), strict=True))}
-        row |= _validate(model, validation, recipe)
-        row |= {"learning_rate": float(model.optimizer.learning_rate), "seconds": time.perf_counter() - start}
-        history.append(row)
-        state.save(history)
-        bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
-        logger.info("%s epoch %d: %s", model.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
-        if on_epoch is not None:
-            on_epoch(row)
+
+    def stage(network: keras.Model, history: list[dict], last: int, folder: Path | None) -> list[dict]:
+        """Train `network` on from `history`, or from what `folder` holds, up to epoch `last`."""
+        _compile(network, recipe)
+        state = Checkpoint(folder, network, key=_key(network, recipe, seed, train, validation))
+        history = state.restore() or history
+        bar.update(len(history) * steps - bar.n)
+        for epoch in range(len(history), last):
+            row = _epoch(network, train, validation, recipe, seed, epoch, bar)
+            history.append(row)
+            state.save(history)
+            bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
+            logger.info("%s epoch %d: %s", network.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
+            if on_epoch is not None:
+                on_epoch(row)
+        if last == recipe.epochs:
+            state.load_best()
+        return history
+
+    history = []
+    if recipe.small_epochs and not (checkpoint and (checkpoint / "last.npz").exists()):
+        keras.utils.set_random_seed(seed)
+        small = networks.resized(model, recipe.small_side)
+        history = stage(small, [], recipe.small_epochs, checkpoint and checkpoint / "small")
+        networks.copy_weights(small, model)
+    history = stage(model, history, recipe.epochs, checkpoint)
     bar.close()
-    state.load_best()
     return pd.DataFrame(history)
 
 
+def _epoch(
+    model: keras.Model, train: Examples, validation: Examples, recipe: Recipe, seed: int, epoch: int, bar
+) -> dict:
+    """Train for one epoch; its row of the history."""
+    start = time.perf_counter()
+    steps = math.ceil(len(train) / recipe.batch_size)
+    sums = np.zeros(3)
+    drawn = batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch, classes=model.output_shape[-1],
+                    side=networks.side(model))
+    for step, batch in enumerate(drawn):
+        model.optimizer.learning_rate = recipes.learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+        logs = model.train_on_batch(*batch, return_dict=True)
+        n = len(batch[1])
+        sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
+        bar.update()
+    row = {"epoch": epoch + 1, "side": networks.side(model)}
+    row |= dict(zip(("accuracy", "loss"), (sums[:2] / sums[2]).tolist(), strict=True))
+    row |= _validate(model, validation, recipe)
+    return row | {"learning_rate": float(model.optimizer.learning_rate), "seconds": time.perf_counter() - start}
+
+
 def batches(
-    train: Examples, recipe: Recipe, names: list[str], *, seed: int, epoch: int, classes: int | None = None
+    train: Examples, recipe: Recipe, names: list[str], *, seed: int, epoch: int, classes: int | None = None,
+    side: int | None = None,
 ) -> Iterator[tuple]:
     """The batches of one epoch, shuffled and augmented from (seed, epoch), each made while the last one is used.
 
-    Yields ({input name: array}, one-hot labels float32 [b, classes]). `classes` None: as many as the labels show.
+    Yields ({input name: array}, one-hot labels float32 [b, classes]). `classes` None: as many as the labels show;
+    `side` in pixels of the faces, None: of the recipe's crop.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(train))
     chunks = [order[k : k + recipe.batch_size] for k in range(0, len(order), recipe.batch_size)]
@@ -155,7 +181,7 @@ def batches(
         pending = None
         for step, chunk in enumerate(chunks):
             rng = np.random.default_rng([seed, epoch, step])
-            upcoming = ahead.submit(_batch, train.select(chunk), recipe, names, rng, classes)
+            upcoming = ahead.submit(_batch, train.select(chunk), recipe, names, rng, classes, side)
             if pending is not None:
                 yield pending.result()
             pending = upcoming
@@ -170,7 +196,7 @@ def predict(
     `offset`: how far to the right and down of the centre the recipe's crop is cut, in pixels.
     """
     images = examples.images[:, :, ::-1] if mirror else examples.images
-    images = preprocessing.crop(images, recipe.crop, offset)
+    images = preprocessing.resize(preprocessing.crop(images, recipe.crop, offset), networks.side(model))
     parts = []
     for k in range(0, len(images), 512):
         x = {"image": preprocessing.normalise(images[k : k + 512], recipe.normalisation)}
@@ -241,7 +267,7 @@ def _course(history: pd.DataFrame, n_train: int) -> dict:
     seconds = float(history.seconds.sum())
     return {
         "epochs": len(history),
-        "best_epoch": int(history.epoch[history.val_accuracy.idxmax()]),
+        "best_epoch": int(runs.best_epoch(history).epoch),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(n_train * len(history) / seconds, 1),
         "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
@@ -264,11 +290,14 @@ def _compile(model: keras.Model, recipe: Recipe) -> None:
     optimizer.build(model.trainable_variables)
 
 
-def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Generator, classes: int) -> tuple:
+def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Generator, classes: int,
+           side: int | None) -> tuple:
     how = preprocessing.Augmentation(recipe.rotation, recipe.shift, recipe.zoom, recipe.flip, recipe.erasing)
     images, mirrored = preprocessing.augment(chosen.images, rng, how)
     view = (mirrored & recipe.descriptor_follows).astype(int)
-    x = {"image": preprocessing.normalise(preprocessing.crop(images, recipe.crop), recipe.normalisation)}
+    seen = preprocessing.crop(images, recipe.crop)
+    seen = preprocessing.resize(seen, side or seen.shape[1])
+    x = {"image": preprocessing.normalise(seen, recipe.normalisation)}
     x |= {name: array[np.arange(len(view)), view] for name, array in chosen.descriptors.items()}
     return {name: x[name] for name in names}, np.eye(classes, dtype=np.float32)[chosen.labels]
 
