@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from fercore import parameters, paths, series
+from fercore import parameters, paths, progress, series
 
 PROFILE = parameters.profile(config.get("profile", "quick"))
 FINGERPRINT = config.get("fingerprint") or series.prepare(PROFILE)["data"]["fingerprint"]
@@ -45,7 +45,7 @@ for job in JOBS:
 
     rule:
         name:
-            series.rule_name(job.name)
+            progress.rule_name(job.name)
         input:
             [from_here(path) for path in job.inputs],
             [f"reports/{name}.html" for name in job.after],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fercore import landmarks, paths, protocols, runs
+from fercore import paths, protocols, runs
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
 
@@ -81,7 +81,11 @@ def network(name: str) -> dict:
 
 def lacking(content: dict) -> str | None:
     """What a network of this file needs and is not installed, and how to get it; None when it can be trained."""
-    if "landmarks" in content.get("inputs", ()) and not landmarks.available():
+    if "landmarks" not in content.get("inputs", ()):
+        return None
+    from fercore import landmarks  # not above: its imports take seconds
+
+    if not landmarks.available():
         return "needs landmarks: pip install dlib-bin face_recognition_models"
     return None
 

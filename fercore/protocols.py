@@ -5,7 +5,6 @@ This is the one place where FER2013's Training, PublicTest and PrivateTest becom
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from fercore import ferplus
 from fercore.faces import CLASS_NAMES, USAGES, DatasetError, Faces
@@ -96,6 +95,12 @@ def split(faces: Faces, name: str) -> Split:
         return Split(_some(train, faces.labels[train], protocol.share), validation, test)
     if len(positions) < 10:
         raise DatasetError(f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more")
+    return _pooled(name, positions)
+
+
+def _pooled(name: str, positions: np.ndarray) -> Split:
+    from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
+
     if name == "pooled_64_16_20":
         rest, test = train_test_split(positions, test_size=0.2, random_state=42)
         return Split(*train_test_split(rest, test_size=0.2, random_state=40), test)

@@ -25,7 +25,9 @@ class Recipe:
     are shrunk in the first `small_share` of the epochs, which makes them cheaper by their area (progressive resizing,
     Howard 2018); null for no such epochs. `dropout`: share of units dropped, for builders that have it as a parameter;
     null for their own. `descriptor_follows` gives a mirrored face the descriptor of the mirrored face (system A leaves
-    it unmirrored); `descriptor_scaling` is by name, as in `descriptors.scale`.
+    it unmirrored); `descriptor_dropout` is the share of a descriptor's numbers that each training step sets to 0, the
+    others raised in proportion: a descriptor that stays while the face moves is otherwise learnt by heart;
+    `descriptor_scaling` is by name, as in `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -52,6 +54,7 @@ class Recipe:
     small_share: float = 0.5
     dropout: float | None = None
     descriptor_follows: bool = True
+    descriptor_dropout: float = 0.0
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
     precision: str = "auto"
 
@@ -67,11 +70,10 @@ class Recipe:
                 raise RecipeError(f"{name} is {value!r}, a text; YAML takes 1.0e-3 for a number, not 1e-3")
             if value <= 0:
                 raise RecipeError(f"{name} is {value}; it must be above 0")
-        if not 0 <= self.small_share < 1:
-            raise RecipeError(f"small_share is {self.small_share}; it must be 0 or more and below 1")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise RecipeError(f"dropout is {self.dropout}; it must be 0 or more and below 1")
-
+        for name in ("small_share", "descriptor_dropout", "dropout"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise RecipeError(f"{name} is {share}; it must be 0 or more and below 1")
 
     @property
     def small_epochs(self) -> int:

@@ -112,15 +112,15 @@ def fit(
     Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy, loss, val_accuracy, val_loss,
     learning_rate, seconds; `on_epoch` is called with each new row, and what it raises ends the training.
     """
-    steps = math.ceil(len(train) / recipe.batch_size)
-    bar = runs.progress(description=model.name, total=recipe.epochs * steps)
+    bar = runs.progress(description=model.name, total=recipe.epochs * math.ceil(len(train) / recipe.batch_size))
 
-    def stage(network: keras.Model, history: list[dict], last: int, folder: Path | None) -> list[dict]:
-        """Train `network` on from `history`, or from what `folder` holds, up to epoch `last`."""
+    def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:
         _compile(network, recipe)
         state = Checkpoint(folder, network, key=_key(network, recipe, seed, train, validation))
-        history = state.restore() or history
-        bar.update(len(history) * steps - bar.n)
+        return state, state.restore()
+
+    def trained(network: keras.Model, state: Checkpoint, history: list[dict], last: int) -> list[dict]:
+        bar.update(len(history) * math.ceil(len(train) / recipe.batch_size) - bar.n)
         for epoch in range(len(history), last):
             row = _epoch(network, train, validation, recipe, seed, epoch, bar)
             history.append(row)
@@ -129,18 +129,17 @@ def fit(
             logger.info("%s epoch %d: %s", network.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
             if on_epoch is not None:
                 on_epoch(row)
-        if last == recipe.epochs:
-            state.load_best()
         return history
 
-    history = []
-    if recipe.small_epochs and not (checkpoint and (checkpoint / "last.npz").exists()):
+    state, history = prepared(model, checkpoint)
+    if recipe.small_epochs and not history:
         keras.utils.set_random_seed(seed)
         small = networks.resized(model, recipe.small_side)
-        history = stage(small, [], recipe.small_epochs, checkpoint and checkpoint / "small")
+        history = trained(small, *prepared(small, checkpoint and checkpoint / "small"), recipe.small_epochs)
         networks.copy_weights(small, model)
-    history = stage(model, history, recipe.epochs, checkpoint)
+    history = trained(model, state, history, recipe.epochs)
     bar.close()
+    state.load_best()
     return pd.DataFrame(history)
 
 
@@ -298,7 +297,11 @@ def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Ge
     seen = preprocessing.crop(images, recipe.crop)
     seen = preprocessing.resize(seen, side or seen.shape[1])
     x = {"image": preprocessing.normalise(seen, recipe.normalisation)}
-    x |= {name: array[np.arange(len(view)), view] for name, array in chosen.descriptors.items()}
+    for name, array in chosen.descriptors.items():
+        x[name] = array[np.arange(len(view)), view]
+        if recipe.descriptor_dropout:
+            kept = 1 - recipe.descriptor_dropout
+            x[name] = x[name] * (rng.random(x[name].shape, np.float32) < kept) / np.float32(kept)
     return {name: x[name] for name in names}, np.eye(classes, dtype=np.float32)[chosen.labels]
 
 

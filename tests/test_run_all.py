@@ -200,4 +200,4 @@ def test_an_undeclared_key_stops_before_anything_runs(project):
 
 @pytest.mark.parametrize("seconds, words", [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations_are_said_as_people_say_them(seconds, words):
-    assert series.duration(seconds) == words
+    assert progress.duration(seconds) == words

@@ -99,6 +99,48 @@ def test_descriptor_follows_a_mirrored_face_only_when_told():
             assert (x["dsift"][k] == data.descriptors["dsift"][source, view]).all()
 
 
+def test_the_first_epochs_see_smaller_faces_and_hand_their_weights_over(monkeypatch):
+    recipe = Recipe(**{**vars(RECIPE), "small_side": 8, "small_share": 0.5})
+    history = trained(recipe)[1]
+    assert list(history.side) == [8, 8, 12, 12] and list(history.epoch) == [1, 2, 3, 4]
+    assert runs.best_epoch(history.assign(val_accuracy=[0.9, 0.8, 0.3, 0.2])).epoch == 3  # of those with whole faces
+
+    seen = []
+    monkeypatch.setattr(training.networks, "copy_weights", lambda *models: seen.append(models))
+    trained(recipe)
+    [(small, large)] = seen
+    monkeypatch.undo()
+    networks.copy_weights(small, large)
+    assert (small.layers[1].kernel.numpy() == large.layers[1].kernel.numpy()).all()
+    assert small.layers[-1].kernel.shape != large.layers[-1].kernel.shape
+
+
+@pytest.mark.parametrize("killed", [1, 3])
+def test_a_training_killed_in_either_size_ends_as_an_uninterrupted_one(tmp_path, killed):
+    def kill(row):
+        if row["epoch"] == killed:
+            raise KeyboardInterrupt
+
+    recipe = Recipe(**{**vars(RECIPE), "small_side": 8, "small_share": 0.5})
+    whole, expected = trained(recipe)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(training.build("small", recipe, 0), examples(), examples(30, 1), recipe, seed=0,
+                     checkpoint=tmp_path, on_epoch=kill)
+    resumed, history = trained(recipe, checkpoint=tmp_path)
+    assert list(history.loss) == list(expected.loss)
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+
+
+def test_descriptor_dropout_takes_a_share_of_the_numbers_and_keeps_their_mean():
+    recipe = Recipe(batch_size=60, flip=False, descriptor_dropout=0.5)
+    first, again, later = (next(training.batches(examples(), recipe, ["dsift"], seed=0, epoch=epoch))[0]["dsift"]
+                           for epoch in (0, 0, 1))
+    assert (first == again).all() and (first != later).any()
+    assert 0.3 < (first == 0).mean() < 0.7
+    [(plain, _)] = training.batches(examples(), Recipe(batch_size=60, flip=False), ["dsift"], seed=0, epoch=0)
+    assert np.allclose(first[first > 0], 2 * plain["dsift"][first > 0])
+
+
 def test_every_face_is_seen_once_an_epoch_in_another_order():
     data = examples(50)
     unmoved = Recipe(batch_size=16, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw")
