@@ -1,6 +1,7 @@
 """The state of a training on disk, so that one that was stopped goes on where it was."""
 import json
 import logging
+import zipfile
 from pathlib import Path
 
 import keras
@@ -44,7 +45,7 @@ class Checkpoint:
 
     def _write(self, name: str, arrays: dict) -> None:
         if self.folder is not None:
-            runs.write_arrays(self.folder / name, compressed=False, key=np.array(self.key), **arrays)
+            runs.write_arrays(self.folder / name, zipfile.ZIP_STORED, key=np.array(self.key), **arrays)
 
     def _read(self, name: str) -> dict | None:
         if self.folder is None or not (self.folder / name).exists():

@@ -2,6 +2,7 @@
 import hashlib
 import logging
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -189,7 +190,7 @@ def _cached(key: str, read: Callable[[], Faces]) -> Faces:
     except Exception as error:  # a damaged file shows itself in many ways
         log.warning("%s: damaged cache (%s); made again", path.name, type(error).__name__)
     faces = read()
-    runs.write_arrays(path, compressed=False, **{name: np.asarray(getattr(faces, name)) for name in names})
+    runs.write_arrays(path, zipfile.ZIP_STORED, **{name: np.asarray(getattr(faces, name)) for name in names})
     return faces
 
 

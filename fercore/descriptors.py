@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import logging
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ def load(
     if stored is not None:
         return stored
     computed = descriptor.compute(faces.images, np.asarray(train_rows), **parameters)
-    runs.write_arrays(Path(file or _cached(name, key)), compressed=descriptor.sparse, descriptors=computed, key=key)
+    compression = zipfile.ZIP_DEFLATED if descriptor.sparse else zipfile.ZIP_STORED
+    runs.write_arrays(Path(file or _cached(name, key)), compression, descriptors=computed, key=key)
     return computed
 
 
