@@ -57,10 +57,12 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of one face through all convolutions and dense layers."""
+    """Multiply-adds of one face through all convolutions and dense layers, those of models inside the model too."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, layers.Dense):
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, layers.Dense):
             total += int(np.prod(layer.kernel.shape))
         elif isinstance(layer, layers.Conv2D):
             total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from fercore import paths
+from fercore import paths, runs
 from fercore.parameters import Job
 
 
@@ -41,17 +41,8 @@ class Progress:
 
     def line(self) -> str:
         """What runs now and how long it will still take."""
-        names = ", ".join(f"{name} ({duration(time.monotonic() - since)})" for name, since in self.running.items())
-        return f"{len(self.done)} of {len(self.planned)} done, about {duration(self.seconds_left())} left; {names}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        names = ", ".join(f"{name} ({runs.duration(time.monotonic() - since)})" for name, since in self.running.items())
+        return f"{len(self.done)} of {len(self.planned)} done, about {runs.duration(self.seconds_left())} left; {names}"
 
 
 def rule_name(job: str) -> str:
@@ -127,9 +118,9 @@ def _tell_plan(progress: Progress, dry_run: bool) -> None:
     again = len(order) - len(progress.planned)
     kept = f" ({again} up to date)" if again else ""
     count, cores = _counted(len(progress.planned), "notebook"), _counted(progress.cores, "core")
-    print(f"To do:   {count}{kept}, about {duration(progress.seconds_left())} on {cores}")
+    print(f"To do:   {count}{kept}, about {runs.duration(progress.seconds_left())} on {cores}")
     if dry_run:
-        print("\n".join(f"  {name}  {duration(progress.expected[name])}" for name in progress.planned))
+        print("\n".join(f"  {name}  {runs.duration(progress.expected[name])}" for name in progress.planned))
     sys.stdout.flush()
 
 
@@ -146,8 +137,8 @@ def _tell_end(name: str | None, progress: Progress, *, failed: bool) -> None:
     else:
         progress.done[name] = seconds
     count = len(progress.done) + len(progress.failed)
-    mark = "FAILED" if failed else duration(seconds)
-    left = f"about {duration(progress.seconds_left())} left" if count < len(progress.planned) else ""
+    mark = "FAILED" if failed else runs.duration(seconds)
+    left = f"about {runs.duration(progress.seconds_left())} left" if count < len(progress.planned) else ""
     total, width = len(progress.planned), max(map(len, progress.planned), default=0)
     line = f"[{count:>{len(str(total))}}/{total}] {name:<{width}} {mark:>7}   {left}"
     print(f"{_clear()}{line.rstrip()}", flush=True)

@@ -144,6 +144,15 @@ def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
     return sorted((p.parts[-3], p.parts[-2], int(p.stem.removeprefix("seed"))) for p in found)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: '45 s', '21 min', '3.2 h'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def best_epoch(history: "pd.DataFrame") -> "pd.Series":
     """The row of a history whose weights were kept: the most accurate on validation that saw whole-size faces."""
     full = history[history.side == history.side.iloc[-1]] if "side" in history else history

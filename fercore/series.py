@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fercore import datasets, parameters, paths, report, runs
 from fercore.parameters import ParameterError, Profile
-from fercore.progress import Progress, duration, follow
+from fercore.progress import Progress, follow
 
 QUIET = {
     "PAPERMILL": "1",  # no progress bars in executed notebooks
@@ -127,7 +127,7 @@ def _close(status: int, log: Path, progress: Progress, dry_run: bool) -> int:
     elif not status and not progress.planned:
         print(f"Nothing to do: everything is up to date. Reports: {index}")
     elif not dry_run and not status:
-        print(f"Done in {duration(time.monotonic() - progress.started)}. Reports: {index}")
+        print(f"Done in {runs.duration(time.monotonic() - progress.started)}. Reports: {index}")
     return 1 if status else 0
 
 

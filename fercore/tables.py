@@ -150,6 +150,14 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
     return found
 
 
+def incomplete(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
+    """Aggregates of this protocol that are there without some of their optional members: name -> those members."""
+    there = set(results[results.protocol == protocol].network)
+    lacking = {name: [member for member in aggregate.optional if member not in there]
+               for name, aggregate in aggregation.read_aggregates().items() if name in there}
+    return {name: members for name, members in lacking.items() if members}
+
+
 def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
     """Protocols on which a system's networks were run, sorted."""
     return sorted(results[results.system == system].protocol.unique())
@@ -256,12 +264,8 @@ def p_value(p: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words: '45 s', '21 min', '3.2 h'."""
-    if seconds is None or pd.isna(seconds):
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    """`runs.duration`; nothing where it is not known."""
+    return "" if seconds is None or pd.isna(seconds) else runs.duration(seconds)
 
 
 def _entries(table: str) -> dict[str, evaluation.Entry]:

@@ -54,6 +54,8 @@ def test_multiply_adds_of_a_network_counted_by_hand():
     x = keras.layers.Conv2D(4, 3, padding="same")(image)
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
     assert networks.multiply_adds(model) == 8 * 8 * 4 * 9 + 8 * 8 * 4 * 2
+    outer = keras.layers.Input((8, 8, 1))
+    assert networks.multiply_adds(keras.Model(outer, model(outer))) == networks.multiply_adds(model)
 
 
 def test_system_e_takes_the_features_it_is_told():

@@ -9,7 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from fercore import aggregation, parameters, paths, report, runs, series
+from fercore import aggregation, parameters, paths, report, runs
 from fercore.protocols import PROTOCOLS
 
 SMOKE = paths.outputs("smoke")
@@ -200,4 +200,4 @@ def test_an_undeclared_key_stops_before_anything_runs(project):
 
 @pytest.mark.parametrize("seconds, words", [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations_are_said_as_people_say_them(seconds, words):
-    assert progress.duration(seconds) == words
+    assert runs.duration(seconds) == words

@@ -46,6 +46,12 @@ def test_what_is_missing_is_shown_with_its_reason(results):
     assert "cnn" not in reasons and "cnn+sift_cnn" not in reasons
 
 
+def test_an_ensemble_without_a_member_is_told():
+    there = pd.DataFrame({"network": ["ensemble", "vgg16_scratch", "inception_v1", "aggregated_cnn"]})
+    assert tables.incomplete(there.assign(protocol="official"), "official") == {"ensemble": ["vgg16_imagenet"]}
+    assert tables.incomplete(there.assign(protocol="official"), "pooled_64_16_20") == {}
+
+
 def test_other_data_have_no_published_columns(results):
     columns = tables.beside_published(results, "official", "aggregates", fer2013=False).columns
     assert not any("difference" in column or column == "published test" for column in columns)
