@@ -13,7 +13,19 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import blocks, datasets, metrics, parameters, paths, preprocessing, protocols, recipes, runs, training
+from fercore import (
+    blocks,
+    datasets,
+    distillation,
+    metrics,
+    parameters,
+    paths,
+    preprocessing,
+    protocols,
+    recipes,
+    runs,
+    training,
+)
 from fercore.faces import SIDE, Faces
 from fercore.recipes import Recipe
 
@@ -106,10 +118,16 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
-    """Images, labels and descriptors of the three parts. `descriptor_parameters`: name -> those of its `compute`."""
+    """Images, labels and descriptors of the three parts, and soft labels of training faces where the settings name
+    teachers. `descriptor_parameters`: name -> those of its `compute`."""
     everything = training.examples(experiment.faces, experiment.split.train, experiment.settings["inputs"],
                                    experiment.recipe, **descriptor_parameters)
-    return Parts(*(everything.select(part) for part in experiment.split.parts().values()))
+    parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
+    if teachers := experiment.settings.get("teachers"):
+        soft = distillation.soft_labels(experiment.folder, experiment.protocol, experiment.seed, teachers,
+                                        experiment.faces, experiment.split)
+        parts = replace(parts, train=replace(parts.train, soft_labels=soft))
+    return parts
 
 
 def moved(experiment: Experiment, images: np.ndarray) -> np.ndarray:
@@ -204,6 +222,7 @@ def write(experiment: Experiment, predictions: runs.Predictions, learnt: dict) -
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {"network": experiment.network, "protocol": experiment.protocol, "seed": experiment.seed}
     record |= {"data": _data(experiment)}
+    record |= {"teachers": settings["teachers"]} if "teachers" in settings else {}
     key = experiment.protocol, experiment.network, experiment.seed
     return runs.save_predictions(experiment.folder, *key, predictions, record | learnt)
 

@@ -33,12 +33,13 @@ class Examples:
     """What a network learns from or is asked about.
 
     `images` uint8 [n, h, w]; `labels` int [n]; `descriptors` by name, float32 [n, 2, d]: of the face and of its
-    mirror image.
+    mirror image; `soft_labels` float32 [n, c], probabilities to learn beside the labels, or None.
     """
 
     images: np.ndarray
     labels: np.ndarray
     descriptors: dict[str, np.ndarray]
+    soft_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,7 +47,8 @@ class Examples:
     def select(self, positions: np.ndarray) -> "Examples":
         """The examples at `positions`, in that order."""
         descriptors = {name: array[positions] for name, array in self.descriptors.items()}
-        return Examples(self.images[positions], self.labels[positions], descriptors)
+        soft = None if self.soft_labels is None else self.soft_labels[positions]
+        return Examples(self.images[positions], self.labels[positions], descriptors, soft)
 
 
 def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters: dict) -> Examples:
@@ -170,8 +172,8 @@ def batches(
 ) -> Iterator[tuple]:
     """The batches of one epoch, shuffled and augmented from (seed, epoch), each made while the last one is used.
 
-    Yields ({input name: array}, one-hot labels float32 [b, classes]). `classes` None: as many as the labels show;
-    `side` in pixels of the faces, None: of the recipe's crop.
+    Yields ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with soft ones if there are any).
+    `classes` None: as many as the labels show; `side` in pixels of the faces, None: of the recipe's crop.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(train))
     chunks = [order[k : k + recipe.batch_size] for k in range(0, len(order), recipe.batch_size)]
@@ -302,7 +304,10 @@ def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Ge
         if recipe.descriptor_dropout:
             kept = 1 - recipe.descriptor_dropout
             x[name] = x[name] * (rng.random(x[name].shape, np.float32) < kept) / np.float32(kept)
-    return {name: x[name] for name in names}, np.eye(classes, dtype=np.float32)[chosen.labels]
+    targets = np.eye(classes, dtype=np.float32)[chosen.labels]
+    if chosen.soft_labels is not None:
+        targets = (1 - recipe.soft_share) * targets + recipe.soft_share * chosen.soft_labels
+    return {name: x[name] for name in names}, targets
 
 
 def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
