@@ -63,6 +63,13 @@ def test_jobs_cover_every_network_protocol_and_seed(project):
     assert pooled == ["predictions/pooled_64_16_20/cnn/seed0.npz", "predictions/pooled_64_16_20/cnn/seed1.npz"]
 
 
+def test_a_network_waits_for_its_teachers(project):
+    (project / "params/networks/pupil.yaml").write_text("notebook: 10_cnn\nrecipe: study\nteachers: [cnn, other]\n")
+    found = jobs_of(project, "seeds: [1]\nnetworks: {official: [pupil, cnn]}")
+    [job] = [job for job in found if job.parameters.get("network") == "pupil"]
+    assert [str(path) for path in job.inputs if path.suffix == ".npz"] == ["predictions/official/cnn/seed1.npz"]
+
+
 def test_the_profile_replaces_defaults_where_they_are_declared(project):
     found = jobs_of(project, "networks: {official: [cnn]}\nparameters: {all: {subset: null}, 10_cnn: {rate: 2}}")
     values = {job.notebook: job.parameters for job in found}
