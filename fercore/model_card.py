@@ -109,10 +109,16 @@ def markdown(card: dict) -> str:
         **{key: card[key] for key in ("name", "network", "protocol", "data")},
         classes=", ".join(card["class_names"]), parameters=f"{card['parameters']:,}", side=card["side"],
         macs=f"{card['multiply_adds'] / 1e6:.0f}", epochs=card["training"].get("epochs", "unknown"),
-        seed=card["training"].get("seed", "unknown"), accuracies=_accuracies(card), views=_views(card),
+        seed=card["training"].get("seed", "unknown"), teachers=_teachers(card),
+        accuracies=_accuracies(card), views=_views(card),
         recalls=_recalls(first["test"]),
         precision=names[0], processor=card["provenance"]["processor"], cores=card["provenance"]["cores"],
     )
+
+
+def _teachers(card: dict) -> str:
+    names = [f"`{name}`" for name in card["training"].get("teachers", ())]
+    return f" on labels softened by what {', '.join(names)} say of the training faces" if names else ""
 
 
 def summary(card: dict) -> str:
@@ -195,7 +201,8 @@ for programs.
 
 ## Data and protocol
 
-Data: {data}. Protocol: `{protocol}`; trained for {epochs} epochs with seed {seed}, the epoch and all settings chosen on
+Data: {data}. Protocol: `{protocol}`;
+trained for {epochs} epochs with seed {seed}{teachers}, the epoch and all settings chosen on
 validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in
 training or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out
 as those are, not for faces at large.

@@ -144,6 +144,8 @@ def test_the_numbers_of_the_card_are_those_of_the_model(exported):
         assert measured["views"]["2"]["test"]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
     text = (folder / "MODEL_CARD.md").read_text()
     assert f"{measured['test']['accuracy']:.1%}" in text and "Not for" in text and "{" not in text
+    taught = model_card.markdown(card | {"training": {"teachers": ["vgg", "cnn"]}})
+    assert "softened by what `vgg`, `cnn` say of the training faces" in taught and "softened" not in text
 
 
 def test_integers_are_taken_when_they_are_there(exported):
