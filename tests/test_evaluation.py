@@ -28,6 +28,17 @@ def test_results_have_the_columns_of_the_design_and_the_right_numbers(tmp_path, 
     assert table[table.split == "validation"].accuracy.iloc[0] == pytest.approx(100 * 69 / 70, abs=0.01)
 
 
+def test_the_time_of_a_network_counts_that_of_its_teachers(tmp_path, data):
+    for network in ("cnn", "vgg", "compact"):
+        predict(tmp_path, data, network)
+    path = runs.prediction_path(tmp_path, "official", "compact", 0).with_suffix(".json")
+    for teachers, seconds in ((["cnn", "vgg"], 180.0), (["cnn", "deep_cnn"], None)):
+        runs.write_json(path, runs.read_record(tmp_path, "official", "compact", 0) | {"teachers": teachers})
+        taken = evaluation.results(run(tmp_path, data)).set_index("network").train_seconds
+        assert taken["cnn"].iloc[0] == 60
+        assert taken["compact"].isna().all() if seconds is None else (taken["compact"] == seconds).all()
+
+
 def test_published_figures_stand_beside_their_own_split_of_fer2013_only(tmp_path, data):
     for protocol in ("official", "pooled_64_16_20"):
         predict(tmp_path, data, "cnn", protocol=protocol)
