@@ -43,7 +43,7 @@ def _recognition(commands) -> None:
     recognise.add_argument("--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)")
     recognise.add_argument("--margin", type=float, help="share of a box's side to add on each side")
     recognise.add_argument("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
-    recognise.add_argument("--views", type=int, default=1, help="of each face to average: 1, 2 or 10; more is slower")
+    recognise.add_argument("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
     camera = _command(commands, "camera", _camera, "expressions live, in a window; q quits")
     camera.add_argument("--model", default="compact", help="as above")
     camera.add_argument("--detector", default="haar", help="as above")

@@ -59,14 +59,15 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model`, `precision`, `threads` and `views` are those of `inference.load`; `detector`: a name or cascade file, as
+    `model`, `precision`, `threads` and `views` are those of `inference.load`, `views` here by default a face and its
+    mirror image; `detector`: a name or cascade file, as
     `detection.detector` takes it, or an object with `detect`; `margin`: share of a found box's side that is added on
     each of its four sides, None for what was measured for this detector.
     """
 
     def __init__(
         self, model: str | Path = "compact", detector: str | Path | detection.Detector = "haar", *,
-        margin: float | None = None, threads: int | None = None, precision: str | None = None, views: int = 1,
+        margin: float | None = None, threads: int | None = None, precision: str | None = None, views: int = 2,
     ):
         self.network = inference.load(model, precision=precision, threads=threads, views=views)
         self.detector = detection.detector(detector) if isinstance(detector, str | Path) else detector
