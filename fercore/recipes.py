@@ -79,8 +79,8 @@ class Recipe:
 
     @property
     def small_epochs(self) -> int:
-        """How many epochs see faces of `small_side` pixels."""
-        return round(self.epochs * self.small_share) if self.small_side else 0
+        """How many epochs see faces of `small_side` pixels; the last one sees whole faces in any case."""
+        return min(round(self.epochs * self.small_share), self.epochs - 1) if self.small_side else 0
 
 
 def read(name: str, **changes) -> Recipe:

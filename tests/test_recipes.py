@@ -15,6 +15,11 @@ def test_one_cycle_rises_to_its_highest_rate_and_falls_to_zero():
     assert {recipes.learning_rate(constant, step, 9) for step in range(9)} == {0.1}
 
 
+def test_the_last_epoch_sees_whole_faces():
+    small = [Recipe(epochs=epochs, small_side=24, small_share=0.6).small_epochs for epochs in (1, 2, 14)]
+    assert small == [0, 1, 8] and Recipe(epochs=14).small_epochs == 0
+
+
 def test_recipes_are_checked():
     assert recipes.read("published").epochs == 100
     assert recipes.read("study", epochs=2, batch_size=None).epochs == 2
