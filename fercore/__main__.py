@@ -36,8 +36,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _recognition(commands) -> None:
     """The commands of the recogniser."""
-    recognise = _command(commands, "recognise", _recognise, "expressions in a picture, a folder or a video", "path")
-    recognise.add_argument("--out", help="file to write; for annotated pictures of a folder, a folder")
+    recognise = _command(commands, "recognise", _recognise, "expressions in pictures, folders or a video")
+    recognise.add_argument("paths", nargs="+", metavar="path", help="pictures and folders, or one video")
+    recognise.add_argument("--out", help="file to write; for several annotated pictures, a folder")
     recognise.add_argument("--format", help="csv, json, png; of a video mp4; default: by the name of --out")
     recognise.add_argument("--model", default="compact", help="a name, or a file .onnx or .keras")
     recognise.add_argument("--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)")
@@ -55,6 +56,7 @@ def _recognition(commands) -> None:
     cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
     cascade.add_argument("--stages", type=int, default=12)
     cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
+    cascade.add_argument("--windows", type=float, default=4, help="windows of negatives for each positive; default: 4")
     _command(commands, "example", _example, "write the picture of README.md")
     export = _command(commands, "export", _export, "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: where it is usually looked for")
@@ -132,7 +134,8 @@ def _camera(options: argparse.Namespace) -> None:
 def _cascade(options: argparse.Namespace) -> int:
     from fercore import cascades
 
-    plan = cascades.Plan(options.size, options.size, options.stages, options.features)
+    plan = cascades.Plan(options.size, options.size, options.stages, options.features,
+                         negatives=options.windows)
     return cascades.run(Path(options.positives), Path(options.negatives), Path(options.target), plan)
 
 

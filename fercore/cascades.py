@@ -6,6 +6,7 @@ detector: `Recogniser(detector="cascade.xml")`.
 """
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ WHERE = ("OpenCV 4 no longer ships them: they are in OpenCV 3.4, for Windows in 
          "(build/x64/vc15/bin), elsewhere built from its source (branch 3.4); put their folder into PATH")
 COLUMNS = ("file", "x", "y", "w", "h")
 POSITIVES, NEGATIVES, SAMPLES, LOG = "positives.txt", "negatives.txt", "samples.vec", "training.log"
+USABLE = 0.0001  # share of windows that a cascade of thousands of windows a picture may take wrongly
 TOLD = 3  # mistakes that are named, of all that were found
 
 Box = tuple[int, int, int, int]
@@ -36,7 +38,9 @@ class Plan:
     """How a cascade is trained. Sizes in pixels; system D: 20×20, 7,000 positives and 3,500 negatives.
 
     `features` HAAR or LBP (OpenCV reads HOG cascades no longer); `share` of the positives that each stage takes: later
-    stages replace those that earlier ones reject, and stop when none are left; `negatives` a stage for each positive.
+    stages replace those that earlier ones reject, and stop when none are left; `negatives`: for each of these, windows
+    without what is sought, cut from the pictures without it. A few hundred positives want several each: with system
+    D's half, every stage judges by too few.
     """
 
     width: int = 20
@@ -44,7 +48,7 @@ class Plan:
     stages: int = 12
     features: str = "HAAR"
     share: float = 0.85
-    negatives: float = 0.5
+    negatives: float = 4.0
 
     def __post_init__(self):
         if self.features not in ("HAAR", "LBP"):
@@ -165,8 +169,19 @@ def run(positives: Path, negatives: Path, target: Path, plan: Plan) -> int:
         print(f"Then run in {target}:", *(" ".join(command) for command in commands(boxes, plan)), sep="\n")
         return 1
     print(f"Training; its progress: {target / LOG}", flush=True)
-    print(train(target, boxes, plan))
+    cascade = train(target, boxes, plan)
+    share = false_alarms(target)
+    if share is not None:
+        print(f"{share:.2%} of the windows without what is sought passed all stages before the last; where that is "
+              f"more than {USABLE:.2%}, more stages or more pictures without it help")
+    print(cascade)
     return 0
+
+
+def false_alarms(target: str | Path) -> float | None:
+    """Share of the windows of negatives that passed all stages before the last, from target/training.log."""
+    shares = re.findall(r"acceptanceRatio\s+\d+ : (\S+)", (Path(target) / LOG).read_text())
+    return float(shares[-1]) if shares else None
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:

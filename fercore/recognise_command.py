@@ -1,10 +1,11 @@
-"""`python -m fercore recognise`: expressions in a picture, a folder or a video, printed or written to files."""
+"""`python -m fercore recognise`: expressions in pictures, folders or a video, printed or written to files."""
 import csv
 import io
 import json
 import sys
 import tempfile
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,24 +21,39 @@ FORMATS = ("csv", "json", "png")
 
 
 def run(options: Namespace) -> int:
-    """Recognise `options.path`. Exit status 0: all done; 1: some pictures of a folder could not be read; 2, by a
+    """Recognise `options.paths`. Exit status 0: all done; 1: some of several pictures could not be read; 2, by a
     `ValueError`: nothing done.
     """
-    path, out = Path(options.path), Path(options.out) if options.out else None
-    if not path.exists():
-        raise RecognitionError(f"{path}: no such file or folder")
-    if path.suffix.lower() in VIDEOS:
-        return _video(path, out, options)
+    paths, out = [Path(path) for path in options.paths], Path(options.out) if options.out else None
+    for path in paths:
+        if not path.exists():
+            raise RecognitionError(f"{path}: no such file or folder")
+        if path.suffix.lower() in VIDEOS:
+            if len(paths) > 1:
+                raise RecognitionError(f"{path.name}: give a video by itself, {len(paths)} paths were given")
+            return _video(path, out, options)
     chosen = _format(options.format, out)
-    files = pictures.listed(path) if path.is_dir() else [path]
+    several = len(paths) > 1 or paths[0].is_dir()
+    files = list(dict.fromkeys(
+        file for path in paths for file in (pictures.listed(path) if path.is_dir() else [path])))
+    targets = _targets(files, out) if chosen == "png" and several else [out]
     if out is not None:
-        _check_writable(out, folder=chosen == "png" and path.is_dir())
+        _check_writable(out, folder=chosen == "png" and several)
     recogniser = _recogniser(options)
     if chosen == "png":
-        return _write_pictures(files, out, path.is_dir(), recogniser)
-    found = {file: faces for file, _, faces in _recognised(files, path.is_dir(), recogniser)}
+        return _write_pictures(files, targets, several, recogniser)
+    found = {file: faces for file, _, faces in _recognised(files, several, recogniser)}
     _write(_text(list(found), list(found.values()), chosen, recogniser.class_names), out)
     return int(len(found) < len(files))
+
+
+def _targets(files: list[Path], out: Path) -> list[Path]:
+    """A .png in `out` for each file: its stem, or its whole name where others have the same stem."""
+    stems, names = Counter(file.stem for file in files), Counter(file.name for file in files)
+    if twice := [str(file) for file in files if names[file.name] > 1]:
+        raise RecognitionError(f"{' and '.join(twice[:2])} would both be written to {Path(twice[0]).name}.png; recognise "
+                               "them one by one")
+    return [out / f"{file.stem if stems[file.stem] == 1 else file.name}.png" for file in files]
 
 
 def _recogniser(options: Namespace) -> Recogniser:
@@ -60,7 +76,7 @@ def _format(wanted: str | None, out: Path | None) -> str | None:
     """The format asked for, or that of the output's name; None: a table for people."""
     suffix = out.suffix.lower().lstrip(".") if out is not None else ""
     if out is None and wanted == "png":
-        raise RecognitionError("png needs --out, a file for a picture and a folder for a folder")
+        raise RecognitionError("png needs --out, a file for one picture, a folder for several")
     if wanted is not None and wanted not in FORMATS:
         raise RecognitionError(f"format {wanted!r} is for videos; pictures take {', '.join(FORMATS)}")
     if wanted is None and out is not None and suffix not in ("", *FORMATS):
@@ -69,18 +85,18 @@ def _format(wanted: str | None, out: Path | None) -> str | None:
 
 
 def _recognised(
-    files: list[Path], in_folder: bool, recogniser: Recogniser
+    files: list[Path], several: bool, recogniser: Recogniser
 ) -> Iterator[tuple[Path, np.ndarray, list[Face]]]:
-    """(file, pixels, faces) of each picture that can be read. A bad one of a folder is told, a single one raises."""
+    """(file, pixels, faces) of each picture that can be read. A bad one of several is told, a single one raises."""
     for file in runs.progress(files, "pictures"):
         try:
             rgb = pictures.read(file)
             faces = recogniser.recognise(rgb)[0]
-            if not faces and not in_folder:
+            if not faces and not several:
                 raise RecognitionError(f"{file.name}: no face found; try another --detector, or --detector whole when "
                                        "the picture is a face")
         except ValueError as error:
-            if not in_folder:
+            if not several:
                 raise
             _tell(str(error))
             continue
@@ -89,16 +105,14 @@ def _recognised(
         yield file, rgb, faces
 
 
-def _write_pictures(files: list[Path], out: Path, in_folder: bool, recogniser: Recogniser) -> int:
+def _write_pictures(files: list[Path], targets: list[Path], several: bool, recogniser: Recogniser) -> int:
     from fercore import annotation
 
-    stems = [file.stem for file in files]
-    done = 0
-    for file, rgb, faces in _recognised(files, in_folder, recogniser):
-        name = file.stem if stems.count(file.stem) == 1 else file.name
+    done, place = 0, dict(zip(files, targets, strict=True))
+    for file, rgb, faces in _recognised(files, several, recogniser):
         buffer = io.BytesIO()
         Image.fromarray(annotation.annotate(rgb, faces)).save(buffer, "PNG")
-        _save(out / f"{name}.png" if in_folder else out, buffer.getvalue())
+        _save(place[file], buffer.getvalue())
         done += 1
     return int(done < len(files))
 
@@ -151,7 +165,7 @@ def _save(path: Path, data: bytes | str) -> None:
 def _check_writable(out: Path, *, folder: bool) -> None:
     """Find out before the work whether its result can be kept."""
     if folder and out.suffix.lower() == ".png":
-        raise RecognitionError(f"{out}: for a folder of pictures, --out is a folder")
+        raise RecognitionError(f"{out}: for several pictures, --out is a folder")
     if not folder and out.is_dir():
         raise RecognitionError(f"{out}: a folder; give the name of a file")
     try:

@@ -234,6 +234,22 @@ def test_results_are_written_in_every_format(capsys, model, tmp_path):
     assert pictures.read(tmp_path / "one.png").shape == (40, 60, 3)
 
 
+def test_several_pictures_and_folders_are_taken_at_once(capsys, model, tmp_path):
+    for folder in ("in", "other"):
+        (tmp_path / folder).mkdir()
+    first, second = save(tmp_path / "in" / "a.png"), save(tmp_path / "other" / "b.png")
+    options = ("--model", model, "--detector", "whole")
+    status, text, errors = command(capsys, first, tmp_path / "other", first, *options)
+    assert status == 0 and not errors and [line[:5] for line in text.splitlines()] == ["a.png", "b.png"]
+    assert command(capsys, first, second, *options, "--out", tmp_path / "marked")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == ["a.png", "b.png"]
+    status, _, errors = command(capsys, first, save(tmp_path / "other" / "a.png"), *options, "--out", tmp_path / "no")
+    assert status == 2 and "would both be written to a.png.png" in errors and not (tmp_path / "no").exists()
+    (tmp_path / "film.mp4").touch()
+    status, _, errors = command(capsys, first, tmp_path / "film.mp4", *options)
+    assert status == 2 and "film.mp4: give a video by itself" in errors
+
+
 def model_classes(model):
     return json.loads(model.with_suffix(".json").read_text())["class_names"]
 
