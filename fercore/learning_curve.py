@@ -1,18 +1,18 @@
 """Accuracy by number of training faces: networks with a descriptor against the one without, on the same faces."""
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fercore import evaluation, metrics, protocols, runs
-from fercore.evaluation import Run
+from fercore.evaluation import Run, Scored
 from fercore.faces import Faces
 
 FER2013 = "FER2013"
 PLAIN = "cnn"
 OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
 KEY = ["percent", "network", "seed"]
-COLUMNS = [*KEY, "data", "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together"]
+COLUMNS = [*KEY, "data", "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together",
+           "together_low", "together_high"]
 
 
 def path(folder: Path) -> Path:
@@ -27,7 +27,8 @@ def collect(run: Run) -> pd.DataFrame:
     A row a share of the training faces, network and seed: percent, network, seed, data, faces, epochs, accuracy in % on
     test faces averaged over views; for a network with a descriptor also `gain` over the plain one of the same seed in
     points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's probabilities
-    gains over the plain one.
+    gains over the plain one, with its own. Two networks are mostly better than one, whatever the second has learnt
+    from: the control is `together` of a plain network, averaged with the plain one of another seed.
     """
     rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
             if protocol in shares() and network in (PLAIN, *OTHERS)]
@@ -74,10 +75,19 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     train = protocols.split(ours.faces, protocol).train
     row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
            "epochs": record.get("epochs"), "data": data_of(run.faces), "accuracy": 100 * ours.right.mean()}
-    if network == PLAIN or (protocol, PLAIN, seed) not in runs.list_predictions(run.folder):
+    found = runs.list_predictions(run.folder)
+    if network == PLAIN:
+        others = [key[2] for key in found if key[:2] == (protocol, PLAIN) and key[2] != seed]
+        return row | (_together(ours, evaluation.score(run, protocol, PLAIN, min(others))) if others else {})
+    if (protocol, PLAIN, seed) not in found:
         return row
     plain = evaluation.score(run, protocol, PLAIN, seed)
-    both = (ours.probabilities + plain.probabilities).argmax(1) == ours.labels
     change, low, high = metrics.accuracy_change(plain.right, ours.right)
-    together = 100 * (np.mean(both) - np.mean(plain.right))
-    return row | {"gain": change, "gain_low": low, "gain_high": high, "together": together}
+    return row | {"gain": change, "gain_low": low, "gain_high": high} | _together(plain, ours)
+
+
+def _together(plain: Scored, other: Scored) -> dict:
+    """What the mean of two networks' probabilities gains over the first."""
+    both = (other.probabilities + plain.probabilities).argmax(1) == plain.labels
+    change, low, high = metrics.accuracy_change(plain.right, both)
+    return {"together": change, "together_low": low, "together_high": high}

@@ -47,5 +47,14 @@ def test_means_over_seeds(made):
     assert means.loc[("cnn", 100), "deviation"] == pytest.approx(14.14, abs=0.01)
 
 
+def test_the_control_is_the_plain_network_of_another_seed(made):
+    assert learning_curve.collect(made).together.isna().tolist() == [True, False, True]
+    predict(made.folder, made.faces, "cnn", seed=1, wrong=21)
+    table = learning_curve.collect(made).set_index(["percent", "network", "seed"])
+    ours, other = table.loc[(100, "cnn", 0)], table.loc[(100, "cnn", 1)]
+    assert (other.together > 0 >= ours.together) and other.together_low <= other.together <= other.together_high
+    assert table.gain.drop((10, "dsift_cnn", 0)).isna().all()
+
+
 def test_shares_are_sorted_and_end_with_all():
     assert list(learning_curve.shares().values()) == [5, 10, 25, 50, 100]
