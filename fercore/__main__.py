@@ -1,6 +1,5 @@
 """Commands behind run_all.sh and those of the recogniser: python -m fercore COMMAND."""
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     run = _command(commands, "run", _run, "run a profile; options of Snakemake go behind --", "profile")
-    run.add_argument("--cores", type=int, default=_cores())
+    run.add_argument("--cores", type=int, default=None)
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
     _command(commands, "report", _report, "executed notebook to HTML", "profile", "executed", "target")
@@ -81,17 +80,11 @@ def _command(commands, name: str, function, text: str, *arguments: str) -> argpa
     return parser
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _run(options: argparse.Namespace) -> int:
-    from fercore import series
+    from fercore import runs, series
 
-    return series.run(
-        options.profile, cores=options.cores, force=options.force, dry_run=options.dry_run, extra=options.snakemake
-    )
+    return series.run(options.profile, cores=options.cores or runs.cores(), force=options.force,
+                      dry_run=options.dry_run, extra=options.snakemake)
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -51,8 +51,8 @@ def _targets(files: list[Path], out: Path) -> list[Path]:
     """A .png in `out` for each file: its stem, or its whole name where others have the same stem."""
     stems, names = Counter(file.stem for file in files), Counter(file.name for file in files)
     if twice := [str(file) for file in files if names[file.name] > 1]:
-        raise RecognitionError(f"{' and '.join(twice[:2])} would both be written to {Path(twice[0]).name}.png; recognise "
-                               "them one by one")
+        raise RecognitionError(f"{' and '.join(twice[:2])} would both be written to {Path(twice[0]).name}.png; "
+                               "recognise them one by one")
     return [out / f"{file.stem if stems[file.stem] == 1 else file.name}.png" for file in files]
 
 

@@ -167,9 +167,14 @@ def provenance() -> dict:
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def progress(iterable: Iterable | None = None, description: str = "", total: int | None = None) -> tqdm:

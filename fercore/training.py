@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import descriptors, networks, preprocessing, recipes, runs
+from fercore import descriptors, networks, preprocessing, recipes, runs, speed
 from fercore.checkpoints import Checkpoint
 from fercore.faces import Faces
 from fercore.recipes import Recipe
@@ -256,7 +256,7 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
     return {
         "parameters": model.count_params(),
         "macs": networks.multiply_adds(model),
-        **(_course(history, n_train) if history is not None else {}),
+        **(_course(history, n_train, precision(recipe)) if history is not None else {}),
         "recipe_parameters": dataclasses.asdict(recipe),
         "precision": precision(recipe),
         "device": device(),
@@ -264,13 +264,14 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
     }
 
 
-def _course(history: pd.DataFrame, n_train: int) -> dict:
+def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
     seconds = float(history.seconds.sum())
     return {
         "epochs": len(history),
         "best_epoch": int(runs.best_epoch(history).epoch),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(n_train * len(history) / seconds, 1),
+        "matrix_product_macs": round(speed.matrix_product(precision)),  # per second, the limit of this machine now
         "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
     }
 
