@@ -152,7 +152,7 @@ def results(run: Run) -> pd.DataFrame:
                 key = {"table": entry.table, "system": entry.system, "network": network, "protocol": protocol,
                        "seed": seed, "split": split, "tta": tta}
                 cost = {"parameters": record.get("parameters"), "macs": record.get("macs"),
-                        "train_seconds": _train_seconds(run, record), "device": hardware(record)}
+                        "train_seconds": train_seconds(run, record), "device": hardware(record)}
                 published = entry.published.get(protocol, {}).get(split) if run.faces.is_fer2013 else None
                 rows.append(key | results_row(scored, mask) | cost | {"published": published})
     order = {name: place for place, name in enumerate(known)}
@@ -160,7 +160,7 @@ def results(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"parameters": "Int64", "macs": "Int64"})
 
 
-def _train_seconds(run: Run, record: dict) -> float | None:
+def train_seconds(run: Run, record: dict) -> float | None:
     """Seconds that a network's training took, those of its teachers included; None where one is not known."""
     try:
         teachers = [runs.read_record(run.folder, record["protocol"], teacher, record["seed"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fercore import learning_curve, parameters, paths, report, runs, tables
+from fercore import costs, learning_curve, parameters, paths, report, runs, tables
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
@@ -38,6 +38,8 @@ def publish(profile: str) -> str:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+    if len(own := costs.read_own_way(source)):
+        costs.write_own_way(target, own)
     learning_curve.add(target, learning_curve.read(source), data=learning_curve.FER2013)
     return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
 

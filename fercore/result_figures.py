@@ -192,5 +192,34 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     return figure
 
 
+@style()
+def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
+    """Validation accuracy against training time: a line a network, its most accurate epoch so far, and a circle when it
+    was done, views averaged; published accuracies as lines across, and system A's own way as a cross at its time.
+
+    `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
+    """
+    figure, axis = new(height=4.2)
+    curves = reached.dropna(subset=["epoch"]).sort_values("seconds")
+    for (name, part), colour in zip(curves.groupby("name", sort=False), SERIES_COLOURS * 3, strict=False):
+        best = part[part.seed == part.seed.min()].assign(accuracy=lambda rows: rows.accuracy.cummax())
+        axis.plot(best.seconds / 60, best.accuracy, drawstyle="steps-post", color=colour, lw=1.4)
+        axis.annotate(name, (best.seconds.iloc[-1] / 60, best.accuracy.iloc[-1]), (4, -2), fontsize=7, color=colour,
+                      textcoords="offset points")
+    done = reached[reached.epoch.isna() & (reached.accuracy > curves.accuracy.max() - 25)]
+    axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4)
+    for row in done[~done.name.isin(curves.name)].itertuples():
+        axis.annotate(row.name, (row.seconds / 60, row.accuracy), (5, -2), fontsize=7, textcoords="offset points")
+    for row in targets.itertuples():
+        axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
+        axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), fontsize=7.5, color=PUBLISHED,
+                      xycoords=("axes fraction", "data"), textcoords="offset points")
+    axis.plot(targets["own way"] / 60, targets.published, "x", color=PUBLISHED, ms=7, mew=2)
+    axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
+    axis.set_ylim(bottom=max(curves.accuracy.max() - 25, 0) if len(curves) else 0)
+    axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
+    return figure
+
+
 def _decades(values: pd.Series) -> float:
     return float(np.log10(values.max() / values.min())) if len(values) else 0.0

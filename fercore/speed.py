@@ -7,7 +7,6 @@ import numpy as np
 from fercore import blocks, networks
 from fercore.faces import Faces
 
-OWN_EPOCHS = 100  # of system A's networks
 _OWN_BATCH, _OWN_RATE = 100, 1e-4
 
 
@@ -29,7 +28,8 @@ def own_way(name: str, faces: Faces) -> float:
     """
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    model = keras.models.clone_model(networks.build(name), clone_function=_plain_layer)
+    copy = keras.models.clone_model(networks.build(name), clone_function=_plain_layer)
+    model = keras.Model(copy.inputs[0], copy.outputs[0])
     model.compile(keras.optimizers.Adam(_OWN_RATE), "categorical_crossentropy", metrics=["accuracy"])
     images = faces.images[..., None].astype("float32")
     moved = ImageDataGenerator(

@@ -99,26 +99,6 @@ def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def costs(run: evaluation.Run, protocol: str) -> pd.DataFrame:
-    """What each network of a protocol took to train: size, epochs, minutes, images per second, precision, hardware."""
-    rows = []
-    for place, network, seed in runs.list_predictions(run.folder):
-        record = runs.read_record(run.folder, place, network, seed)
-        if place == protocol and "members" not in record:
-            rows.append({
-                "network": network, "seed": seed, "recipe": record.get("recipe", ""),
-                "parameters": f"{record.get('parameters') or 0:,}",
-                "multiply-adds": f"{record['macs'] / 1e6:,.0f} M" if record.get("macs") else "",
-                "epochs": record.get("epochs"), "best epoch": record.get("best_epoch"),
-                "training": duration(record.get("train_seconds")),
-                "images per second": record.get("images_per_second"), "precision": record.get("precision"),
-                "hardware": evaluation.hardware(record),
-            })
-    order = {name: k for k, name in enumerate(evaluation.catalogue())}
-    table = pd.DataFrame(sorted(rows, key=lambda row: (order.get(row["network"], len(order)), row["seed"])))
-    return table.astype({"epochs": "Int64", "best epoch": "Int64"})
-
-
 def what_counts(results: pd.DataFrame) -> pd.DataFrame:
     """By protocol, in points of test accuracy averaged over rows: what flip averaging adds, what copies had given."""
     test, rows = results[results.split == "test"], []

@@ -17,6 +17,9 @@ CHANGES = pd.DataFrame({"class": CLASS_NAMES, "n": 50, "change": 1.0, "low": -1.
 RANKED = pd.DataFrame({"name": ["cnn", "pair"], "table": ["networks", "aggregates"], "accuracy": [62.0, 65.0],
                        "low": [60.0, 63.0], "high": [64.0, 67.0], "published": [62.55, np.nan]})
 COSTS = RANKED.assign(system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0])
+REACHED = pd.DataFrame({"name": ["cnn", "cnn", "pair"], "seed": 0, "seconds": [60.0, 120.0, 200.0],
+                        "epoch": [1.0, 2.0, np.nan], "accuracy": [55.0, 60.0, 63.0]})
+TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
 BINS = metrics.reliability(RNG.dirichlet(np.ones(7), 80), RNG.integers(0, 7, 80))
 DRAWN = {
     "class_counts": lambda: figures.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
@@ -30,6 +33,7 @@ DRAWN = {
     "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: result_figures.costs(COSTS, n=70),
+    "sooner": lambda: result_figures.sooner(REACHED, TARGETS),
     "answers": lambda: result_figures.answers(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
 }
 
