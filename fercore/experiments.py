@@ -17,6 +17,7 @@ from fercore import (
     blocks,
     datasets,
     distillation,
+    ferplus,
     metrics,
     parameters,
     paths,
@@ -35,7 +36,8 @@ UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
 @dataclass(frozen=True)
 class Experiment:
     """What is trained on what. `settings` is the network's file; `record` the code and machine at the start; `tuning`
-    the recipe of a second stage, where the network's file has `fine_tuning`."""
+    the recipe of a second stage, where the network's file has `fine_tuning`; `votes` the soft labels of all `faces`,
+    float32 [n, c], where it says `soft_labels: ferplus`."""
 
     network: str
     protocol: str
@@ -48,6 +50,7 @@ class Experiment:
     split: protocols.Split
     record: dict
     tuning: Recipe | None = None
+    votes: np.ndarray | None = None
 
     @property
     def folder(self) -> Path:
@@ -95,12 +98,14 @@ def read(
     settings["recipe"] = Path(name).stem
     followed = recipes.read(name, **changes)
     record = runs.provenance()  # of the code that is about to train
-    faces, split = protocols.prepare(datasets.subset(datasets.load(data), subset), protocol)
+    everybody = datasets.subset(datasets.load(data), subset)
+    faces, split = protocols.prepare(everybody, protocol)
     if changes.get("epochs") is None:
         followed = replace(followed, epochs=round(followed.epochs / protocols.PROTOCOLS[protocol].share ** 0.5))
     second = settings.get("fine_tuning")
     tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
-    return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record, tuning)
+    votes = ferplus.vote_shares(everybody, faces) if settings.get("soft_labels") == "ferplus" else None
+    return Experiment(network, protocol, seed, profile, subset, settings, followed, faces, split, record, tuning, votes)
 
 
 def build(experiment: Experiment, model_file: str | None = None, **changes) -> keras.Model:
@@ -118,16 +123,16 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
-    """Images, labels and descriptors of the three parts, and soft labels of training faces where the settings name
-    teachers. `descriptor_parameters`: name -> those of its `compute`."""
+    """Images, labels and descriptors of the three parts, and soft labels of training faces: of FER+'s voters or of
+    teachers, where the settings name them. `descriptor_parameters`: name -> those of its `compute`."""
     everything = training.examples(experiment.faces, experiment.split.train, experiment.settings["inputs"],
                                    experiment.recipe, **descriptor_parameters)
     parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
+    soft = None if experiment.votes is None else experiment.votes[experiment.split.train]
     if teachers := experiment.settings.get("teachers"):
         soft = distillation.soft_labels(experiment.folder, experiment.protocol, experiment.seed, teachers,
                                         experiment.faces, experiment.split)
-        parts = replace(parts, train=replace(parts.train, soft_labels=soft))
-    return parts
+    return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
 def moved(experiment: Experiment, images: np.ndarray) -> np.ndarray:

@@ -21,6 +21,22 @@ def relabelled(faces: Faces) -> Faces:
     return replace(kept, labels=labels[labels >= 0], class_names=EXPRESSIONS)
 
 
+def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
+    """Share of the votes that each expression got, float32 [n, c], for each of `faces` in the order of its classes.
+
+    Single votes and those for other classes do not count; a face without any other has its label. `everybody`: the
+    faces as they were read, from which `faces` were taken, whose labels may be others. Raises `DatasetError` where
+    there are no votes.
+    """
+    column = [datasets.VOTE_NAMES.index(VOTED[name]) for name in faces.class_names]
+    order = np.argsort(everybody.row_ids)
+    place = order[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=order)]
+    votes = datasets.load_votes(None, everybody)[place][:, column]
+    counted = np.where(votes > 1, votes, 0).astype(np.float32)
+    counted[counted.sum(1) == 0] = np.eye(len(column), dtype=np.float32)[faces.labels[counted.sum(1) == 0]]
+    return counted / counted.sum(1, keepdims=True)
+
+
 def majority(votes: np.ndarray) -> np.ndarray:
     """The expression with more than half of a face's votes, int8 [n], positions in `EXPRESSIONS`; -1 for none.
 

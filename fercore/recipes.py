@@ -20,9 +20,9 @@ class Recipe:
     `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
     'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
     `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
-    'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `soft_share`: weight of the teachers'
-    soft labels, where the network's file names teachers, against the labels. `crop`: side in pixels of what the
-    network sees of a face, cut from its centre; null for the whole face. `small_side`: side in pixels to which faces
+    'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `soft_share`: weight of the soft
+    labels of teachers or voters, where the network's file names them, against the labels. `crop`: side in pixels of
+    what the network sees of a face, cut from its centre; null for the whole face. `small_side`: side to which faces
     are shrunk in the first `small_share` of the epochs, which makes them cheaper by their area (progressive resizing,
     Howard 2018); null for no such epochs. `dropout`: share of units dropped, for builders that have it as a parameter;
     null for their own. `descriptor_follows` gives a mirrored face the descriptor of the mirrored face (system A leaves
@@ -72,7 +72,9 @@ class Recipe:
                 raise RecipeError(f"{name} is {value!r}, a text; YAML takes 1.0e-3 for a number, not 1e-3")
             if value <= 0:
                 raise RecipeError(f"{name} is {value}; it must be above 0")
-        for name in ("small_share", "descriptor_dropout", "dropout", "soft_share"):
+        if not 0 <= self.soft_share <= 1:
+            raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
+        for name in ("small_share", "descriptor_dropout", "dropout"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise RecipeError(f"{name} is {share}; it must be 0 or more and below 1")

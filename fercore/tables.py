@@ -278,8 +278,8 @@ def _readme_note(results: pd.DataFrame) -> str:
     counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
     hardware = "; ".join(sorted(set(test.device.dropna())))
     return (
-        "Test accuracy in %, averaged over each face and its mirror image (`compact` and `compact_distilled`: ten "
-        f"views), with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
+        "Test accuracy in %, averaged over each face and its mirror image (compact networks: ten views), "
+        f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
         "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
         "trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies removed: test faces "
         "(of the split, where run, else official) without an exact copy in training or validation. "

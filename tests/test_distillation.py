@@ -64,5 +64,5 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
     model, parts = experiments.build(experiment), experiments.examples(experiment)
     experiments.save(experiment, model, parts, experiments.fit(experiment, model, parts))
     assert runs.read_record(experiment.folder, "official", "pupil", 0)["teachers"] == ["first", "second"]
-    with pytest.raises(recipes.RecipeError, match=r"soft_share is 1\.5; it must be 0 or more and below 1"):
+    with pytest.raises(recipes.RecipeError, match=r"soft_share is 1\.5; it must be 0 to 1"):
         recipes.read("compact", soft_share=1.5)

@@ -1,10 +1,12 @@
 """Splits as published, on data of any size; duplicates on made-up data."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
 from fercore import datasets, ferplus, protocols, synthetic
-from fercore.faces import DatasetError, from_arrays
+from fercore.faces import CLASS_NAMES, DatasetError, from_arrays
 from fercore.protocols import PROTOCOLS, Split
 
 
@@ -60,6 +62,21 @@ def test_voted_labels_follow_their_faces():
     assert (names == np.array(ferplus.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
     given = np.array(faces.class_names)[faces.labels[voted.row_ids]]
     assert (names == given).mean() > 0.95  # synthetic voters agree in four of five votes
+
+
+def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_others(monkeypatch):
+    faces = replace(made_up(21), labels=np.full(21, CLASS_NAMES.index("Happy"), np.int8))
+    votes = np.zeros((21, 10), int)
+    votes[:, 1] = 10  # happiness
+    votes[4, [0, 1, 2, 8]] = 2, 6, 1, 1  # neutral; single votes for surprise and for unknown
+    votes[5, [1, 8]] = 1, 9
+    monkeypatch.setattr(datasets, "load_votes", lambda source, asked: votes[asked.row_ids])
+    some = protocols.with_classes(faces, protocols.FIVE)
+    shares = ferplus.vote_shares(faces, some)
+    row = {int(row_id): share for row_id, share in zip(some.row_ids, shares, strict=True)}
+    assert shares.shape == (len(some), 5) and np.allclose(shares.sum(1), 1)
+    assert row[4].tolist() == [0, 0.75, 0, 0, 0.25]
+    assert row[5].tolist() == [0, 1, 0, 0, 0]
 
 
 def test_sizes_of_the_published_splits():
