@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from fercore import datasets, networks, parameters, recipes, speed, training
+from fercore import datasets, networks, parameters, prediction, recipes, speed, training
 
 CHOICES = ["cnn", "vgg", "deep_cnn", "vgg16_scratch", "inception_v1", "compact"]
 
@@ -21,7 +21,7 @@ def fed(name: str, recipe: recipes.Recipe, faces: datasets.Faces) -> float:
     """Images per second of this study's `fit`, from the history of its epochs (validation on 64 faces included)."""
     recipe = dataclasses.replace(recipe, epochs=3)
     model = training.build(name, recipe, seed=0)
-    examples = training.examples(faces, np.arange(len(faces)), networks.inputs(model), recipe)
+    examples = prediction.examples(faces, np.arange(len(faces)), networks.inputs(model), recipe)
     history = training.fit(model, examples, examples.select(np.arange(64)), recipe, seed=0)
     return 2 * len(faces) / history.seconds[1:].sum()
 

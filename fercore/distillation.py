@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore import parameters, recipes, runs, training
+from fercore import parameters, prediction, recipes, runs, training
 from fercore.faces import Faces
 from fercore.protocols import Split
 
@@ -29,6 +29,6 @@ def soft_labels(
             raise training.TrainingError(f"teacher {teacher}: outputs/{folder.name} has no model of it on {protocol}, "
                                          f"seed {seed}; train it first, by notebook {settings['notebook']}")
         model, recipe = training.load_model(path, len(faces.class_names)), recipes.read(settings["recipe"])
-        shown = training.examples(faces, split.train, settings["inputs"], recipe).select(split.train)
-        answers += [training.predict(model, shown, recipe, mirror=mirror) for mirror in (False, True)]
+        shown = prediction.examples(faces, split.train, settings["inputs"], recipe).select(split.train)
+        answers += [prediction.predict(model, shown, recipe, mirror=mirror) for mirror in (False, True)]
     return np.mean(answers, axis=0)

@@ -21,6 +21,7 @@ from fercore import (
     metrics,
     parameters,
     paths,
+    prediction,
     preprocessing,
     protocols,
     recipes,
@@ -74,9 +75,9 @@ class Experiment:
 class Parts:
     """The examples of the three parts of a split."""
 
-    train: training.Examples
-    validation: training.Examples
-    test: training.Examples
+    train: prediction.Examples
+    validation: prediction.Examples
+    test: prediction.Examples
 
 
 def read(
@@ -125,7 +126,7 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     """Images, labels and descriptors of the three parts, and soft labels of training faces: of FER+'s voters or of
     teachers, where the settings name them. `descriptor_parameters`: name -> those of its `compute`."""
-    everything = training.examples(experiment.faces, experiment.split.train, experiment.settings["inputs"],
+    everything = prediction.examples(experiment.faces, experiment.split.train, experiment.settings["inputs"],
                                    experiment.recipe, **descriptor_parameters)
     parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
     soft = None if experiment.votes is None else experiment.votes[experiment.split.train]
@@ -180,7 +181,7 @@ def save(
     """
     faces, split = experiment.faces, experiment.split
     row_ids = faces.row_ids[np.concatenate([split.validation, split.test])]
-    raw = training.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe)
+    raw = prediction.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe)
     predictions = replace(raw, probabilities=distributions(raw.probabilities, model.name),
                           probabilities_tta=distributions(raw.probabilities_tta, model.name))
     learnt = training.record(model, history, experiment.recipe, len(parts.train))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fercore import costs, learning_curve, parameters, paths, report, runs, tables
+from fercore import costs, evaluation, learning_curve, parameters, paths, report, runs, tables
+from fercore.aggregation import PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
+README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
 LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
 
 
@@ -59,7 +61,30 @@ def readme() -> str:
     results = paths.outputs(PUBLISHED) / "tables" / "results.csv"
     if not results.exists():
         raise PublishingError(f"{results.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it")
-    return tables.with_results((paths.ROOT / "README.md").read_text(), pd.read_csv(results))
+    return with_results((paths.ROOT / "README.md").read_text(), pd.read_csv(results))
+
+
+def with_results(readme: str, results: pd.DataFrame) -> str:
+    """The text of a README with the table between its markers made anew. Raises `EvaluationError` without markers."""
+    before, begin, rest = readme.partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    if not begin or not end:
+        raise evaluation.EvaluationError(f"README.md: {README_BEGIN} and {README_END} must stand around its results")
+    return f"{before}{begin}\n{readme_table(results)}{end}{after}"
+
+
+def readme_table(results: pd.DataFrame) -> str:
+    """The README's results as Markdown: every system's networks, published beside its own and the official split."""
+    rows = []
+    for name, entry in evaluation.catalogue().items():
+        if not name.endswith(PUBLISHED_RECIPE):
+            rows += [_readme_row(results, name, entry, protocol) for protocol in entry.published or ["official"]]
+    rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
+    ran = [row for row in rows if {row["here"], row["official split"]} - {tables.NOT_RUN, ""}]
+    waiting = dict.fromkeys(row["network"] for row in rows)
+    waiting = ", ".join(name for name in waiting if name not in {row["network"] for row in ran})
+    waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
+    return f"{tables.markdown(pd.DataFrame(ran))}\n\n{_readme_note(results)}{waiting}\n"
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
@@ -80,3 +105,34 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
     found = report.machine_paths(str(record))
     if found:
         raise PublishingError(f"{name}: its record holds a path of the machine: {found[0]}")
+
+
+def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
+    own = tables.select(results, protocol, name, "test", True)
+    official = tables.select(results, "official", name, "test", True)
+    trained = official if own.empty else own
+    return {
+        "system": entry.system if entry.system in tables.SYSTEMS else tables.SYSTEMS[-1],
+        "network": f"`{name}`",
+        "split": f"`{protocol}`",
+        "published": tables.number(entry.published.get(protocol, {}).get("test"), 2),
+        "here": tables.accuracy(results, protocol, name),
+        "official split": "" if protocol == "official" else tables.accuracy(results, "official", name),
+        "copies removed": tables.mean(results, "official" if own.empty else protocol, name, "accuracy_deduplicated"),
+        "training": tables.NOT_RUN if trained.empty else tables.duration(trained.train_seconds.mean()),
+    }
+
+
+def _readme_note(results: pd.DataFrame) -> str:
+    test = results[(results.split == "test") & results.tta]
+    faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
+    counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
+    hardware = "; ".join(sorted(set(test.device.dropna())))
+    return (
+        "Test accuracy in %, averaged over each face and its mirror image (compact networks: ten views), "
+        f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
+        "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
+        "trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies removed: test faces "
+        "(of the split, where run, else official) without an exact copy in training or validation. "
+        f"Training and its time: on {hardware or 'nothing yet'}."
+    )

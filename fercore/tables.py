@@ -11,7 +11,6 @@ from fercore.protocols import PROTOCOLS
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
 SYSTEMS = ("A", "B", "C", "D", "E", "own")  # of the published systems, and this study's
 NOT_RUN = "not run"
-README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
 _COMPARED = {"networks": "network", "aggregates": "aggregate"}
 
 
@@ -27,13 +26,13 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
         row = {_COMPARED[table]: name}
         theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
         if table == "networks":
-            row |= {"published validation": _number(theirs.get("validation"), 2),
+            row |= {"published validation": number(theirs.get("validation"), 2),
                     "validation": accuracy(results, protocol, name, "validation", tta=False)}
-        row |= {"published test": _number(theirs.get("test"), 2)}
+        row |= {"published test": number(theirs.get("test"), 2)}
         for tta, label in ((False, "test"), (True, "flip averaged")):
             row |= {label: accuracy(results, protocol, name, "test", tta=tta),
                     f"{label}, difference": _difference(results, protocol, name, tta, theirs.get("test"))}
-        row["copies removed"] = _mean(results, protocol, name, "accuracy_deduplicated")
+        row["copies removed"] = mean(results, protocol, name, "accuracy_deduplicated")
         if results[results.protocol == protocol].network.str.endswith(PUBLISHED_RECIPE).any():
             other = name + PUBLISHED_RECIPE
             row |= {"published recipe, test": accuracy(results, protocol, other, "test", tta=False),
@@ -46,7 +45,7 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
 
 def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "test", *, tta: bool = True) -> str:
     """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or 'not run'; blanks do not break."""
-    rows = _rows(results, protocol, network, split, tta)
+    rows = select(results, protocol, network, split, tta)
     if rows.empty:
         return NOT_RUN
     if len(rows) > 1:
@@ -164,13 +163,13 @@ def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd
 
 def _beside(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
     theirs = entry.published.get(protocol, {}).get("test")
-    rows = _rows(results, protocol, name, "test", True)
+    rows = select(results, protocol, name, "test", True)
     return {
-        "network": name, "protocol": protocol, "published": _number(theirs, 2),
+        "network": name, "protocol": protocol, "published": number(theirs, 2),
         "test": accuracy(results, protocol, name, tta=False),
         "difference": _difference(results, protocol, name, False, theirs),
         "views averaged": accuracy(results, protocol, name),
-        "copies removed": _mean(results, protocol, name, "accuracy_deduplicated"),
+        "copies removed": mean(results, protocol, name, "accuracy_deduplicated"),
         "training": NOT_RUN if rows.empty else duration(rows.train_seconds.mean()),
     }
 
@@ -179,45 +178,6 @@ def _protocols(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> lis
     """Protocols of a row's own figures first, then others that it was run on; the official one when there are none."""
     run = results[results.network == name].protocol.unique()
     return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
-
-
-def readme_table(results: pd.DataFrame) -> str:
-    """The README's results as Markdown: every system's networks, published beside its own and the official split."""
-    rows = []
-    for name, entry in evaluation.catalogue().items():
-        if not name.endswith(PUBLISHED_RECIPE):
-            rows += [_readme_row(results, name, entry, protocol) for protocol in entry.published or ["official"]]
-    rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
-    ran = [row for row in rows if {row["here"], row["official split"]} - {NOT_RUN, ""}]
-    waiting = dict.fromkeys(row["network"] for row in rows)
-    waiting = ", ".join(name for name in waiting if name not in {row["network"] for row in ran})
-    waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
-    return f"{markdown(pd.DataFrame(ran))}\n\n{_readme_note(results)}{waiting}\n"
-
-
-def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
-    own = _rows(results, protocol, name, "test", True)
-    official = _rows(results, "official", name, "test", True)
-    trained = official if own.empty else own
-    return {
-        "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
-        "network": f"`{name}`",
-        "split": f"`{protocol}`",
-        "published": _number(entry.published.get(protocol, {}).get("test"), 2),
-        "here": accuracy(results, protocol, name),
-        "official split": "" if protocol == "official" else accuracy(results, "official", name),
-        "copies removed": _mean(results, "official" if own.empty else protocol, name, "accuracy_deduplicated"),
-        "training": NOT_RUN if trained.empty else duration(trained.train_seconds.mean()),
-    }
-
-
-def with_results(readme: str, results: pd.DataFrame) -> str:
-    """The text of a README with the table between its markers made anew. Raises `EvaluationError` without markers."""
-    before, begin, rest = readme.partition(README_BEGIN)
-    _, end, after = rest.partition(README_END)
-    if not begin or not end:
-        raise evaluation.EvaluationError(f"README.md: {README_BEGIN} and {README_END} must stand around its results")
-    return f"{before}{begin}\n{readme_table(results)}{end}{after}"
 
 
 def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
@@ -253,35 +213,23 @@ def _entries(table: str) -> dict[str, evaluation.Entry]:
             if entry.table == table and entry.system == "A" and not name.endswith(PUBLISHED_RECIPE)}
 
 
-def _rows(results: pd.DataFrame, protocol: str, network: str, split: str, tta: bool) -> pd.DataFrame:
+def select(results: pd.DataFrame, protocol: str, network: str, split: str, tta: bool) -> pd.DataFrame:
+    """The rows of a network or aggregate, one a seed."""
     chosen = (results.protocol == protocol) & (results.network == network) & (results.split == split)
     return results[chosen & (results.tta == tta)]
 
 
-def _mean(results: pd.DataFrame, protocol: str, network: str, column: str) -> str:
-    rows = _rows(results, protocol, network, "test", True)
-    return NOT_RUN if rows.empty else _number(rows[column].mean())
+def mean(results: pd.DataFrame, protocol: str, network: str, column: str) -> str:
+    """Mean over seeds of a column on test faces, views averaged, as text; or 'not run'."""
+    rows = select(results, protocol, network, "test", True)
+    return NOT_RUN if rows.empty else number(rows[column].mean())
 
 
 def _difference(results: pd.DataFrame, protocol: str, network: str, tta: bool, published: float | None) -> str:
-    rows = _rows(results, protocol, network, "test", tta)
+    rows = select(results, protocol, network, "test", tta)
     return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+.1f}"
 
 
-def _number(value: float | None, decimals: int = 1) -> str:
+def number(value: float | None, decimals: int = 1) -> str:
+    """A number as text; nothing where there is none."""
     return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
-
-
-def _readme_note(results: pd.DataFrame) -> str:
-    test = results[(results.split == "test") & results.tta]
-    faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
-    counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
-    hardware = "; ".join(sorted(set(test.device.dropna())))
-    return (
-        "Test accuracy in %, averaged over each face and its mirror image (compact networks: ten views), "
-        f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
-        "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
-        "trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies removed: test faces "
-        "(of the split, where run, else official) without an exact copy in training or validation. "
-        f"Training and its time: on {hardware or 'nothing yet'}."
-    )

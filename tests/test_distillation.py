@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import experiments, networks, parameters, paths, recipes, runs, training
+from fercore import experiments, networks, parameters, paths, prediction, recipes, runs, training
 from fercore.training import TrainingError
 
 
@@ -33,7 +33,7 @@ def teach(experiment, name, seed):
 def test_soft_labels_are_the_mean_over_teachers_and_views(experiment):
     models = [teach(experiment, name, seed) for seed, name in enumerate(("first", "second"))]
     parts = experiments.examples(experiment)
-    views = [training.predict(model, parts.train, experiment.recipe, mirror=mirror)
+    views = [prediction.predict(model, parts.train, experiment.recipe, mirror=mirror)
              for model in models for mirror in (False, True)]
     assert np.allclose(parts.train.soft_labels, np.mean(views, axis=0), atol=1e-5)
     assert parts.validation.soft_labels is None and parts.test.soft_labels is None
@@ -44,7 +44,7 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
     images = np.arange(14, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     labels = np.arange(14) % 7
     unmoved = dataclasses.replace(experiment.recipe, **experiments.UNMOVED, normalisation="raw", soft_share=0.7)
-    data = training.Examples(images, labels, {}, soft)
+    data = prediction.Examples(images, labels, {}, soft)
     [(x, targets)] = training.batches(data, unmoved, ["image"], seed=0, epoch=0)
     order = x["image"][:, 0, 0, 0].astype(int)
     assert sorted(order) == list(range(14)) != list(order)

@@ -2,8 +2,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import faces, predict, run
 
-from fercore import learning_curve, paths, publishing, report, runs
+from fercore import costs, evaluation, learning_curve, paths, publishing, report, runs
 from fercore.publishing import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
@@ -32,6 +33,14 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
     assert copied == [
         "histories/official/cnn/seed0.csv", "predictions/official/cnn/seed0.json", "predictions/official/cnn/seed0.npz",
     ]
+
+
+def test_the_time_of_system_a_is_copied(outputs):
+    save(outputs)
+    table = pd.DataFrame({"network": ["vgg"], "images_per_second": [60.0], "hardware": ["cpu"], "when": ["now"]})
+    costs.write_own_way(outputs / "full", table)
+    publishing.publish("full")
+    assert costs.read_own_way(outputs / "published").equals(table)
 
 
 def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
@@ -77,3 +86,16 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
     for path in PUBLISHED.rglob("*"):
         if path.suffix in (".json", ".csv", ".md", ".html", ".svg"):
             assert report.machine_paths(path.read_text()) == [], path
+
+
+def test_the_readme_is_filled_between_its_markers(tmp_path):
+    data = faces()
+    predict(tmp_path, data, "cnn", protocol="pooled_64_16_20")
+    results = evaluation.results(run(tmp_path, data))
+    text = publishing.with_results(f"a\n{publishing.README_BEGIN}\nformer\n{publishing.README_END}\nb\n", results)
+    assert text.startswith(f"a\n{publishing.README_BEGIN}\n| ") and text.endswith(f"{publishing.README_END}\nb\n")
+    assert "former" not in text and "| A | `cnn` | `pooled_64_16_20` | 62.55 |" in text
+    assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained yet")[1]
+    assert publishing.with_results(text, results) == text
+    with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
+        publishing.with_results("no markers", results)

@@ -71,16 +71,6 @@ def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
     assert "published" not in tables.of_system(results, "A", fer2013=False)
 
 
-def test_the_readme_is_filled_between_its_markers(results):
-    text = tables.with_results(f"a\n{tables.README_BEGIN}\nformer\n{tables.README_END}\nb\n", results)
-    assert text.startswith(f"a\n{tables.README_BEGIN}\n| ") and text.endswith(f"{tables.README_END}\nb\n")
-    assert "former" not in text and "| A | `cnn` | `pooled_64_16_20` | 62.55 |" in text
-    assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained yet")[1]
-    assert tables.with_results(text, results) == text
-    with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
-        tables.with_results("no markers", results)
-
-
 def test_what_is_missing_in_a_table_is_empty():
     frame = pd.DataFrame({"network": ["cnn", "svm"], "epochs": [3, None], "best": [None, "x"]})
     assert tables.markdown(frame).splitlines()[2:] == ["| cnn | 3.0 |  |", "| svm |  | x |"]

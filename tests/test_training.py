@@ -3,9 +3,10 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import networks, preprocessing, runs, training
+from fercore import networks, prediction, preprocessing, runs, training
+from fercore.prediction import Examples
 from fercore.recipes import Recipe
-from fercore.training import Examples, TrainingError
+from fercore.training import TrainingError
 
 RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.05, precision="float32")
 
@@ -44,7 +45,7 @@ def test_learns_and_ends_with_the_best_epoch():
     model, history = trained(Recipe(epochs=8, batch_size=16, learning_rate=0.1, rotation=0, shift=0, zoom=0,
                                     precision="float32"))
     validation = examples(30, 1)
-    accuracy = (training.predict(model, validation, RECIPE).argmax(1) == validation.labels).mean()
+    accuracy = (prediction.predict(model, validation, RECIPE).argmax(1) == validation.labels).mean()
     assert history.val_accuracy.max() > 0.8
     assert accuracy == pytest.approx(history.val_accuracy.max())
     assert list(history.epoch) == list(range(1, 9))
@@ -156,8 +157,8 @@ def test_mirrored_predictions_use_mirrored_descriptors():
     model, _ = trained()
     data = examples(10, 2)
     flipped = Examples(data.images[:, :, ::-1], data.labels, {"dsift": data.descriptors["dsift"][:, ::-1]})
-    expected = training.predict(model, flipped, RECIPE)
-    assert np.allclose(training.predict(model, data, RECIPE, mirror=True), expected, atol=1e-6)
+    expected = prediction.predict(model, flipped, RECIPE)
+    assert np.allclose(prediction.predict(model, data, RECIPE, mirror=True), expected, atol=1e-6)
 
 
 def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
@@ -165,7 +166,7 @@ def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
     path = training.save_model(model, tmp_path / "small.keras")
     data = examples(5, 3)
     again = training.load_model(path, classes=3)
-    assert np.allclose(training.predict(model, data, RECIPE), training.predict(again, data, RECIPE), atol=1e-6)
+    assert np.allclose(prediction.predict(model, data, RECIPE), prediction.predict(again, data, RECIPE), atol=1e-6)
     with pytest.raises(TrainingError, match=r"small.keras: tells 3 classes apart, the data has 7"):
         training.load_model(path, classes=7)
     path.write_bytes(path.read_bytes()[:50])
@@ -185,7 +186,7 @@ def test_a_record_tells_size_cost_and_course():
 
 def test_predictions_hold_both_splits():
     model, _ = trained()
-    saved = training.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
+    saved = prediction.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
     assert isinstance(saved, runs.Predictions)
     assert saved.split.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
 
