@@ -2,13 +2,14 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
-from fercore import evaluation, experiments, metrics, runs, training
+from fercore import evaluation, experiments, metrics, runs, sweeps, training
 from fercore.evaluation import Run
 from fercore.experiments import Experiment
 
@@ -70,15 +71,9 @@ def sweep(experiment: Experiment, rates: Iterable[float], variants: Iterable[str
     unknown = set(variants) - VARIANTS.keys()
     if unknown:
         raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
-    path = sweep_path(experiment, folder)
-    done = pd.read_csv(path).to_dict("records") if path.exists() else []
-    wanted = [(variant, normalised, float(rate))
+    wanted = [{"variant": variant, "normalised": normalised, "learning_rate": float(rate)}
               for variant in variants for normalised in (True, False) for rate in rates]
-    there = {_key(row) for row in done}
-    for key in runs.progress([key for key in wanted if key not in there], "learning rates"):
-        done.append(_short_training(experiment, *key))
-        runs.write_atomically(path, pd.DataFrame(done).to_csv(index=False))
-    return pd.DataFrame([row for row in done if _key(row) in wanted])
+    return sweeps.sweep(sweep_path(experiment, folder), wanted, partial(_short_training, experiment), "learning rates")
 
 
 def sweep_path(experiment: Experiment, folder: Path) -> Path:
@@ -96,22 +91,17 @@ def highest_rate(table: pd.DataFrame, chance: float, margin: float = 0.03) -> pd
     return frame.set_axis(["with", "without"], axis=1)
 
 
-def _short_training(experiment: Experiment, name: str, normalised: bool, rate: float) -> dict:
-    variant = VARIANTS[name]
-    recipe = dataclasses.replace(experiment.recipe, learning_rate=rate, **variant.changes)
+def _short_training(experiment: Experiment, variant: str, normalised: bool, learning_rate: float) -> dict:
+    how = VARIANTS[variant]
+    recipe = dataclasses.replace(experiment.recipe, learning_rate=learning_rate, **how.changes)
     parts = experiments.examples(dataclasses.replace(experiment, recipe=recipe))
-    parameters = experiment.settings["parameters"] | {"normalised": normalised, "weights": variant.weights}
+    parameters = experiment.settings["parameters"] | {"normalised": normalised, "weights": how.weights}
     model = training.build(experiment.settings["base"], recipe, experiment.seed,
                            classes=len(experiment.faces.class_names), **parameters)
     history = training.fit(model, parts.train, parts.validation, recipe, seed=experiment.seed)
     keras.utils.clear_session()
     last = history.iloc[-1]
-    return {"variant": name, "normalised": normalised, "learning_rate": rate, "accuracy": round(last.val_accuracy, 4),
-            "loss": last.val_loss, "seconds": round(history.seconds.sum(), 1)}
-
-
-def _key(row: dict) -> tuple:
-    return row["variant"], bool(row["normalised"]), float(row["learning_rate"])
+    return {"accuracy": round(last.val_accuracy, 4), "loss": last.val_loss, "seconds": round(history.seconds.sum(), 1)}
 
 
 def _scored(run: Run, name: str, seed: int) -> evaluation.Scored | None:

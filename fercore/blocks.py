@@ -39,6 +39,14 @@ def convolution(x, filters: int, size: int = 3, padding: str = "same"):
     return layers.ReLU()(batch_norm(x))
 
 
+def squeeze_excitation(x, reduction: int):
+    """Channels weighed by what the whole map shows (Hu, Shen, Sun 2018, arXiv:1709.01507)."""
+    channels = x.shape[-1]
+    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weights = layers.Conv2D(channels // reduction, 1, activation="relu", kernel_initializer="he_normal")(weights)
+    return layers.Multiply()([x, layers.Conv2D(channels, 1, activation="sigmoid")(weights)])
+
+
 def output(x, classes: int, activation: str = "softmax", initializer="glorot_uniform"):
     """The last layer, in float32 whatever the precision: 'softmax' or 'sigmoid' over the classes."""
     return layers.Dense(classes, activation=activation, kernel_initializer=initializer, dtype="float32",

@@ -86,11 +86,7 @@ def measure_own_way(folder: Path, faces: Faces, names: Sequence[str]) -> pd.Data
     here = runs.provenance()
     rows = [{"network": name, "images_per_second": round(speed.own_way(name, faces), 1),
              "hardware": evaluation.hardware({"device": "cpu"} | here), "when": here["when"]} for name in names]
-    return write_own_way(folder, pd.DataFrame(rows, columns=OWN_COLUMNS))
-
-
-def write_own_way(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Write the table of a run and return it."""
+    table = pd.DataFrame(rows, columns=OWN_COLUMNS)
     runs.write_atomically(_own_path(folder), table.to_csv(index=False, lineterminator="\n"))
     return table
 

@@ -82,17 +82,18 @@ class Parts:
 
 def read(
     network: str, *, protocol: str, seed: int = 0, profile: str = "interactive", data: str | None = None,
-    subset: int | None = None, augment: bool = True, recipe: str | None = None, **changes,
+    subset: int | None = None, augment: bool = True, recipe: str | None = None, settings: dict | None = None, **changes,
 ) -> Experiment:
     """Read a network's file, its recipe and its faces.
 
     `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`, a name or a file as
-    `recipes.read` takes it, stands in for the network's own; `changes` that are not None replace its values, and
-    all but the learning rate those of fine-tuning. Where a protocol learns from a share of the faces and `epochs` are
-    not given, the recipe's are divided by its square root: between as many epochs and as many steps as with all faces.
+    `recipes.read` takes it, stands in for the network's own; `settings` replace those of the network's file; `changes`
+    that are not None replace the recipe's values, and all but the learning rate those of fine-tuning. Where a protocol
+    learns from a share of the faces and `epochs` are not given, the recipe's are divided by its square root: between
+    as many epochs and as many steps as with all faces.
     Raises `ParameterError`, `RecipeError` or `DatasetError`.
     """
-    settings = parameters.network(network)
+    settings = parameters.network(network) | (settings or {})
     if not augment:
         changes |= UNMOVED
     name = recipe or settings["recipe"]

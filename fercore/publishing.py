@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fercore import costs, evaluation, learning_curve, parameters, paths, report, runs, tables
+from fercore import evaluation, learning_curve, parameters, paths, report, runs, tables
 from fercore.aggregation import PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
 README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
+MEASURED = ("own_way.csv", "ablation.*.allx*.csv")  # tables that do not come from predictions
 LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
 
 
@@ -40,8 +41,8 @@ def publish(profile: str) -> str:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    if len(own := costs.read_own_way(source)):
-        costs.write_own_way(target, own)
+    for path in (path for pattern in MEASURED for path in (source / "tables").glob(pattern)):
+        runs.write_atomically(target / "tables" / path.name, path.read_bytes())
     learning_curve.add(target, learning_curve.read(source), data=learning_curve.FER2013)
     return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
 

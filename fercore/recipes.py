@@ -24,11 +24,12 @@ class Recipe:
     labels of teachers or voters, where the network's file names them, against the labels. `crop`: side in pixels of
     what the network sees of a face, cut from its centre; null for the whole face. `small_side`: side to which faces
     are shrunk in the first `small_share` of the epochs, which makes them cheaper by their area (progressive resizing,
-    Howard 2018); null for no such epochs. `dropout`: share of units dropped, for builders that have it as a parameter;
-    null for their own. `descriptor_follows` gives a mirrored face the descriptor of the mirrored face (system A leaves
-    it unmirrored); `descriptor_dropout` is the share of a descriptor's numbers that each training step sets to 0, the
-    others raised in proportion: a descriptor that stays while the face moves is otherwise learnt by heart;
-    `descriptor_scaling` is by name, as in `descriptors.scale`.
+    Howard 2018); null for no such epochs. `mixup`: each face and its label are mixed with another's by a weight from a
+    beta distribution with both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0 mixes none. `dropout`:
+    share of units dropped, for builders that have it as a parameter; null for their own. `descriptor_follows` gives a
+    mirrored face the descriptor of the mirrored face (system A leaves it unmirrored); `descriptor_dropout` is the share
+    of a descriptor's numbers that each training step sets to 0, the others raised in proportion: a descriptor that
+    stays while the face moves is otherwise learnt by heart; `descriptor_scaling` is by name, as in `descriptors.scale`.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     zoom: float = 0.1
     flip: bool = True
     erasing: float = 0.0
+    mixup: float = 0.0
     crop: int | None = None
     small_side: int | None = None
     small_share: float = 0.5
@@ -74,6 +76,8 @@ class Recipe:
                 raise RecipeError(f"{name} is {value}; it must be above 0")
         if not 0 <= self.soft_share <= 1:
             raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
+        if self.mixup < 0:
+            raise RecipeError(f"mixup is {self.mixup}; it must be 0 or more")
         for name in ("small_share", "descriptor_dropout", "dropout"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:

@@ -231,7 +231,20 @@ def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Ge
     targets = np.eye(classes, dtype=np.float32)[chosen.labels]
     if chosen.soft_labels is not None:
         targets = (1 - recipe.soft_share) * targets + recipe.soft_share * chosen.soft_labels
-    return {name: x[name] for name in names}, targets
+    inputs = {name: x[name] for name in names}
+    return _mixed(inputs, targets, rng, recipe.mixup) if recipe.mixup else (inputs, targets)
+
+
+def _mixed(inputs: dict[str, np.ndarray], targets: np.ndarray, rng: np.random.Generator, alpha: float) -> tuple:
+    """Each example of a batch mixed with another one of it, by a weight of its own."""
+    weight = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
+    other = rng.permutation(len(targets))
+
+    def mix(values: np.ndarray) -> np.ndarray:
+        share = weight.reshape(-1, *[1] * (values.ndim - 1))
+        return share * values + (1 - share) * values[other]
+
+    return {name: mix(values) for name, values in inputs.items()}, mix(targets)
 
 
 def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:

@@ -32,6 +32,20 @@ def normalisation_gains(table: pd.DataFrame, *, n: int) -> Figure:
 
 
 @style()
+def ablation(table: pd.DataFrame) -> Figure:
+    """What each variant changes, in points of validation accuracy, mean and deviation over seeds. `table` as of
+    `ablation.changes`."""
+    figure, axis = new(height=1.0 + 0.28 * len(table))
+    places = np.arange(len(table))
+    axis.axvline(0, color=MUTED, lw=1)
+    axis.errorbar(table.change, places, xerr=table.deviation.fillna(0), fmt="o", ms=5, capsize=2, color=WITH)
+    axis.set_yticks(places, table.variant, fontsize=8.5)
+    axis.set(xlabel="change of validation accuracy (points)", ylim=(len(table) - 0.4, -0.6))
+    axis.grid(axis="y", visible=False)
+    return figure
+
+
+@style()
 def learning_rates(table: pd.DataFrame, *, chance: float, published: float | None = None) -> Figure:
     """Validation accuracy (%) after a short training against the learning rate, a panel a variant; hollow where the
     training ran out of numbers. `table` as of `batch_normalisation.sweep`; `chance`: share of the most frequent class,

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore import costs, evaluation, learning_curve, paths, publishing, report, runs
+from fercore import evaluation, learning_curve, paths, publishing, report, runs
 from fercore.publishing import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
@@ -35,12 +35,13 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
     ]
 
 
-def test_the_time_of_system_a_is_copied(outputs):
+def test_measured_tables_are_copied_if_made_on_all_faces(outputs):
     save(outputs)
-    table = pd.DataFrame({"network": ["vgg"], "images_per_second": [60.0], "hardware": ["cpu"], "when": ["now"]})
-    costs.write_own_way(outputs / "full", table)
+    for name in ("own_way.csv", "ablation.official.allx12.csv", "ablation.official.300x2.csv", "results.csv"):
+        runs.write_atomically(outputs / "full/tables" / name, name)
     publishing.publish("full")
-    assert costs.read_own_way(outputs / "published").equals(table)
+    copied = sorted(path.name for path in (outputs / "published/tables").iterdir())
+    assert copied == ["ablation.official.allx12.csv", "own_way.csv"]
 
 
 def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):

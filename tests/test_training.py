@@ -41,6 +41,15 @@ def trained(recipe=RECIPE, seed=0, checkpoint=None):
     return model, history
 
 
+def test_mixed_faces_have_labels_mixed_by_the_same_weight():
+    grey = np.arange(30, dtype=np.uint8) % 3
+    data = Examples(grey[:, None, None] * np.ones((1, 12, 12), np.uint8), grey.astype(int), {})
+    unmoved = Recipe(batch_size=30, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw", mixup=0.4)
+    [(x, targets)] = training.batches(data, unmoved, ["image"], seed=0, epoch=0)
+    assert np.allclose(targets.sum(1), 1) and (targets.max(1) < 1).mean() > 0.05
+    assert np.allclose(x["image"].mean((1, 2, 3)), targets @ [0, 1, 2], atol=1e-5)
+
+
 def test_learns_and_ends_with_the_best_epoch():
     model, history = trained(Recipe(epochs=8, batch_size=16, learning_rate=0.1, rotation=0, shift=0, zoom=0,
                                     precision="float32"))
