@@ -207,7 +207,7 @@ def catalogue() -> dict[str, Entry]:
 def hardware(record: dict) -> str:
     """The device of a record in words: 'cpu, <processor>, 2 cores'."""
     cores = record.get("cores")
-    parts = [record.get("device"), record.get("processor"), f"{cores} cores" if cores else None]
+    parts = [record.get("device"), record.get("processor"), f"{cores} core{'s' * (cores != 1)}" if cores else None]
     return ", ".join(str(part) for part in parts if part)
 
 
