@@ -38,7 +38,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "training": [runs.duration(value) for value in table.train_seconds],
         "images per second": text("images_per_second"), "GFLOP/s": text("gflops"),
         "of the limit": text("limit_share", "{:.0%}"), "energy, Wh": text("watt_hours", "{:,.1f}"),
-        "precision": table.precision, "hardware": table.hardware,
+        "precision": table.precision, "hardware": table.hardware.str.replace(" ", "\u00a0"),  # one line a row
     })
 
 
