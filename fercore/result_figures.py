@@ -207,14 +207,16 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
         axis.annotate(name, (best.seconds.iloc[-1] / 60, best.accuracy.iloc[-1]), (4, -2), fontsize=7, color=colour,
                       textcoords="offset points")
     done = reached[reached.epoch.isna() & (reached.accuracy > curves.accuracy.max() - 25)]
-    axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4)
+    axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4, label="done, views averaged")
     for row in done[~done.name.isin(curves.name)].itertuples():
         axis.annotate(row.name, (row.seconds / 60, row.accuracy), (5, -2), fontsize=7, textcoords="offset points")
     for row in targets.itertuples():
         axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
         axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), fontsize=7.5, color=PUBLISHED,
                       xycoords=("axes fraction", "data"), textcoords="offset points")
-    axis.plot(targets["own way"] / 60, targets.published, "x", color=PUBLISHED, ms=7, mew=2)
+    axis.plot(targets["own way"] / 60, targets.published, "x", color=PUBLISHED, ms=7, mew=2,
+              label="system A's own way, 100 epochs")
+    axis.legend(loc="lower right", fontsize=7.5)
     axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
     axis.set_ylim(bottom=max(curves.accuracy.max() - 25, 0) if len(curves) else 0)
     axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
