@@ -38,7 +38,7 @@ def executed(path):
             new.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bar"}),
         ]),
     ]
-    meta = {"papermill": {"input_path": "/work/x.ipynb", "duration": 2.5, "end_time": "2026-01-02T03:04:05+00:00"}}
+    meta = {"papermill": {"input_path": "/opt/x.ipynb", "duration": 2.5, "end_time": "2026-01-02T03:04:05+00:00"}}
     nbformat.write(new.new_notebook(cells=cells, metadata=meta), path)
     return path
 
@@ -90,7 +90,7 @@ def test_warnings_and_progress_bars_stay_out(page):
 
 
 @pytest.mark.parametrize("text", [
-    "/home/me/x", "see /work/main/y.py", "'/var/lib/z'", "file:///srv/a.txt", r"C:\Users\me\x.csv", "(/root/.venv/bin)",
+    "/home/me/x", "see /workspace/repo/y.py", "'/var/lib/z'", "file:///srv/a.txt", r"C:\Users\me\x.csv", "(/root/.venv/bin)",
 ])
 def test_machine_paths_are_found(text):
     assert report.machine_paths(text)
