@@ -73,6 +73,7 @@ def test_sooner_takes_what_reached_the_published_accuracy_first():
     assert pd.isna(table.loc["aggregated_vgg", "reached by"])
 
 
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # of Keras, calling SciPy
 def test_own_way_is_timed_and_read_again(tmp_path):
     table = costs.measure_own_way(tmp_path, faces(35), ["shallow_cnn"])
     assert table.images_per_second.iloc[0] > 0
