@@ -90,7 +90,7 @@ def test_warnings_and_progress_bars_stay_out(page):
 
 
 @pytest.mark.parametrize("text", [
-    "/home/me/x", "see /workspace/repo/y.py", "'/var/lib/z'", "file:///srv/a.txt", r"C:\Users\me\x.csv", "(/root/.venv/bin)",
+    "/home/me/x", "see /workspace/y.py", "'/var/lib/z'", "file:///srv/a.txt", r"C:\Users\me\x.csv", "(/root/.venv/bin)",
 ])
 def test_machine_paths_are_found(text):
     assert report.machine_paths(text)
