@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import experiments, prediction, training
+from fercore import datasets, experiments, prediction, training
 from fercore.sweeps import sweep
 
 NETWORK, BASE = "compact", "as it is"
@@ -48,19 +48,21 @@ VARIANTS = {
 def ablate(names: Iterable[str], seeds: Iterable[int], folder: Path, **chosen: str | int | None) -> pd.DataFrame:
     """Train the network in each of the variants `names` of `VARIANTS` with each seed, for few epochs.
 
-    A row a training: variant, seed, accuracy and mirrored (accuracies on validation faces in %, of the best epoch,
-    from one view and from a face and its mirror image), train_accuracy (% on the faces as moved, in the last epoch),
-    seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: protocol, epochs, and what else
-    `experiments.read` takes. Raises `ValueError` for an unknown variant.
+    A row a training: variant, seed, faces (which data), accuracy and mirrored (accuracies on validation faces in %, of
+    the best epoch, from one view and from a face and its mirror image), train_accuracy (% on the faces as moved, in
+    the last epoch), seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: protocol, epochs,
+    and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
     names = list(names)
     if unknown := set(names) - VARIANTS.keys():
         raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
 
-    def train(variant: str, seed: int) -> dict:
+    def train(variant: str, seed: int, faces: str) -> dict:
         return _train(VARIANTS[variant], seed, **chosen)
 
-    wanted = [{"variant": name, "seed": seed} for seed in seeds for name in names]
+    faces = datasets.load(chosen.get("data"))
+    which = f"{faces.origin}, {faces.fingerprint}"  # rows of other data in the file stay apart
+    wanted = [{"variant": name, "seed": seed, "faces": which} for seed in seeds for name in names]
     return sweep(path(folder, **chosen), wanted, train, "variants")
 
 

@@ -44,6 +44,14 @@ def test_a_variant_changes_what_it_says_and_rows_are_kept(made_up, tmp_path):
     assert list(again.seed) == [0, 0, 1, 1]
 
 
+def test_rows_of_other_faces_are_not_taken(made_up, tmp_path):
+    ablation.ablate([ablation.BASE], [0], tmp_path, **SMALL)
+    file = ablation.path(tmp_path, **SMALL)
+    file.write_text(file.read_text().replace("synthetic", "other"))
+    ablation.ablate([ablation.BASE], [0], tmp_path, **SMALL)
+    assert len(made_up) == 2 and len(pd.read_csv(file)) == 2
+
+
 def test_an_unknown_variant_is_named(tmp_path):
     with pytest.raises(ValueError, match="variant luck is unknown; there are as it is, twice the epochs"):
         ablation.ablate(["luck"], [0], tmp_path, **SMALL)
