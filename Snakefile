@@ -64,6 +64,4 @@ for job in JOBS:
             training=int(job.trains),
         priority: int(job.trains)
         shell:
-            "{params.python} -m papermill {input[0]} {log} -y {params.parameters} -k python3 "
-            "--no-progress-bar --log-level WARNING"
-            " && {params.python} -m fercore report {params.profile} {log} {output[0]}"
+            "{params.python} -m fercore execute {params.profile} {input[0]} {log} {output[0]} {params.parameters}"

@@ -1,5 +1,6 @@
 """Commands behind run_all.sh and those of the recogniser: python -m fercore COMMAND."""
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cores", type=int, default=None)
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
-    _command(commands, "report", _report, "executed notebook to HTML", "profile", "executed", "target")
+    _command(commands, "execute", _execute, "a notebook, executed and exported", "profile", "notebook", "executed",
+             "target", "parameters")
+    workers = _command(commands, "workers", _workers, "server of a run, which forks for each notebook", "address")
+    workers.add_argument("modules", nargs="*", help="to import first")
     _command(commands, "index", _index, "the index page of a run", "profile")
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")
     _command(commands, "readme", _readme, "write the results table of README.md")
@@ -87,16 +91,23 @@ def _run(options: argparse.Namespace) -> int:
                       dry_run=options.dry_run, extra=options.snakemake)
 
 
-def _report(options: argparse.Namespace) -> None:
-    from fercore import report
+def _execute(options: argparse.Namespace) -> int:
+    from fercore import workers
 
-    report.export(options.profile, Path(options.executed), Path(options.target))
+    return workers.call("execution:execute", options.profile, options.notebook, options.executed, options.target,
+                        json.loads(options.parameters))
 
 
-def _index(options: argparse.Namespace) -> None:
-    from fercore import report
+def _workers(options: argparse.Namespace) -> None:
+    from fercore import workers
 
-    report.index(options.profile)
+    workers.serve(options.address, options.modules)
+
+
+def _index(options: argparse.Namespace) -> int:
+    from fercore import workers
+
+    return workers.call("report:index", options.profile)
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -29,6 +29,14 @@ class Run:
     profile: str
     folder: Path
     faces: datasets.Faces
+    _prepared: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def prepared(self, protocol: str, subset: int | None) -> tuple[datasets.Faces, protocols.Split]:
+        """`protocols.prepare` of its faces, `subset` of each usage; kept for the next network."""
+        key = protocol, subset
+        if key not in self._prepared:
+            self._prepared[key] = protocols.prepare(datasets.subset(self.faces, subset), protocol)
+        return self._prepared[key]
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = 
     """
     record = runs.read_record(run.folder, protocol, network, seed)
     predictions = runs.load_predictions(run.folder, protocol, network, seed)
-    faces, parts = protocols.prepare(_faces_of(run, record, network), protocol)
+    faces, parts = run.prepared(protocol, _subset_of(run, record, network))
     positions = getattr(parts, split)
     chosen = predictions.split == SPLITS[split]
     order = np.argsort(predictions.row_ids[chosen])
@@ -217,13 +225,13 @@ def _profiles() -> Iterator[str]:
     yield from sorted(found, key=lambda name: (name != "published", -found[name]))
 
 
-def _faces_of(run: Run, record: dict, network: str) -> datasets.Faces:
-    """The faces that a record's network was trained and tested on: all, or the subset that it names."""
+def _subset_of(run: Run, record: dict, network: str) -> int | None:
+    """How many faces of each usage a record's network was trained and tested on; None for all of them."""
     data = record.get("data", {})
     if not made_on(record, run.faces):
         raise EvaluationError(f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
                               f"than these ({run.faces.origin}); choose another profile, or train it on these")
-    return datasets.subset(run.faces, data["subset"] if "subset" in data else _per_split(run.faces, data["n"]))
+    return data["subset"] if "subset" in data else _per_split(run.faces, data["n"])
 
 
 def _per_split(faces: datasets.Faces, n: int) -> int | None:

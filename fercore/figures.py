@@ -12,9 +12,10 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import PIL.Image
+from IPython.display import SVG, Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from fercore import runs
 from fercore.palette import SERIES_COLOURS, colours
@@ -41,6 +42,8 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "fercore",
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.05,
 }
 WIDTH = 6.6  # inches: a column of text in a report
 THUMBNAIL_WIDTH = 400  # pixels
@@ -62,19 +65,19 @@ def new(
     return figure, axes
 
 
-def save(figure: Figure, folder: Path, name: str) -> Figure:
-    """Write `figure` to `folder` as name.svg, or name.png where it holds pictures; return it, to be shown.
+def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
+    """Write `figure` to `folder` as name.svg, or name.png where it holds pictures; return that, for a notebook to show.
 
     The first figure that a notebook saves in a folder is also written small, as thumbnail.png.
     """
     folder = Path(folder)
     pictures = any(axes.images for axes in figure.axes)
-    data = _png(figure, dpi=110) if pictures else _svg(figure)
+    data = _png(figure) if pictures else _svg(figure)
     runs.write_atomically(folder / f"{name}{'.png' if pictures else '.svg'}", data)
     if folder not in _with_thumbnail:
-        runs.write_atomically(folder / "thumbnail.png", _png(figure, dpi=THUMBNAIL_WIDTH / figure.get_figwidth()))
+        runs.write_atomically(folder / "thumbnail.png", _png(figure, THUMBNAIL_WIDTH))
         _with_thumbnail.add(folder)
-    return figure
+    return Image(data, format="png") if pictures else SVG(data)
 
 
 @style()
@@ -189,10 +192,13 @@ def _svg(figure: Figure) -> bytes:
     return text.encode()
 
 
-def _png(figure: Figure, dpi: float) -> bytes:
-    """PNG of 128 colours: a third of the bytes, no visible loss on grey faces and flat colours."""
+def _png(figure: Figure, width: int | None = None) -> bytes:
+    """PNG of 128 colours: a third of the bytes, no visible loss on grey faces and flat colours. `width` in pixels."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     with style():
-        figure.savefig(drawn, format="png", dpi=dpi)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        figure.savefig(drawn, format="png", dpi="figure")
+    image = PIL.Image.open(drawn).convert("RGB")
+    if width:
+        image = image.resize((width, round(image.height * width / image.width)), PIL.Image.Resampling.LANCZOS)
+    image.quantize(128, dither=PIL.Image.Dither.NONE).save(packed, "PNG", optimize=True)
     return packed.getvalue()

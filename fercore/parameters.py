@@ -139,7 +139,7 @@ def cells(notebook: str) -> list[dict]:
 def modules_used(notebook: str) -> tuple[Path, ...]:
     """Modules of fercore that a notebook imports, and those that these import."""
     source = "\n".join("".join(c["source"]) for c in cells(notebook) if c["cell_type"] == "code")
-    waiting, found = _imported(source), set()
+    waiting, found = set(_imported(source)), set()
     while waiting:
         path = paths.ROOT / "fercore" / f"{waiting.pop()}.py"
         if path.exists() and path not in found:
@@ -148,7 +148,8 @@ def modules_used(notebook: str) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def _imported(source: str) -> set[str]:
+@cache
+def _imported(source: str) -> frozenset[str]:
     lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
     found = set()
     for node in ast.walk(ast.parse("\n".join(lines))):
@@ -156,7 +157,7 @@ def _imported(source: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fercore."):
             found.add(node.module.split(".")[1])
-    return found
+    return frozenset(found)
 
 
 def jobs(chosen: Profile) -> list[Job]:

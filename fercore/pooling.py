@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from fercore import aggregation, evaluation, parameters, runs
 from fercore.evaluation import Run, Scored
@@ -118,7 +119,8 @@ def fit(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return -float((answer * given).sum()) / len(labels), slope / len(labels)
 
     start = np.full(len(logs), 1 / len(logs))
-    return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(logs)).x
+    with threadpool_limits(1):  # the products are small: threads would mostly wait for each other
+        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(logs)).x
 
 
 def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

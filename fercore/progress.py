@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -50,7 +51,9 @@ def rule_name(job: str) -> str:
     return "job_" + re.sub(r"\W", "_", job)
 
 
-def follow(command: list[str], log: Path, progress: Progress, lock: int, dry_run: bool) -> int:
+def follow(
+    command: list[str], environment: Mapping[str, str], log: Path, progress: Progress, lock: int, dry_run: bool
+) -> int:
     """Run Snakemake, its output into `log`; print what it means. Returns its exit status, 130 when interrupted.
 
     `lock`: descriptor of a locked file; the lock lives as long as Snakemake does.
@@ -59,7 +62,7 @@ def follow(command: list[str], log: Path, progress: Progress, lock: int, dry_run
         signal.signal(number, signal.default_int_handler)
     with open(log, "wb") as file, subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True, pass_fds=(lock,), cwd=paths.ROOT,
+        env=environment, start_new_session=True, pass_fds=(lock,), cwd=paths.ROOT,
     ) as process:
         try:
             _read(process, file, progress, dry_run)

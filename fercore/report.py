@@ -109,8 +109,8 @@ def _tidy(cell: dict, title: str) -> None:
         for kind, content in output.get("data", {}).items():
             if isinstance(content, str) and not kind.startswith("image/"):
                 output.data[kind] = scrub(content)
-            elif kind == "image/png":
-                output.metadata.setdefault("image/png", {}).setdefault("alt", f"Figure: {title}")
+            elif kind in ("image/png", "image/svg+xml"):
+                output.metadata.setdefault(kind, {}).setdefault("alt", f"Figure: {title}")
 
 
 def _is_noise(output: dict) -> bool:

@@ -1,4 +1,5 @@
 """Run a profile by Snakemake: data checked, time expected, how it ended and what failed where."""
+import contextlib
 import fcntl
 import json
 import os
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fercore import datasets, parameters, paths, report, runs
+from fercore import datasets, parameters, paths, runs, workers
 from fercore.parameters import ParameterError, Profile
 from fercore.progress import Progress, follow
 
@@ -64,11 +65,19 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
         progress = Progress(jobs, _expected(profile, data), cores)
         command = _command(profile, data, cores, force, dry_run, list(extra))
         log = folder / "run.log"
-        status = follow(command, log, progress, lock.fileno(), dry_run)
+        with _workers(jobs, own=not dry_run and "--executor" not in extra) as variables:
+            status = follow(command, os.environ | variables, log, progress, lock.fileno(), dry_run)
         if status != 130:
             status = _close(status, log, progress, dry_run)
         _remember(folder, data, progress)
     return status
+
+
+def _workers(jobs: list[parameters.Job], *, own: bool) -> contextlib.AbstractContextManager[dict[str, str]]:
+    """The server of this run, which notebooks are told of; none where they run elsewhere, or not at all."""
+    if not own:
+        return contextlib.nullcontext({})
+    return workers.server(training=any(job.trains for job in jobs), environment=QUIET)
 
 
 def _describe(data: dict) -> str:
@@ -119,6 +128,8 @@ def _close(status: int, log: Path, progress: Progress, dry_run: bool) -> int:
     for name in progress.failed:
         print(failure(folder, name))
     if progress.failed:
+        from fercore import report  # not above: it takes seconds to import, also for Snakemake
+
         report.index(folder.name)
         print(f"{len(progress.done)} of {len(progress.planned)} done; what waits for a failed notebook did not run.")
         print(f"Reports: {index}")

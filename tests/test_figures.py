@@ -54,8 +54,9 @@ def test_every_class_has_a_colour_of_its_own():
 
 def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
     plot = figures.save(DRAWN["class_counts"](), tmp_path, "counts")
-    assert plot.axes
-    figures.save(DRAWN["face_sheet"](), tmp_path, "sheet")
+    assert plot._repr_svg_().startswith("<svg") and "Training" in plot._repr_svg_()
+    sheet = figures.save(DRAWN["face_sheet"](), tmp_path, "sheet")
+    assert sheet._repr_png_()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["counts.svg", "sheet.png", "thumbnail.png"]
     assert (tmp_path / "sheet.png").stat().st_size < 60_000
 
