@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import networks, preprocessing, recipes, runs, speed
+from fercore import networks, optimizers, preprocessing, recipes, runs, speed
 from fercore.checkpoints import Checkpoint
 from fercore.prediction import Examples, predict
 from fercore.recipes import Recipe
@@ -201,10 +201,10 @@ def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
 
 def _compile(model: keras.Model, recipe: Recipe) -> None:
     if recipe.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(recipe.learning_rate)
+        optimizer = optimizers.Adam(recipe.learning_rate)
     else:
         nesterov = recipe.optimizer == "sgd"
-        optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
+        optimizer = optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
     optimizer.weight_decay = recipe.weight_decay or None
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     losses = {"categorical_crossentropy": keras.losses.CategoricalCrossentropy,
