@@ -103,19 +103,21 @@ def score(run: Run, protocol: str, network: str, seed: int = 0, *, split: str = 
     """
     record = runs.read_record(run.folder, protocol, network, seed)
     predictions = runs.load_predictions(run.folder, protocol, network, seed)
-    return _scored(run, record, predictions, split, tta)
+    return _scored(run, (protocol, network, seed), record, predictions, split, tta)
 
 
-def _scored(run: Run, record: dict, predictions: runs.Predictions, split: str, tta: bool) -> Scored:
-    protocol, network = record["protocol"], record["network"]
+def _scored(
+    run: Run, key: tuple[str, str, int], record: dict, predictions: runs.Predictions, split: str, tta: bool
+) -> Scored:
+    protocol, network, seed = key
     faces, parts = run.prepared(protocol, _subset_of(run, record, network))
     positions = getattr(parts, split)
     chosen = predictions.split == SPLITS[split]
     order = np.argsort(predictions.row_ids[chosen])
     expected = np.argsort(faces.row_ids[positions])
     if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[positions][expected]):
-        raise EvaluationError(f"{network} on {protocol}, seed {record['seed']}: its {split} rows are not those of the "
-                              "protocol; train it again on the data at hand")
+        raise EvaluationError(f"{network} on {protocol}, seed {seed}: its {split} rows are not those of the protocol; "
+                              "train it again on the data at hand")
     values = (predictions.probabilities_tta if tta else predictions.probabilities)[chosen][order].astype(np.float32)
     return Scored(protocol, faces, positions[expected], faces.labels[positions[expected]], values)
 
@@ -161,7 +163,7 @@ def results(run: Run) -> pd.DataFrame:
         entry = known.get(network, Entry(network, "networks", "own", ""))
         for split in SPLITS:
             for tta in (False, True):
-                scored = _scored(run, record, predictions, split, tta)
+                scored = _scored(run, (protocol, network, seed), record, predictions, split, tta)
                 mask = _unseen(scored, protocol, masks) if split == "test" else None
                 key = {"table": entry.table, "system": entry.system, "network": network, "protocol": protocol,
                        "seed": seed, "split": split, "tta": tta}
