@@ -181,11 +181,13 @@ def _curve_legend(figure: Figure, axis: Axes) -> None:
 
 
 def _svg(figure: Figure) -> bytes:
-    """SVG without what it repeats: the fonts stand once, at its root, and lines are not indented."""
+    """SVG without what it repeats: the fonts stand once, at its root, lines are not indented, places have two decimals.
+    """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = re.sub(r"\n\s+", "\n", buffer.getvalue())
+    text = re.sub(r'\b(?:d|x|y|width|height)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
     families = re.findall(r"font-family: ([^;\"]+)", text)
     if families:
         text = re.sub(r"font-family: [^;\"]+(; )?", "", text).replace("<svg ", f'<svg font-family="{families[0]}" ', 1)
