@@ -12,7 +12,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from fercore import parameters, paths, runs
+from fercore import evaluation, parameters, paths, runs
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.FileSystemLoader(HERE)
@@ -178,12 +178,11 @@ def _machines(folder: Path) -> dict[str, str]:
     records = [runs.read_record(folder, *key) for key in _trained(folder)]
     if not records:
         return {}
-    hardware = [f"{r.get('device', '?')}, {r.get('processor', '?')}, {r.get('cores', '?')} cores" for r in records]
     commits = {record["git_commit"][:12] for record in records if record.get("git_commit")}
     epochs = {f"{r['network']} {r['epochs']}" for r in records if r.get("epochs")}
     seconds = sum(record.get("train_seconds") or 0 for record in records)
     return {
-        "Trained on": "; ".join(sorted(set(hardware))),
+        "Trained on": "; ".join(sorted(set(map(evaluation.hardware, records)))),
         "Training time": f"{seconds / 3600:.1f} h" if seconds > 3600 else f"{seconds / 60:.0f} min",
         "Epochs": ", ".join(sorted(epochs)),
         "Trained by commit": ", ".join(sorted(commits)),
@@ -214,7 +213,8 @@ def _tables(folder: Path, *, fer2013: bool) -> str:
 def _card(folder: Path, notebook: str, made: list) -> dict:
     """Title, question, links and thumbnail of one notebook; it may have run many times."""
     jobs = [job for job in made if job.notebook == notebook]
-    pictures = [folder / "figures" / job.name / "thumbnail.png" for job in jobs]
+    official_first = sorted(jobs, key=lambda job: job.parameters.get("protocol") != "official")
+    pictures = [folder / "figures" / job.name / "thumbnail.png" for job in official_first]
     picture = next((path for path in pictures if path.exists()), None)
     data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
     title = first_heading(parameters.cells(notebook)) or notebook
