@@ -11,7 +11,8 @@ class _OnePass:
     """Weight decay in one pass: w (1 - rate × decay)."""
 
     def _apply_weight_decay(self, variables):
-        if self.weight_decay is None:
+        if keras.backend.backend() != "tensorflow" or self.weight_decay is None:
+            super()._apply_weight_decay(variables)
             return
         kept = 1 - self.learning_rate * self.weight_decay
         for variable in variables:
