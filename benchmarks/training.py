@@ -10,17 +10,17 @@ multiply-adds of one forward pass, doubled, by the images per second, against a 
 import argparse
 import dataclasses
 
+import keras
 import numpy as np
 
 from fercore import datasets, networks, parameters, prediction, recipes, speed, training
 
-CHOICES = ["cnn", "vgg", "deep_cnn", "vgg16_scratch", "inception_v1", "compact"]
+CHOICES = ["cnn", "vgg", "deep_cnn", "vgg16_scratch", "inception_v1", "compact", "compact_mixup"]
 
 
-def fed(name: str, recipe: recipes.Recipe, faces: datasets.Faces) -> float:
+def fed(model: keras.Model, recipe: recipes.Recipe, faces: datasets.Faces) -> float:
     """Images per second of this study's `fit`, from the history of its epochs (validation on 64 faces included)."""
     recipe = dataclasses.replace(recipe, epochs=3)
-    model = training.build(name, recipe, seed=0)
     examples = prediction.examples(faces, np.arange(len(faces)), networks.inputs(model), recipe)
     history = training.fit(model, examples, examples.select(np.arange(64)), recipe, seed=0)
     return 2 * len(faces) / history.seconds[1:].sum()
@@ -35,10 +35,11 @@ def main() -> None:
     options = arguments.parse_args()
     faces = datasets.load(options.data)
     faces = faces.select(np.flatnonzero(faces.usage == "Training")[: options.faces])
-    recipe = recipes.read(parameters.network(options.network)["recipe"])
-    macs = networks.multiply_adds(training.build(options.network, recipe, seed=0))
-    fast = fed(options.network, recipe, faces)
-    slow, limit = speed.own_way(options.network, faces), speed.matrix_product("bfloat16")
+    settings = parameters.network(options.network)
+    name, chosen, recipe = settings["base"], settings["parameters"], recipes.read(settings["recipe"])
+    model = training.build(name, recipe, seed=0, **chosen)
+    macs, fast = networks.multiply_adds(model), fed(model, recipe, faces)
+    slow, limit = speed.own_way(name, faces, **chosen), speed.matrix_product("bfloat16")
     print(f"{options.network} on {len(faces)} faces ({faces.origin})")
     print(f"plain float32 fit      {slow:8.0f} images/s")
     print(f"this study             {fast:8.0f} images/s    {fast / slow:.1f} times as many")

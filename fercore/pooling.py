@@ -71,8 +71,9 @@ def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
 
 
 def members(course: pd.DataFrame, size: int | None = None) -> list[Member]:
-    """The first `size` that joined; None: as many as have the lowest cross-entropy in cross-validation."""
-    first = course.head(size or int(course.cross_entropy.argmin()) + 1)
+    """The first `size` that joined; None: as few as have the lowest cross-entropy in cross-validation,
+    told to four decimals."""
+    first = course.head(size or int(course.cross_entropy.round(4).argmin()) + 1)
     return list(zip(first.network, first.seed, strict=True))
 
 

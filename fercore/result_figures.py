@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fercore.figures import INK, MUTED, PUBLISHED, SERIES_COLOURS, WIDTH, colours, face_sheet, new, style
+from fercore.figures import INK, MUTED, PUBLISHED, SERIES_COLOURS, WIDTH, colours, face_sheet, name_points, new, style
 
 
 @style()
@@ -170,7 +170,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     out of their panel.
     """
     panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
-    figure, axes = new(3, 1, height=8.4)
+    named, (figure, axes) = [], new(3, 1, height=10)
     systems = {system: tone for system, tone in zip(sorted(table.system.unique()), SERIES_COLOURS, strict=False)}
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
@@ -179,16 +179,16 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
             axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=1, color=systems[system], label=system)
         best = shown[shown.accuracy == shown.accuracy.cummax()]
         axis.step(best[column], best.accuracy, where="post", color=MUTED, lw=1, ls="--", zorder=0)
-        for row in shown.itertuples():
-            place = getattr(row, column), row.accuracy
-            axis.annotate(row.name, place, (5, 4), textcoords="offset points", fontsize=7)
         axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
-        axis.margins(x=0.12)
+        axis.margins(x=0.18)
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
         axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if _decades(shown[column]) > 1 else
                                        mpl.ticker.EngFormatter(sep=""))
+        named.append((axis, shown[column], shown.accuracy, shown.name))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=8.5, title=f"system, n = {n:,} faces")
+    for points in named:  # now that the layout is settled
+        name_points(*points)
     return figure
 
 
@@ -201,15 +201,12 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     """
     figure, axis = new(height=4.2)
     curves = reached.dropna(subset=["epoch"]).sort_values("seconds")
-    for (name, part), colour in zip(curves.groupby("name", sort=False), SERIES_COLOURS * 3, strict=False):
+    tones = dict(zip(curves.name.unique(), SERIES_COLOURS * 3, strict=False))
+    for name, part in curves.groupby("name", sort=False):
         best = part[part.seed == part.seed.min()].assign(accuracy=lambda rows: rows.accuracy.cummax())
-        axis.plot(best.seconds / 60, best.accuracy, drawstyle="steps-post", color=colour, lw=1.4)
-        axis.annotate(name, (best.seconds.iloc[-1] / 60, best.accuracy.iloc[-1]), (4, -2), fontsize=7, color=colour,
-                      textcoords="offset points")
+        axis.plot(best.seconds / 60, best.accuracy, drawstyle="steps-post", color=tones[name], lw=1.4)
     done = reached[reached.epoch.isna() & (reached.accuracy > curves.accuracy.max() - 25)]
     axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4, label="done, views averaged")
-    for row in done[~done.name.isin(curves.name)].itertuples():
-        axis.annotate(row.name, (row.seconds / 60, row.accuracy), (5, -2), fontsize=7, textcoords="offset points")
     for row in targets.itertuples():
         axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
         axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), fontsize=7.5, color=PUBLISHED,
@@ -219,7 +216,10 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     axis.legend(loc="lower right", fontsize=7.5)
     axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
     axis.set_ylim(bottom=max(curves.accuracy.max() - 25, 0) if len(curves) else 0)
+    axis.margins(x=0.1)
     axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
+    named = done[~done.duplicated("name")]
+    name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones.get(name, INK) for name in named.name])
     return figure
 
 

@@ -4,7 +4,7 @@ import time
 import keras
 import numpy as np
 
-from fercore import blocks, networks
+from fercore import blocks, networks, preprocessing
 from fercore.faces import Faces
 
 _OWN_BATCH, _OWN_RATE = 100, 1e-4
@@ -20,18 +20,19 @@ def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
     return repeats * size**3 / (time.perf_counter() - start)
 
 
-def own_way(name: str, faces: Faces) -> float:
+def own_way(name: str, faces: Faces, **parameters) -> float:
     """Training images per second of system A's own way: float32, pixels 0 to 255, Adam, batches of 100, Keras's
     `ImageDataGenerator`, which moves one face at a time, Keras's own batch normalisation. After an epoch to warm up.
 
-    `name` of a network whose only input is the face. Needs the TensorFlow backend.
+    `name` and `parameters` are those of `networks.build`, the face its only input, cut to its size. Needs the
+    TensorFlow backend.
     """
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    copy = keras.models.clone_model(networks.build(name), clone_function=_plain_layer)
+    copy = keras.models.clone_model(networks.build(name, **parameters), clone_function=_plain_layer)
     model = keras.Model(copy.inputs[0], copy.outputs[0])
     model.compile(keras.optimizers.Adam(_OWN_RATE), "categorical_crossentropy", metrics=["accuracy"])
-    images = faces.images[..., None].astype("float32")
+    images = preprocessing.crop(faces.images, model.input_shape[1])[..., None].astype("float32")
     moved = ImageDataGenerator(
         rotation_range=10, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.1, horizontal_flip=True
     ).flow(images, np.eye(7)[faces.labels], batch_size=_OWN_BATCH)
