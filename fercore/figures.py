@@ -71,12 +71,11 @@ def name_points(
 ) -> None:
     """Write its name beside each point, where it covers no other name or point; a line leads to a name that had to go
     far. Scales and limits of the `axis` must be set before. `tones`: the names' colours."""
-    axis.figure.draw_without_rendering()  # the layout decides how much room there is
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
     texts = [axis.text(*place, name, fontsize=7.5, color=tone, bbox=ground)
              for *place, name, tone in zip(x, y, names, tones or [INK] * len(names), strict=True)]
     line = {"arrowstyle": "-", "color": MUTED, "lw": 0.5}
-    adjust_text(texts, x=list(x), y=list(y), ax=axis, expand=(1.2, 1.5), arrowprops=line)
+    adjust_text(texts, x=list(x), y=list(y), ax=axis, expand=(1.2, 1.5), iter_lim=300, arrowprops=line)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

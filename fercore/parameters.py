@@ -71,6 +71,9 @@ def profile(name: str) -> Profile:
     return Profile(**{"name": name, "description": ""} | content | lists)
 
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it: ten times as fast
+
+
 def network(name: str) -> dict:
     """Read params/networks/<name>.yaml. Raises `ParameterError` when there is none."""
     path = paths.PARAMS / "networks" / f"{name}.yaml"
@@ -98,7 +101,7 @@ def network_names() -> list[str]:
 def read_yaml(path: Path) -> dict:
     """A YAML file whose top level is a mapping. Raises `ParameterError` naming the line at fault."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -7,13 +7,14 @@ calibrated as well.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fercore import aggregation, evaluation, parameters, runs
 from fercore.evaluation import Run, Scored
@@ -120,8 +121,13 @@ def fit(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return -float((answer * given).sum()) / len(labels), slope / len(labels)
 
     start = np.full(len(logs), 1 / len(logs))
-    with threadpool_limits(1):  # the products are small: threads would mostly wait for each other
+    with _threads().limit(limits=1):  # the products are small: threads would mostly wait for each other
         return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(logs)).x
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()  # once: looking for libraries takes as long as a fit
 
 
 def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

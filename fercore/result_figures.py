@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fercore.figures import INK, MUTED, PUBLISHED, SERIES_COLOURS, WIDTH, colours, face_sheet, name_points, new, style
@@ -20,9 +21,8 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
     for (row, column), value in np.ndenumerate(share):
         ink = "white" if value > 65 else INK
         weight = "bold" if row == column else "normal"
-        axis.text(column + 0.5, row + 0.43, f"{value:.1f}", ha="center", va="center", color=ink, weight=weight)
-        count = f"{counts[row, column]:,}"
-        axis.text(column + 0.5, row + 0.74, count, ha="center", va="center", color=ink, fontsize=7.5)
+        _in_cell(axis, column, row + 0.43, f"{value:.1f}", color=ink, weight=weight)
+        _in_cell(axis, column, row + 0.74, f"{counts[row, column]:,}", color=ink, fontsize=7.5)
     middle = np.arange(len(counts)) + 0.5
     axis.set_xticks(middle, class_names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(middle, [f"{name}\nn = {n:,}" for name, n in zip(class_names, totals, strict=True)])
@@ -48,8 +48,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
         share = 100 * counts / np.maximum(counts.sum(1), 1)[:, None]
         axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=0.5)
         for k, value in enumerate(np.diag(share)):
-            axis.text(k + 0.5, k + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
-                      color="white" if value > 65 else INK)
+            _in_cell(axis, k, k + 0.5, f"{value:.0f}", fontsize=7.5, color="white" if value > 65 else INK)
         axis.set(aspect="equal", ylim=(len(class_names), 0))
         axis.set_title(f"{name}  {100 * np.trace(counts) / max(counts.sum(), 1):.1f} %", fontsize=8.5)
         axis.set_xticks(middle, class_names, rotation=90, fontsize=7.5)
@@ -139,8 +138,7 @@ def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> F
     figure, axis = new(width=1.6 + 0.72 * len(names), height=1.1 + 0.5 * len(names))
     axis.pcolormesh(100 * shares, cmap="Blues", vmin=40, vmax=100, edgecolors="white", linewidth=1)
     for (row, column), value in np.ndenumerate(100 * shares):
-        ink = "white" if value > 82 else INK
-        axis.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=9)
+        _in_cell(axis, column, row + 0.5, f"{value:.0f}", color="white" if value > 82 else INK, fontsize=9)
     middle = np.arange(len(names)) + 0.5
     axis.set_xticks(middle, names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8.5)
     axis.set_yticks(middle, names, fontsize=8.5)
@@ -225,3 +223,8 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
 
 def _decades(values: pd.Series) -> float:
     return float(np.log10(values.max() / values.min())) if len(values) else 0.0
+
+
+def _in_cell(axis: Axes, column: int, height: float, text: str, **how) -> None:
+    """Text in the middle of a matrix's column. It lies within the axes, so that the layout need not measure it."""
+    axis.text(column + 0.5, height, text, ha="center", va="center", in_layout=False, **how)
