@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import PIL.Image
-from adjustText import adjust_text
+import textalloc
 from IPython.display import SVG, Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -69,13 +69,12 @@ def new(
 def name_points(
     axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], tones: Sequence[str] | None = None
 ) -> None:
-    """Write its name beside each point, where it covers no other name or point; a line leads to a name that had to go
-    far. Scales and limits of the `axis` must be set before. `tones`: the names' colours."""
-    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
-    texts = [axis.text(*place, name, fontsize=7.5, color=tone, bbox=ground)
-             for *place, name, tone in zip(x, y, names, tones or [INK] * len(names), strict=True)]
-    line = {"arrowstyle": "-", "color": MUTED, "lw": 0.5}
-    adjust_text(texts, x=list(x), y=list(y), ax=axis, expand=(1.2, 1.5), iter_lim=300, arrowprops=line)
+    """Write its name beside each point, where it covers no other name or point if there is room; a line leads to a name
+    that had to go far. Scales and limits of the `axis` must be set before. `tones`: the names' colours."""
+    axis.figure.draw_without_rendering()  # the layout decides how much room there is
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    textalloc.allocate(axis, x, y, list(names), x_scatter=x, y_scatter=y, textsize=7.5, textcolor=tones or INK,
+                       linecolor=MUTED, linewidth=0.5)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

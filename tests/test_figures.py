@@ -78,6 +78,19 @@ def test_the_same_data_give_the_same_bytes(tmp_path):
     assert contents[0] == contents[1]
 
 
+def test_names_of_points_cover_neither_each_other_nor_leave_the_axes():
+    axis = figures.new()[1]
+    x, y = [3, 3.01, 3, 5], [3, 3, 3.01, 5]
+    axis.plot(x, y, "o")
+    axis.set(xlim=(1, 6), ylim=(1, 6))
+    figures.name_points(axis, x, y, ["sift_cnn", "dsift_cnn", "cnn+dsift_cnn", "vgg"])
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    assert len(boxes) == 4 and all(axis.bbox.contains(*box.min) and axis.bbox.contains(*box.max) for box in boxes)
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    figures.name_points(axis, [], [], [])
+    assert len(boxes) == sum(bool(text.get_text()) for text in axis.texts)
+
+
 def test_the_matrix_shows_counts_and_shares():
     figure = result_figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
     texts = [text.get_text() for text in figure.axes[0].texts]
