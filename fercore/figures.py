@@ -71,10 +71,12 @@ def name_points(
 ) -> None:
     """Write its name beside each point, where it covers no other name or point if there is room; a line leads to a name
     that had to go far. Scales and limits of the `axis` must be set before. `tones`: the names' colours."""
+    if not len(names):
+        return
     axis.figure.draw_without_rendering()  # the layout decides how much room there is
     x, y = np.asarray(x, float), np.asarray(y, float)
     textalloc.allocate(axis, x, y, list(names), x_scatter=x, y_scatter=y, textsize=7.5, textcolor=tones or INK,
-                       linecolor=MUTED, linewidth=0.5)
+                       linecolor=MUTED, linewidth=0.5, max_distance=0.3, nbr_candidates=500)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

@@ -197,7 +197,7 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
 
     `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
     """
-    figure, axis = new(height=4.2)
+    figure, axis = new(height=5)
     curves = reached.dropna(subset=["epoch"]).sort_values("seconds")
     tones = dict(zip(curves.name.unique(), SERIES_COLOURS * 3, strict=False))
     for name, part in curves.groupby("name", sort=False):
