@@ -93,5 +93,5 @@ def _train(variant: Variant, seed: int, *, epochs: int, **chosen) -> dict:
     views = [prediction.predict(model, parts.validation, recipe, mirror=mirror) for mirror in (False, True)]
     keras.utils.clear_session()
     right = [np.mean(said.argmax(1) == parts.validation.labels) for said in (views[0], np.mean(views, axis=0))]
-    return {"accuracy": round(100 * right[0], 2), "mirrored": round(100 * right[1], 2),
-            "train_accuracy": round(100 * history.accuracy.iloc[-1], 2), "seconds": round(history.seconds.sum(), 1)}
+    return {"accuracy": round(100 * right[0], 4), "mirrored": round(100 * right[1], 4),
+            "train_accuracy": round(100 * history.accuracy.iloc[-1], 4), "seconds": round(history.seconds.sum(), 1)}

@@ -150,7 +150,7 @@ def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
         "weighted_f1": metrics.weighted_f1(matrix), "precision": metrics.precision(matrix).mean(),
         "recall": metrics.recall(matrix).mean(),
     }
-    return {"n": len(scored.labels)} | {name: round(100 * float(value), 2) for name, value in values.items()}
+    return {"n": len(scored.labels)} | {name: round(100 * float(value), 4) for name, value in values.items()}
 
 
 def results(run: Run) -> pd.DataFrame:
