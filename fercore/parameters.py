@@ -1,5 +1,6 @@
 """Profiles, network files and notebook parameters, read and checked before anything runs."""
 import ast
+import copy
 import difflib
 import json
 from collections.abc import Iterable
@@ -71,14 +72,16 @@ def profile(name: str) -> Profile:
     return Profile(**{"name": name, "description": ""} | content | lists)
 
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it: ten times as fast
-
-
 def network(name: str) -> dict:
     """Read params/networks/<name>.yaml. Raises `ParameterError` when there is none."""
     path = paths.PARAMS / "networks" / f"{name}.yaml"
     if not path.exists():
         raise ParameterError(f"network {name!r}: no {_place(path)}; {suggestion(name, network_names())}")
+    return copy.deepcopy(_read_once(path, path.stat().st_mtime_ns))  # a report asks hundreds of times
+
+
+@cache
+def _read_once(path: Path, _changed: int) -> dict:
     return read_yaml(path)
 
 
@@ -101,7 +104,7 @@ def network_names() -> list[str]:
 def read_yaml(path: Path) -> dict:
     """A YAML file whose top level is a mapping. Raises `ParameterError` naming the line at fault."""
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
