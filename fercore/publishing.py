@@ -109,19 +109,27 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
 
 
 def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
-    own = tables.select(results, protocol, name, "test", True)
-    official = tables.select(results, "official", name, "test", True)
-    trained = official if own.empty else own
+    beside = _on_official_split(protocol)
+    there = protocol if tables.select(results, protocol, name, "test", True).size or not beside else beside
+    trained = tables.select(results, there, name, "test", True)
     return {
         "system": entry.system if entry.system in tables.SYSTEMS else tables.SYSTEMS[-1],
         "network": f"`{name}`",
         "split": f"`{protocol}`",
         "published": tables.number(entry.published.get(protocol, {}).get("test"), 2),
         "here": tables.accuracy(results, protocol, name),
-        "official split": "" if protocol == "official" else tables.accuracy(results, "official", name),
-        "copies removed": tables.mean(results, "official" if own.empty else protocol, name, "accuracy_deduplicated"),
+        "official split": tables.accuracy(results, beside, name) if beside else "",
+        "copies removed": tables.mean(results, there, name, "accuracy_deduplicated"),
         "training": tables.NOT_RUN if trained.empty else tables.duration(trained.train_seconds.mean()),
     }
+
+
+def _on_official_split(protocol: str) -> str | None:
+    """The protocol of the official split that tells the same classes apart; None where `protocol` is of that split."""
+    if not PROTOCOLS[protocol].pooled:
+        return None
+    return next(name for name, other in PROTOCOLS.items()
+                if not other.pooled and other.class_names == PROTOCOLS[protocol].class_names)
 
 
 def _readme_note(results: pd.DataFrame) -> str:
@@ -133,7 +141,7 @@ def _readme_note(results: pd.DataFrame) -> str:
         "Test accuracy in %, averaged over each face and its mirror image (compact networks: ten views), "
         f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
         "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
-        "trained on Training, chosen on PublicTest, PrivateTest read once, seven classes. Copies removed: test faces "
-        "(of the split, where run, else official) without an exact copy in training or validation. "
+        "the same classes, trained on Training, chosen on PublicTest, PrivateTest read once. Copies removed: test "
+        "faces (of the split, where run, else official) without an exact copy in training or validation. "
         f"Training and its time: on {hardware or 'nothing yet'}."
     )
