@@ -17,11 +17,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux 
 
 @pytest.fixture(scope="module")
 def served():
-    """The environment of a run with a server, on synthetic faces."""
+    """The environment of a run with a server that listens, on synthetic faces: who calls sooner does without it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FER2013", "synthetic")
         series.prepare(parameters.profile("smoke"))
         with workers.server(training=False, environment=series.QUIET) as variables:
+            until = time.monotonic() + 60
+            while not os.path.exists(variables[workers.ADDRESS]) and time.monotonic() < until:
+                time.sleep(0.01)
             yield os.environ | series.QUIET | variables
 
 
