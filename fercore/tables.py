@@ -227,7 +227,7 @@ def mean(results: pd.DataFrame, protocol: str, network: str, column: str) -> str
 
 def _difference(results: pd.DataFrame, protocol: str, network: str, tta: bool, published: float | None) -> str:
     rows = select(results, protocol, network, "test", tta)
-    return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+.1f}"
+    return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+z.1f}"
 
 
 def number(value: float | None, decimals: int = 1) -> str:

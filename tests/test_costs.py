@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore import aggregation, costs, runs
+from fercore import aggregation, costs, runs, speed
 
 
 @pytest.fixture
@@ -79,3 +79,4 @@ def test_own_way_is_timed_and_read_again(tmp_path):
     assert table.images_per_second.iloc[0] > 0
     assert costs.read_own_way(tmp_path).equals(table)
     assert costs.read_own_way(tmp_path / "other").empty
+    assert speed.own_way("compact", faces(35), filters=(2, 2, 2, 2)) > 0  # which sees 40 of the 48 pixels

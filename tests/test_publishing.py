@@ -100,3 +100,17 @@ def test_the_readme_is_filled_between_its_markers(tmp_path):
     assert publishing.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
         publishing.with_results("no markers", results)
+
+
+def test_beside_each_split_the_readme_shows_the_official_one_with_the_same_classes():
+    scores = {"accuracy_low": 1, "accuracy_high": 99, "accuracy_deduplicated": 50, "train_seconds": 60, "device": "cpu"}
+    ran = [("cnn", "pooled_64_16_20", 63), ("cnn", "official", 65), ("five_class_cnn", "ferplus_five_tenth", 81),
+           ("five_class_cnn", "ferplus_five", 87), ("five_class_cnn", "official_five", 76),
+           ("svm_hog", "official_five", 54)]
+    results = pd.DataFrame([{"network": network, "protocol": protocol, "accuracy": accuracy, "split": "test",
+                             "tta": True, "n": 70} | scores for network, protocol, accuracy in ran])
+    rows = [[cell.strip() for cell in line.split("|")] for line in publishing.readme_table(results).splitlines()]
+    official = {(row[2], row[3]): row[6][:4] for row in rows if len(row) > 6}
+    assert official["`cnn`", "`pooled_64_16_20`"] == "65.0"
+    assert official["`five_class_cnn`", "`ferplus_five_tenth`"] == "76.0"
+    assert official["`svm_hog`", "`official_five`"] == ""

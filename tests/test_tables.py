@@ -31,6 +31,12 @@ def test_both_recipes_and_the_published_figure_stand_side_by_side(results):
     assert row["published recipe, test"].startswith("80.0")
 
 
+def test_no_difference_is_below_zero_by_its_sign_alone(results):
+    results.loc[results.network == "cnn", "accuracy"] = 62.52
+    row = tables.beside_published(results, "official", "networks").set_index("network").loc["cnn"]
+    assert row["test"].startswith("62.5") and row["test, difference"] == "+0.0"
+
+
 def test_several_seeds_give_mean_and_deviation(results):
     row = tables.beside_published(results, "official", "networks").set_index("network").loc["sift_cnn"]
     assert row["test"] == "85.0\u00a0±\u00a07.1\u00a0(2\u00a0seeds)"
