@@ -37,15 +37,22 @@ class Examples:
 def examples(faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters: dict) -> Examples:
     """The faces with the descriptors that a network takes as inputs `names`, scaled as the recipe says.
 
-    `train`: positions of the training faces, on which visual words are fitted; `parameters` go to
-    `descriptors.load`, by name of the descriptor.
+    `train`: positions of the training faces, on which visual words are fitted and by which numbers are standardised;
+    `parameters` go to `descriptors.load`, by name of the descriptor.
     """
     loaded = {}
     for name in names:
         if name != "image":
             values = descriptors.load(name, faces, train, **parameters.get(name, {}))
             loaded[name] = descriptors.scale(name, values, recipe.descriptor_scaling.get(name))
+            if recipe.descriptors_standardised:
+                loaded[name] = _standardised(loaded[name], train)
     return Examples(faces.images, faces.labels.astype(np.int64), loaded)
+
+
+def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """`values` [n, 2, d] less the training faces' mean, number by number, over their standard deviation."""
+    return (values - values[train, 0].mean(axis=0)) / np.maximum(values[train, 0].std(axis=0), 1e-3)
 
 
 def predict(

@@ -29,7 +29,8 @@ class Recipe:
     share of units dropped, for builders that have it as a parameter; null for their own. `descriptor_follows` gives a
     mirrored face the descriptor of the mirrored face (system A leaves it unmirrored); `descriptor_dropout` is the share
     of a descriptor's numbers that each training step sets to 0, the others raised in proportion: a descriptor that
-    stays while the face moves is otherwise learnt by heart; `descriptor_scaling` is by name, as in `descriptors.scale`.
+    stays while the face moves is otherwise learnt by heart; `descriptor_scaling` is by name, as in `descriptors.scale`;
+    `descriptors_standardised` then gives each number of a descriptor mean 0 and deviation 1 over the training faces.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -60,6 +61,7 @@ class Recipe:
     descriptor_follows: bool = True
     descriptor_dropout: float = 0.0
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
+    descriptors_standardised: bool = False
     precision: str = "auto"
 
     def __post_init__(self):
