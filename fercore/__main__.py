@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     workers = _command(commands, "workers", _workers, "server of a run, which forks for each notebook", "address")
     workers.add_argument("modules", nargs="*", help="to import first")
     _command(commands, "index", _index, "the index page of a run", "profile")
+    _command(commands, "renew", _renew, "ask the trained models of a run again where `views` changed", "profile")
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")
     _command(commands, "readme", _readme, "write the results table of README.md")
     _recognition(commands)
@@ -108,6 +109,14 @@ def _index(options: argparse.Namespace) -> int:
     from fercore import workers
 
     return workers.call("report:index", options.profile)
+
+
+def _renew(options: argparse.Namespace) -> None:
+    from fercore import renewal
+
+    for key in renewal.outdated(options.profile):
+        renewal.renew(options.profile, *key)
+        print("asked again:", *key, flush=True)
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import datasets, experiments, prediction, training
+from fercore import datasets, experiments, prediction, preprocessing, training
 from fercore.sweeps import sweep
 
 NETWORK, BASE = "compact", "as it is"
@@ -90,7 +90,7 @@ def _train(variant: Variant, seed: int, *, epochs: int, **chosen) -> dict:
     parts = experiments.examples(experiment)
     model = experiments.build(experiment, **{"filters": CHANNELS} | variant.parameters)
     history = training.fit(model, parts.train, parts.validation, recipe, seed=seed)
-    views = [prediction.predict(model, parts.validation, recipe, mirror=mirror) for mirror in (False, True)]
+    views = [prediction.predict(model, parts.validation, recipe, view) for view in preprocessing.views(2)]
     keras.utils.clear_session()
     right = [np.mean(said.argmax(1) == parts.validation.labels) for said in (views[0], np.mean(views, axis=0))]
     return {"accuracy": round(100 * right[0], 4), "mirrored": round(100 * right[1], 4),

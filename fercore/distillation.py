@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore import parameters, prediction, recipes, runs, training
+from fercore import parameters, prediction, preprocessing, recipes, runs, training
 from fercore.faces import Faces
 from fercore.protocols import Split
 
@@ -30,5 +30,5 @@ def soft_labels(
                                          f"seed {seed}; train it first, by notebook {settings['notebook']}")
         model, recipe = training.load_model(path, len(faces.class_names)), recipes.read(settings["recipe"])
         shown = prediction.examples(faces, split.train, settings["inputs"], recipe).select(split.train)
-        answers += [prediction.predict(model, shown, recipe, mirror=mirror) for mirror in (False, True)]
+        answers += [prediction.predict(model, shown, recipe, view) for view in preprocessing.views(2)]
     return np.mean(answers, axis=0)

@@ -65,6 +65,11 @@ class Experiment:
         return self.folder / "figures" / name
 
     @property
+    def views(self) -> int:
+        """How many views of a face are averaged, as the network's file says; else the face and its mirror image."""
+        return self.settings.get("views", 2)
+
+    @property
     def sizes(self) -> str:
         """Data, protocol and number of faces in words."""
         counts = ", ".join(f"{len(part):,} {name}" for name, part in self.split.parts().items())
@@ -128,7 +133,7 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     """Images, labels and descriptors of the three parts, and soft labels of training faces: of FER+'s voters or of
     teachers, where the settings name them. `descriptor_parameters`: name -> those of its `compute`."""
     everything = prediction.examples(experiment.faces, experiment.split.train, experiment.settings["inputs"],
-                                   experiment.recipe, **descriptor_parameters)
+                                     experiment.recipe, **descriptor_parameters)
     parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
     soft = None if experiment.votes is None else experiment.votes[experiment.split.train]
     if teachers := experiment.settings.get("teachers"):
@@ -175,22 +180,28 @@ def fine_tune(experiment: Experiment, model: keras.Model, parts: Parts, history:
 def save(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> runs.Predictions:
-    """Save the probabilities of validation and test faces with their record. `history` None: the model was loaded.
-
-    Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes stays, and averages and
-    calibration mean the same for every network. Raises `TrainingError` for outputs that are no probabilities.
-    """
-    faces, split = experiment.faces, experiment.split
-    row_ids = faces.row_ids[np.concatenate([split.validation, split.test])]
-    raw = prediction.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe)
-    predictions = replace(raw, probabilities=distributions(raw.probabilities, model.name),
-                          probabilities_tta=distributions(raw.probabilities_tta, model.name))
-    learnt = training.record(model, history, experiment.recipe, len(parts.train))
-    learnt["outputs_divided_by_sum"] = predictions.probabilities is not raw.probabilities
+    """Save the `answers` to validation and test faces with their record. `history` None: the model was loaded."""
+    predictions, learnt = answers(experiment, model, parts)
+    learnt |= training.record(model, history, experiment.recipe, len(parts.train))
     if experiment.tuning and history is not None:
         learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {"recipe_parameters": vars(experiment.tuning)}
     write(experiment, predictions, learnt)
     return predictions
+
+
+def answers(experiment: Experiment, model: keras.Model, parts: Parts) -> tuple[runs.Predictions, dict]:
+    """Probabilities of validation and test faces, and for the record how they were made.
+
+    Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes stays, and averages and
+    calibration mean the same for every network. Raises `TrainingError` for outputs that are no probabilities.
+    """
+    row_ids = experiment.faces.row_ids[np.concatenate([experiment.split.validation, experiment.split.test])]
+    raw = prediction.predictions(model, parts.validation, parts.test, row_ids, experiment.recipe,
+                                 views=experiment.views)
+    predictions = replace(raw, probabilities=distributions(raw.probabilities, model.name),
+                          probabilities_tta=distributions(raw.probabilities_tta, model.name))
+    divided = predictions.probabilities is not raw.probabilities
+    return predictions, {"views": experiment.views, "outputs_divided_by_sum": divided}
 
 
 def distributions(outputs: np.ndarray, name: str) -> np.ndarray:

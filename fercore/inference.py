@@ -16,8 +16,6 @@ from fercore.faces import CLASS_NAMES, SIDE
 
 FOLDER = paths.OUTPUTS / "published" / "recogniser"
 PRECISIONS = ("int8", "float32")
-VIEWS = (1, 2, 10)  # the face; and its mirror image; and both cut 2 pixels off the middle, to each corner
-CORNERS = ((0, 0), (-2, -2), (2, -2), (-2, 2), (2, 2))
 BATCH = 64  # faces through the network at a time: more of them leave the processor's cache
 
 
@@ -31,7 +29,7 @@ class Network:
 
     `forward` takes float32 [n, side, side, 1] and gives probabilities float32 [n, c]; `side` is cut from the middle
     of a 48×48 face; `normalisation` as in `preprocessing.normalise`; `temperature` above 1 makes probabilities less
-    extreme; `views` of a face are averaged, one of `VIEWS`. `card` is all that is known of it.
+    extreme; so many `preprocessing.views` of a face are averaged. `card` is all that is known of it.
     """
 
     name: str
@@ -54,18 +52,13 @@ class Network:
             raise ModelError(f"crops of {crops.dtype} {list(crops.shape)}; give uint8 [n, {SIDE}, {SIDE}]")
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         for k in range(0, len(crops), BATCH):
-            parts.append(np.mean([self._seen(*view) for view in self._views(crops[k : k + BATCH])], axis=0))
+            answers = [self._asked(preprocessing.seen(crops[k : k + BATCH], view))
+                       for view in preprocessing.views(self.views)]
+            parts.append(np.mean(answers, axis=0))
         return np.concatenate(parts)
 
-    def _views(self, crops: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        """The views to average: crops, mirrored or not, with the offset of what is cut from them."""
-        for offset in CORNERS if self.views == 10 else CORNERS[:1]:
-            yield crops, offset
-            if self.views > 1:
-                yield crops[:, :, ::-1], offset
-
-    def _seen(self, crops: np.ndarray, offset: tuple[int, int]) -> np.ndarray:
-        images = preprocessing.crop(crops, self.side, offset)
+    def _asked(self, crops: np.ndarray) -> np.ndarray:
+        images = preprocessing.crop(crops, self.side)
         return self.forward(preprocessing.normalise(images, self.normalisation))
 
 
@@ -84,13 +77,13 @@ def load(
     the whole of FER2013 (the newest .keras file in outputs/*/models/*/NAME). A file is an export's .onnx, its card
     beside it, or a .keras file. `precision`: 'int8' or 'float32', of an export; None takes int8 where there is one, as
     it is faster. `threads` of the processor to use, None for all. `views` of each face to average: 1, 2 with its mirror
-    image, 10 with four more crops of both; accuracy rises, time is multiplied. Raises `ModelError` when there is no
-    such network, when it is damaged, or when its classes are not those of its card.
+    image, 10 with both smaller, larger and turned; accuracy rises, time is multiplied. Raises `ModelError` when there
+    is no such network, when it is damaged, or when its classes are not those of its card.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
-    if views not in VIEWS:
-        raise ModelError(f"views {views!r} is none of {', '.join(map(str, VIEWS))}")
+    if views not in preprocessing.VIEWS:
+        raise ModelError(f"views {views!r} is none of {', '.join(map(str, preprocessing.VIEWS))}")
     path = _find(model)
     if path.suffix == ".keras":
         return with_views(_from_keras(path), views)
@@ -103,12 +96,7 @@ def load(
 
 
 def with_views(network: Network, views: int) -> Network:
-    """The network averaging `views` of a face, with the temperature that its card has for them (else for one).
-
-    Raises `ModelError` where a network sees the whole face, so that it cannot be cut off the middle.
-    """
-    if views == 10 and network.side > SIDE - 4:
-        raise ModelError(f"{network.name}: sees {network.side} of {SIDE} pixels, which leaves no room for 10 views")
+    """The network averaging `views` of a face, with the temperature that its card has for them (else for one)."""
     measured = network.card.get("precisions", {}).get(precision_of(network.name), {}).get("views", {})
     temperature = measured.get(str(views), {}).get("temperature", network.temperature)
     return replace(network, views=views, temperature=temperature)

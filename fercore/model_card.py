@@ -10,7 +10,7 @@ import numpy as np
 from scipy import optimize
 
 from fercore import inference, metrics, networks, onnx_export, preprocessing, protocols, runs, training
-from fercore.faces import SIDE, DatasetError, Faces
+from fercore.faces import DatasetError, Faces
 
 CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers, and on which the formats must agree
 
@@ -57,7 +57,7 @@ def measure(network: inference.Network, faces: Faces, split: protocols.Split) ->
         scores[part]["calibration_error_without_temperature"] = _short(
             metrics.calibration_error(raw[part], labels[part]))
     views = {str(views): _of_views(inference.with_views(network, views), faces, split)
-             for views in inference.VIEWS[1:] if views < 10 or network.side <= SIDE - 4}
+             for views in preprocessing.VIEWS[1:]}
     return {"temperature": _short(temperature)} | scores | {
         "faces_per_second": speed(network, faces.images), "views": views}
 

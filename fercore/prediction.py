@@ -8,8 +8,6 @@ from fercore import descriptors, networks, preprocessing, runs
 from fercore.faces import Faces
 from fercore.recipes import Recipe
 
-CROP_OFFSET = 2  # pixels, of the outer crops from the centre
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -56,38 +54,28 @@ def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def predict(
-    model: keras.Model, examples: Examples, recipe: Recipe, *, mirror: bool = False, offset: tuple[int, int] = (0, 0)
+    model: keras.Model, examples: Examples, recipe: Recipe, view: preprocessing.View = preprocessing.PLAIN
 ) -> np.ndarray:
-    """Class probabilities float32 [n, classes] of the faces, or of their mirror images with their descriptors.
-
-    `offset`: how far to the right and down of the centre the recipe's crop is cut, in pixels.
-    """
-    images = examples.images[:, :, ::-1] if mirror else examples.images
-    images = preprocessing.resize(preprocessing.crop(images, recipe.crop, offset), networks.side(model))
+    """Class probabilities float32 [n, classes] of the faces in one `view`, with the descriptors of their mirror images
+    where it is mirrored."""
+    images = preprocessing.crop(preprocessing.seen(examples.images, view), recipe.crop)
+    images = preprocessing.resize(images, networks.side(model))
     parts = []
     for k in range(0, len(images), 512):
         x = {"image": preprocessing.normalise(images[k : k + 512], recipe.normalisation)}
-        x |= {name: array[k : k + 512, int(mirror)] for name, array in examples.descriptors.items()}
+        x |= {name: array[k : k + 512, int(view.mirror)] for name, array in examples.descriptors.items()}
         parts.append(model.predict_on_batch({name: x[name] for name in networks.inputs(model)}))
     return np.concatenate(parts).astype(np.float32)
 
 
-def predictions(model: keras.Model, validation: Examples, test: Examples, row_ids: np.ndarray, recipe: Recipe):
-    """`runs.Predictions` of validation and test faces: plain, and averaged over views of each face.
+def predictions(
+    model: keras.Model, validation: Examples, test: Examples, row_ids: np.ndarray, recipe: Recipe, *, views: int = 2
+) -> runs.Predictions:
+    """Probabilities of validation and test faces, plain and averaged over so many `preprocessing.views`.
 
-    The views are the face and its mirror image, where the recipe crops each cut at five places: ten views.
     `row_ids` int [n]: of the validation faces, then of the test faces.
     """
-    def seen(**view) -> np.ndarray:
-        return np.concatenate([predict(model, part, recipe, **view) for part in (validation, test)])
-
-    views = [seen(mirror=mirror, offset=offset) for offset in _offsets(recipe) for mirror in (False, True)]
+    answers = [np.concatenate([predict(model, part, recipe, view) for part in (validation, test)])
+               for view in preprocessing.views(views)]
     split = np.repeat([runs.VALIDATION, runs.TEST], [len(validation), len(test)])
-    return runs.Predictions(row_ids, split, views[0], np.mean(views, axis=0))
-
-
-def _offsets(recipe: Recipe) -> list[tuple[int, int]]:
-    """Where a crop is cut when views are averaged: the centre first, then towards the corners."""
-    corners = [(-CROP_OFFSET, -CROP_OFFSET), (-CROP_OFFSET, CROP_OFFSET),
-               (CROP_OFFSET, -CROP_OFFSET), (CROP_OFFSET, CROP_OFFSET)]
-    return [(0, 0)] + (corners if recipe.crop else [])
+    return runs.Predictions(row_ids, split, answers[0], np.mean(answers, axis=0))

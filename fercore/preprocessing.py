@@ -1,10 +1,11 @@
-"""Faces as a network sees them: light normalised, geometry varied in training."""
+"""Faces as a network sees them: light normalised, geometry varied in training and, by fixed views, when asked."""
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 NORMALISATIONS = ("standardise", "unit", "raw")
+VIEWS = (1, 2, 10)  # the face; and its mirror image; and both smaller, larger, turned left and right
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,39 @@ class Augmentation:
     zoom: float = 0.0
     flip: bool = False
     erasing: float = 0.0
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at a face: `zoom` times as large, turned `rotation` degrees about the centre, then mirrored or not."""
+
+    mirror: bool = False
+    zoom: float = 1.0
+    rotation: float = 0.0
+
+
+PLAIN = View()
+
+
+def views(number: int) -> list[View]:
+    """The views of a face whose probabilities are averaged, one of `VIEWS` in number; the first is the face as it is.
+
+    Raises `ValueError` for another number.
+    """
+    if number not in VIEWS:
+        raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
+    moves = [(1, 0), (0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else [(1, 0)]
+    return [View(mirror, *move) for move in moves for mirror in (False, True)[:number]]
+
+
+def seen(images: np.ndarray, view: View) -> np.ndarray:
+    """Images uint8 [n, h, w] in one view; border pixels are repeated outwards."""
+    height, width = images.shape[1:3]
+    if (view.zoom, view.rotation) != (1, 0) and len(images):
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), view.rotation, view.zoom)
+        images = np.stack([cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+                           for image in images])
+    return images[:, :, ::-1] if view.mirror else images
 
 
 def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
@@ -40,17 +74,17 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
     raise ValueError(f"normalisation {how!r} is none of {', '.join(NORMALISATIONS)}")
 
 
-def crop(images: np.ndarray, side: int | None, offset: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """The middle `side` x `side` pixels of images [n, h, w], moved by `offset` pixels to the right and down.
+def crop(images: np.ndarray, side: int | None) -> np.ndarray:
+    """The middle `side` x `side` pixels of images [n, h, w]; `side` None: the images as they are.
 
-    `side` None: the images as they are. Raises `ValueError` where that leaves the picture.
+    Raises `ValueError` where the images are smaller.
     """
     if side is None:
         return images
     height, width = images.shape[1:3]
-    left, top = (width - side) // 2 + offset[0], (height - side) // 2 + offset[1]
-    if min(left, top) < 0 or left + side > width or top + side > height:
-        raise ValueError(f"crop of {side} pixels moved by {offset}: leaves the {width}×{height} picture")
+    left, top = (width - side) // 2, (height - side) // 2
+    if min(left, top) < 0:
+        raise ValueError(f"crop of {side} pixels: leaves the {width}×{height} picture")
     return images[:, top : top + side, left : left + side]
 
 

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import experiments, networks, parameters, paths, prediction, recipes, runs, training
+from fercore import experiments, networks, parameters, paths, prediction, preprocessing, recipes, runs, training
 from fercore.training import TrainingError
 
 
@@ -33,8 +33,8 @@ def teach(experiment, name, seed):
 def test_soft_labels_are_the_mean_over_teachers_and_views(experiment):
     models = [teach(experiment, name, seed) for seed, name in enumerate(("first", "second"))]
     parts = experiments.examples(experiment)
-    views = [prediction.predict(model, parts.train, experiment.recipe, mirror=mirror)
-             for model in models for mirror in (False, True)]
+    views = [prediction.predict(model, parts.train, experiment.recipe, view)
+             for model in models for view in preprocessing.views(2)]
     assert np.allclose(parts.train.soft_labels, np.mean(views, axis=0), atol=1e-5)
     assert parts.validation.soft_labels is None and parts.test.soft_labels is None
 

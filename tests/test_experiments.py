@@ -7,7 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fercore import blocks, experiments, inception_vgg16, networks, parameters, paths, preprocessing, recipes, runs
+from fercore import (
+    blocks,
+    experiments,
+    inception_vgg16,
+    networks,
+    parameters,
+    paths,
+    preprocessing,
+    recipes,
+    renewal,
+    runs,
+)
 from fercore.recipes import Recipe
 from fercore.training import TrainingError
 
@@ -59,6 +70,33 @@ def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experim
     assert not np.allclose(outputs.sum(1), 1, atol=0.1) and np.allclose(saved.sum(1), 1, atol=1e-5)
     assert (outputs.argmax(1) == saved.argmax(1)).all()
     assert runs.read_record(changed.folder, "official", "small", 0)["outputs_divided_by_sum"] is True
+
+
+def test_descriptors_are_standardised_over_the_training_faces():
+    def seen(**changes):
+        found = experiments.read("model_a_landmarks_hog", protocol="official_five", data="synthetic", subset=70,
+                                 settings={"inputs": ["image", "hog"]}, **changes)
+        return experiments.examples(found).train.descriptors["hog"]
+
+    standardised, plain = seen(), seen(descriptors_standardised=False)
+    assert np.allclose(standardised[:, 0].mean(0), 0, atol=1e-5)
+    assert np.allclose(standardised[:, 0].std(0), np.minimum(1, plain[:, 0].std(0) / 1e-3), atol=1e-4)
+    assert not np.allclose(plain[:, 0].mean(0), 0, atol=1e-2)
+
+
+def test_a_trained_model_is_asked_again_after_a_change_of_views(tmp_path):
+    experiment = experiments.read("shallow_cnn", protocol="official", profile="again", data="synthetic", subset=70,
+                                  epochs=1)
+    two = dataclasses.replace(experiment, settings=experiment.settings | {"views": 2})
+    model, parts = experiments.build(two), experiments.examples(two)
+    before = experiments.save(two, model, parts, experiments.fit(two, model, parts))
+    key = "official", "shallow_cnn", 0
+    assert renewal.outdated("again") == [key]
+    after = renewal.renew("again", *key, data="synthetic")
+    record = runs.read_record(tmp_path / "outputs" / "again", *key)
+    assert record["views"] == 10 and record["epochs"] == 1 and renewal.outdated("again") == []
+    assert np.allclose(after.probabilities, before.probabilities, atol=0.002)
+    assert not np.allclose(after.probabilities_tta, before.probabilities_tta, atol=0.002)
 
 
 def test_softmax_outputs_stay_as_they_are_and_others_are_refused():

@@ -64,3 +64,18 @@ def test_erasing_fills_a_rectangle_with_one_value():
     moved, _ = preprocessing.augment(faces, np.random.default_rng(3), Augmentation(erasing=1.0))
     changed = moved != faces
     assert 0.01 < changed.mean() < 0.25 and len(np.unique(moved[changed])) == 1
+
+
+def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
+    face = np.zeros((1, 48, 48), np.uint8)
+    face[:, 10:20, 20:28] = 255  # above the middle
+    views = preprocessing.views(10)
+    plain, mirrored, small, _, large, _, right, _, left, _ = (preprocessing.seen(face, view)[0] for view in views)
+    assert (plain == face[0]).all() and (mirrored == face[0][:, ::-1]).all()
+    assert small.sum() < 0.9 * plain.sum() < 1.1 * plain.sum() < large.sum()
+    column = [(view * np.arange(48)).sum() / view.sum() for view in (right, plain, left)]
+    assert column[0] - column[1] == pytest.approx(1.2, abs=0.3) and column[1] - column[2] == pytest.approx(1.2, abs=0.3)
+    assert [len(preprocessing.views(number)) for number in preprocessing.VIEWS] == [1, 2, 10]
+    assert len(preprocessing.seen(face[:0], views[-1])) == 0
+    with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):
+        preprocessing.views(3)

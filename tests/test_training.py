@@ -167,7 +167,7 @@ def test_mirrored_predictions_use_mirrored_descriptors():
     data = examples(10, 2)
     flipped = Examples(data.images[:, :, ::-1], data.labels, {"dsift": data.descriptors["dsift"][:, ::-1]})
     expected = prediction.predict(model, flipped, RECIPE)
-    assert np.allclose(prediction.predict(model, data, RECIPE, mirror=True), expected, atol=1e-6)
+    assert np.allclose(prediction.predict(model, data, RECIPE, preprocessing.View(mirror=True)), expected, atol=1e-6)
 
 
 def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
@@ -198,6 +198,9 @@ def test_predictions_hold_both_splits():
     saved = prediction.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
     assert isinstance(saved, runs.Predictions)
     assert saved.split.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
+    both = [prediction.predict(model, examples(6, 2), RECIPE, view) for view in preprocessing.views(10)]
+    ten = prediction.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE, views=10)
+    assert np.allclose(ten.of(runs.TEST)[1], np.mean(both, axis=0)) and np.allclose(ten.of(runs.TEST)[0], both[0])
 
 
 def test_each_epoch_is_told_and_can_end_the_training():
