@@ -99,13 +99,13 @@ def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
 
 
 def what_counts(results: pd.DataFrame) -> pd.DataFrame:
-    """By protocol, in points of test accuracy averaged over rows: what flip averaging adds, what copies had given."""
+    """By protocol, in points of test accuracy averaged over rows: what averaging over views adds, what copies gave."""
     test, rows = results[results.split == "test"], []
     for protocol, part in test.groupby("protocol"):
-        plain, flipped = part[~part.tta.astype(bool)], part[part.tta.astype(bool)]
-        copies = (flipped.accuracy_deduplicated - flipped.accuracy).mean()
-        rows.append({"protocol": protocol, "rows": len(flipped), "test faces": f"{part.n.iloc[0]:,}",
-                     "flip averaging": f"{flipped.accuracy.mean() - plain.accuracy.mean():+.2f}",
+        plain, averaged = part[~part.tta.astype(bool)], part[part.tta.astype(bool)]
+        copies = (averaged.accuracy_deduplicated - averaged.accuracy).mean()
+        rows.append({"protocol": protocol, "rows": len(averaged), "test faces": f"{part.n.iloc[0]:,}",
+                     "views averaged": f"{averaged.accuracy.mean() - plain.accuracy.mean():+.2f}",
                      "copies removed": f"{copies:+.2f}"})
     return pd.DataFrame(rows)
 

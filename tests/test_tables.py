@@ -65,7 +65,7 @@ def test_other_data_have_no_published_columns(results):
 
 def test_what_counts(results):
     worth = tables.what_counts(results).set_index("protocol")
-    assert worth.loc["official", "flip averaging"] == "+0.00"
+    assert worth.loc["official", "views averaged"] == "+0.00"
 
 
 def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
