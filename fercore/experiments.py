@@ -258,7 +258,7 @@ def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
 def _keep(experiment: Experiment, model: keras.Model, history: pd.DataFrame) -> None:
     """Write history and model."""
     key = experiment.protocol, experiment.network, experiment.seed
-    runs.write_atomically(runs.history_path(experiment.folder, *key), history.to_csv(index=False))
+    runs.write_atomically(runs.history_path(experiment.folder, *key), history.to_csv(index=False, float_format="%.6g"))
     training.save_model(model, runs.model_path(experiment.folder, *key))
 
 

@@ -79,7 +79,7 @@ def readme_table(results: pd.DataFrame) -> str:
     rows = []
     for name, entry in evaluation.catalogue().items():
         if not name.endswith(PUBLISHED_RECIPE):
-            rows += [_readme_row(results, name, entry, protocol) for protocol in entry.published or ["official"]]
+            rows += [_readme_row(results, name, entry, protocol) for protocol in _splits(results, name, entry)]
     rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
     ran = [row for row in rows if {row["here"], row["official split"]} - {tables.NOT_RUN, ""}]
     waiting = dict.fromkeys(row["network"] for row in rows)
@@ -106,6 +106,12 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
     found = report.machine_paths(str(record))
     if found:
         raise PublishingError(f"{name}: its record holds a path of the machine: {found[0]}")
+
+
+def _splits(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[str]:
+    """The protocols of a network's published figures; without such the official one, or else those it was run on."""
+    run = results[results.network == name].protocol.unique()
+    return list(entry.published) or (["official"] if "official" in run or not len(run) else sorted(run))
 
 
 def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
