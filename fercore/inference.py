@@ -1,7 +1,7 @@
 """Trained networks ready to answer: from the ONNX files and card of an export, or from a .keras file of the study.
 
-An exported network is NAME.onnx (weights in float16, computed in float32), NAME.int8.onnx (computed in 8-bit integers)
-and NAME.json, its card: class names, side of the input, normalisation, temperatures, and what is known of its accuracy.
+An exported network is NAME.onnx (weights in float16, computed in float32 or, made on first use, in 8-bit integers) and
+NAME.json, its card: class names, side of the input, normalisation, temperatures, and what is known of its accuracy.
 ONNX Runtime starts in a fraction of a second where TensorFlow takes several; Keras is imported for .keras files only.
 """
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore import paths, preprocessing
+from fercore import paths, preprocessing, quantisation
 from fercore.faces import CLASS_NAMES, SIDE
 
 FOLDER = paths.OUTPUTS / "published" / "recogniser"
@@ -29,7 +29,8 @@ class Network:
 
     `forward` takes float32 [n, side, side, 1] and gives probabilities float32 [n, c]; `side` is cut from the middle
     of a 48×48 face; `normalisation` as in `preprocessing.normalise`; `temperature` above 1 makes probabilities less
-    extreme; so many `preprocessing.views` of a face are averaged. `card` is all that is known of it.
+    extreme; so many `preprocessing.views` of a face are averaged; `precision`, one of `PRECISIONS`, is that of the
+    arithmetic. `card` is all that is known of it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Network:
     temperature: float
     card: dict
     views: int = 1
+    precision: str = "float32"
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float32 [n, c] of gray faces uint8 [n, 48, 48]."""
@@ -87,29 +89,36 @@ def load(
     path = _find(model)
     if path.suffix == ".keras":
         return with_views(_from_keras(path), views)
-    card, integers = _card(path), path.with_name(f"{path.stem}.int8.onnx")
-    if precision == "int8" and not integers.is_file() and precision_of(path.name) != "int8":
-        raise ModelError(f"{integers.name}: no such model file; take precision float32")
-    if precision != "float32" and integers.is_file():
-        path = integers
-    return with_views(from_bytes(path.name, path.read_bytes(), card, threads=threads), views)
+    card, content = _card(path), path.read_bytes()
+    if precision == "int8" and "ranges" not in card:
+        raise ModelError(f"{path.name}: its card lacks the ranges for 8-bit integers; take precision float32")
+    precision = precision or ("int8" if "ranges" in card else "float32")
+    found = from_bytes(path.name, content, card, precision, threads=threads)
+    return with_views(found, views)
 
 
 def with_views(network: Network, views: int) -> Network:
     """The network averaging `views` of a face, with the temperature that its card has for them (else for one)."""
-    measured = network.card.get("precisions", {}).get(precision_of(network.name), {}).get("views", {})
+    measured = network.card.get("precisions", {}).get(network.precision, {}).get("views", {})
     temperature = measured.get(str(views), {}).get("temperature", network.temperature)
     return replace(network, views=views, temperature=temperature)
 
 
-def from_bytes(name: str, content: bytes, card: dict, *, threads: int | None = None) -> Network:
-    """A network from the bytes of an ONNX file `name` and its card. Raises `ModelError` as `load` does."""
+def from_bytes(
+    name: str, content: bytes, card: dict, precision: str = "float32", *, threads: int | None = None
+) -> Network:
+    """A network from the bytes of an exported file `name` and its card, computing in `precision`, one of `PRECISIONS`.
+
+    Raises `ModelError` as `load` does.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     try:
+        if precision == "int8":
+            content = quantisation.kept(name, content, card["ranges"])
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         classes, image = session.get_outputs()[0].shape[-1], session.get_inputs()[0]
     except Exception as error:  # ONNX Runtime's own classes share no other base
@@ -118,7 +127,7 @@ def from_bytes(name: str, content: bytes, card: dict, *, threads: int | None = N
         raise ModelError(f"{name}: tells {classes} classes apart, its card names {len(card['class_names'])}")
     if image.shape[1:] != [card["side"], card["side"], 1]:
         raise ModelError(f"{name}: takes {image.shape[1:]}, its card says {card['side']}×{card['side']}")
-    return _network(name, lambda images: session.run(None, {image.name: images})[0], card)
+    return _network(name, lambda images: session.run(None, {image.name: images})[0], card, precision)
 
 
 def describe(path: Path) -> dict:
@@ -143,11 +152,6 @@ def describe(path: Path) -> dict:
             "normalisation": recipe["normalisation"]} | crop
 
 
-def precision_of(name: str) -> str:
-    """The arithmetic of an exported file, by its name."""
-    return "int8" if name.endswith(".int8.onnx") else "float32"
-
-
 def _find(model: str | Path) -> Path:
     path = Path(model)
     if path.suffix in (".onnx", ".keras"):
@@ -159,7 +163,7 @@ def _find(model: str | Path) -> Path:
         return exported
     trained = {file.parent.name: file for file in sorted(_trained(), key=lambda file: file.stat().st_mtime)}
     if str(model) not in trained:
-        known = {file.stem for file in FOLDER.glob("*.onnx") if precision_of(file.name) == "float32"} | trained.keys()
+        known = {file.stem for file in FOLDER.glob("*.onnx")} | trained.keys()
         raise ModelError(f"model {str(model)!r} is unknown; there are {', '.join(sorted(known)) or 'none yet'}; "
                          "or give an .onnx or .keras file")
     return trained[str(model)]
@@ -187,15 +191,17 @@ def _from_keras(path: Path) -> Network:
     return _network(path.name, forward, {"side": model.inputs[0].shape[1]} | card)
 
 
-def _network(name: str, forward: Callable[[np.ndarray], np.ndarray], card: dict) -> Network:
-    measured = card.get("precisions", {}).get(precision_of(name), {})
+def _network(
+    name: str, forward: Callable[[np.ndarray], np.ndarray], card: dict, precision: str = "float32"
+) -> Network:
+    measured = card.get("precisions", {}).get(precision, {})
     return Network(name, forward, tuple(card["class_names"]), card["side"], card["normalisation"],
-                   measured.get("temperature", 1.0), card)
+                   measured.get("temperature", 1.0), card, precision=precision)
 
 
 def _card(path: Path) -> dict:
     """The card beside a model file."""
-    file = path.with_name(path.name.removesuffix(path.suffix).removesuffix(".int8") + ".json")
+    file = path.with_name(path.name.removesuffix(path.suffix) + ".json")
     try:
         card = json.loads(file.read_text())
         missing = [name for name in ("class_names", "side", "normalisation") if name not in card]

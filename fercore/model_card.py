@@ -1,7 +1,7 @@
 """A trained network made ready for others: exported, calibrated, measured, described. Every number is computed here.
 
-`write` leaves NAME.onnx (weights in float16), NAME.int8.onnx (arithmetic in integers, faster), NAME.json, the card that
-`inference` reads, and MODEL_CARD.md, the same for people.
+`write` leaves NAME.onnx (weights in float16), NAME.json, the card that `inference` reads, with the ranges by which it
+makes 8-bit integers of the weights, and MODEL_CARD.md, the same for people.
 """
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize
 
-from fercore import inference, metrics, networks, onnx_export, preprocessing, protocols, runs, training
+from fercore import inference, metrics, networks, onnx_export, preprocessing, protocols, quantisation, runs, training
 from fercore.faces import DatasetError, Faces
 
 CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers, and on which the formats must agree
@@ -30,15 +30,15 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
     faces, split = protocols.prepare(faces, described["protocol"])
     model = training.load_model(model_file, len(faces.class_names))
     described = {"side": model.inputs[0].shape[1]} | described | {"class_names": list(faces.class_names)}
-    files = _files(model, _seen(faces, split, described), target)
-    card = described | _about(model, target.stem, faces)
-    networks_by_file = {name: inference.from_bytes(name, content, card) for name, content in files.items()}
+    examples = _seen(faces, split, described)
+    content = onnx_export.export(model, examples)
+    card = described | _about(model, target.stem, faces) | {
+        "bytes": len(content), "ranges": quantisation.ranges(content, examples)}
     card["precisions"] = {
-        inference.precision_of(name): {"file": name, "bytes": len(files[name])} | measure(network, faces, split)
-        for name, network in networks_by_file.items()
+        precision: measure(inference.from_bytes(target.name, content, card, precision), faces, split)
+        for precision in reversed(inference.PRECISIONS)
     }
-    for name, content in files.items():
-        runs.write_atomically(target.with_name(name), content)
+    runs.write_atomically(target, content)
     runs.write_json(target.with_suffix(".json"), card)
     runs.write_atomically(target.with_name("MODEL_CARD.md"), markdown(card))
     return card
@@ -109,7 +109,7 @@ def markdown(card: dict) -> str:
         **{key: card[key] for key in ("name", "network", "protocol", "data")},
         classes=", ".join(card["class_names"]), parameters=f"{card['parameters']:,}", side=card["side"],
         macs=f"{card['multiply_adds'] / 1e6:.0f}", epochs=card["training"].get("epochs", "unknown"),
-        seed=card["training"].get("seed", "unknown"), teachers=_teachers(card),
+        megabytes=card["bytes"] / 1e6, seed=card["training"].get("seed", "unknown"), teachers=_teachers(card),
         accuracies=_accuracies(card), views=_views(card),
         recalls=_recalls(first["test"]),
         precision=names[0], processor=card["provenance"]["processor"], cores=card["provenance"]["cores"],
@@ -123,8 +123,8 @@ def _teachers(card: dict) -> str:
 
 def summary(card: dict) -> str:
     """The card in two lines."""
-    return "\n".join(f"{v['file']}: {v['bytes'] / 1e6:.1f} MB, {v['validation']['accuracy']:.2%} of validation and "
-                     f"{v['test']['accuracy']:.2%} of test faces" for v in card["precisions"].values())
+    return "\n".join(f"{card['name']}, {name}: {v['validation']['accuracy']:.2%} of validation and "
+                     f"{v['test']['accuracy']:.2%} of test faces" for name, v in card["precisions"].items())
 
 
 def _seen(faces: Faces, split: protocols.Split, described: dict) -> np.ndarray:
@@ -132,11 +132,6 @@ def _seen(faces: Faces, split: protocols.Split, described: dict) -> np.ndarray:
     rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]
     images = preprocessing.crop(faces.images[rows], described["side"])
     return preprocessing.normalise(images, described["normalisation"])
-
-
-def _files(model, examples: np.ndarray, target: Path) -> dict[str, bytes]:
-    content = onnx_export.export(model, examples)
-    return {target.name: content, f"{target.stem}.int8.onnx": onnx_export.quantised(content, examples)}
 
 
 def _about(model, name: str, faces: Faces) -> dict:
@@ -155,7 +150,7 @@ def _best_rate(network: inference.Network, images: np.ndarray, seconds: float) -
 
 def _accuracies(card: dict) -> str:
     head = ("| arithmetic | temperature | validation | test | test, copies removed | macro-F1 | calibration error, "
-            "without temperature | faces/s, one by one | by 64 | file |\n" + "| --- " * 10 + "|\n")
+            "without temperature | faces/s, one by one | by 64 |\n" + "| --- " * 9 + "|\n")
     return head + "\n".join(_accuracy_row(name, values) for name, values in card["precisions"].items())
 
 
@@ -177,7 +172,7 @@ def _accuracy_row(name: str, values: dict) -> str:
     cells = [name, f"{values['temperature']:.2f}", _percent(values["validation"]), _percent(test),
              _percent(values["test_deduplicated"]), f"{test['macro_f1']:.1%}",
              f"{test['calibration_error']:.1%}, {test['calibration_error_without_temperature']:.1%}",
-             f"{rates['1']:,}", f"{rates['64']:,}", f"`{values['file']}`, {values['bytes'] / 1e6:.1f} MB"]
+             f"{rates['1']:,}", f"{rates['64']:,}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -213,9 +208,11 @@ as those are, not for faces at large.
 
 {views}
 
-Temperature divides the logits; it was fitted on validation faces so that, among faces told with 80 %, about 80 % are
-labelled so. Calibration error is the mean distance between confidence and accuracy on test faces, in 15 bins. Speed was
-measured on {processor}, {cores} cores, from the crop to the probabilities, at best; other work on the machine slows it.
+The weights lie in `{name}.onnx`, {megabytes:.1f} MB in float16; int8 is made of them when the network is first used, by
+ranges that training faces showed. Temperature divides the logits; it was fitted on validation faces so that, among
+faces told with 80 %, about 80 % are labelled so. Calibration error is the mean distance between confidence and accuracy
+on test faces, in 15 bins. Speed was measured on {processor}, {cores} cores, from the crop to the probabilities, at
+best; other work on the machine slows it.
 
 Test faces by expression ({precision}):
 

@@ -4,9 +4,7 @@ Weights are cast to float32 when the model is loaded: float16 halves the file an
 `AGREEMENT`, which `export` checks against Keras before anything is written.
 """
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -193,49 +191,3 @@ LAYERS: dict[type, Callable[..., str]] = {
     layers.Rescaling: _rescaling,
     layers.Concatenate: lambda graph, layer, following, *xs: graph.add("Concat", *xs, axis=1),
 }
-
-
-def quantised(content: bytes, examples: np.ndarray) -> bytes:
-    """An exported model whose convolutions, but the first, and dense layers compute in 8-bit integers.
-
-    The first one takes the picture, which 8 bits render too coarsely, and does little of the arithmetic. Ranges are the
-    extremes that `examples` float32 [n, side, side, 1] (training faces) show. Weights, scaled channel by channel, keep
-    to 7 bits, so that processors without 8-bit dot products do not overflow (ONNX Runtime, 'Quantize ONNX models').
-    """
-    from onnxruntime import quantization
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        model = _with_float_weights(onnx.load_from_string(content))
-        convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
-        onnx.save(model, source)
-        quantization.quantize_static(
-            source, target, _Calibration(examples), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-            reduce_range=True, activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=convolutions[:1],
-        )
-        return target.read_bytes()
-
-
-class _Calibration:
-    """Faces by the batch, as ONNX Runtime's quantisation asks for them."""
-
-    def __init__(self, examples: np.ndarray):
-        self._batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])
-
-    def get_next(self) -> dict | None:
-        return next(self._batches, None)
-
-
-def _with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with weights in float32 and without the casts: the form that quantisation understands."""
-    graph = model.graph
-    renamed = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
-    kept = [node for node in graph.node if node.op_type != "Cast"]
-    for node in kept:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-    weights = [numpy_helper.from_array(numpy_helper.to_array(w).astype(np.float32), w.name) for w in graph.initializer]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(weights)
-    return model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fercore import inference, model_card, networks, onnx_export, training
+from fercore import inference, model_card, networks, onnx_export, paths, quantisation, training
 from fercore.faces import DatasetError
 from fercore.inference import ModelError
 from fercore.onnx_export import ExportError
@@ -86,7 +86,7 @@ def test_networks_that_cannot_be_exported_are_told():
 
 def test_integers_answer_nearly_alike():
     content = onnx_export.export(small(), FACES)
-    fewer = onnx_export.quantised(content, FACES)
+    fewer = quantisation.quantised(content, quantisation.ranges(content, FACES))
     difference = np.abs(onnx_export.run(fewer, FACES) - onnx_export.run(content, FACES)).max()
     assert 0 < difference < 0.05
 
@@ -123,7 +123,7 @@ def exported(tmp_path_factory):
 
 def test_an_export_leaves_models_and_cards(exported):
     folder, card, faces = exported
-    names = ["MODEL_CARD.md", "tiny.int8.onnx", "tiny.json", "tiny.onnx"]
+    names = ["MODEL_CARD.md", "tiny.json", "tiny.onnx"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert json.loads((folder / "tiny.json").read_text()) == card
     assert card["side"] == 40 and card["parameters"] == small().count_params() and card["data"] == faces.origin
@@ -133,7 +133,7 @@ def test_the_numbers_of_the_card_are_those_of_the_model(exported):
     folder, card, faces = exported
     for precision, measured in card["precisions"].items():
         network = inference.load(folder / "tiny.onnx", precision=precision)
-        assert network.name == measured["file"] and network.temperature == measured["temperature"]
+        assert network.precision == precision and network.temperature == measured["temperature"]
         test = faces.usage == "PrivateTest"
         right = network.probabilities(faces.images[test]).argmax(1) == faces.labels[test]
         assert measured["test"]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
@@ -148,10 +148,22 @@ def test_the_numbers_of_the_card_are_those_of_the_model(exported):
     assert "softened by what `vgg`, `cnn` say of the training faces" in taught and "softened" not in text
 
 
-def test_integers_are_taken_when_they_are_there(exported):
-    folder = exported[0]
-    assert inference.load(folder / "tiny.onnx").name == "tiny.int8.onnx"
-    assert inference.load(folder / "tiny.onnx", precision="float32").name == "tiny.onnx"
+def test_integers_are_made_once_where_the_card_has_ranges(exported, tmp_path, monkeypatch):
+    folder, _, faces = exported
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    first = inference.load(folder / "tiny.onnx")
+    assert first.precision == "int8" and len(list((tmp_path / "cache").rglob("*.tiny.onnx"))) == 1
+    monkeypatch.setattr(quantisation, "quantised", None)
+    again = inference.load(folder / "tiny.onnx")
+    exact = inference.load(folder / "tiny.onnx", precision="float32")
+    answers = [network.untempered(faces.images[:5]) for network in (first, again, exact)]
+    assert np.array_equal(*answers[:2]) and not np.array_equal(*answers[1:])
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(exported, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file, no folder")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    assert inference.load(exported[0] / "tiny.onnx").precision == "int8"
 
 
 def test_keras_files_are_taken_as_they_are(exported):
