@@ -114,9 +114,12 @@ def _index(options: argparse.Namespace) -> int:
 def _renew(options: argparse.Namespace) -> None:
     from fercore import renewal
 
-    for key in renewal.outdated(options.profile):
+    found = renewal.outdated(options.profile)
+    for key in found:
         renewal.renew(options.profile, *key)
         print("asked again:", *key, flush=True)
+    if not found:
+        print(f"outputs/{options.profile}: no model has to be asked again")
 
 
 def _publish(options: argparse.Namespace) -> None:
