@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from fercore import paths, protocols, runs
+from fercore import paths, preprocessing, protocols, runs
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
 
@@ -73,7 +73,7 @@ def profile(name: str) -> Profile:
 
 
 def network(name: str) -> dict:
-    """Read params/networks/<name>.yaml. Raises `ParameterError` when there is none."""
+    """Read params/networks/<name>.yaml. Raises `ParameterError` when there is none or it says what cannot be done."""
     path = paths.PARAMS / "networks" / f"{name}.yaml"
     if not path.exists():
         raise ParameterError(f"network {name!r}: no {_place(path)}; {suggestion(name, network_names())}")
@@ -82,7 +82,11 @@ def network(name: str) -> dict:
 
 @cache
 def _read_once(path: Path, _changed: int) -> dict:
-    return read_yaml(path)
+    content = read_yaml(path)
+    if content.get("views", 2) not in preprocessing.VIEWS:
+        known = ", ".join(map(str, preprocessing.VIEWS))
+        raise ParameterError(f"{_place(path)}: views {content['views']!r} is none of {known}")
+    return content
 
 
 def lacking(content: dict) -> str | None:

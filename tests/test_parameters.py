@@ -101,6 +101,12 @@ def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_
     assert not any("far" in str(path) for path in found["20_mean.official"].inputs)
 
 
+def test_views_that_nobody_knows_are_told_before_a_training(project):
+    (project / "params/networks/odd.yaml").write_text("notebook: 10_cnn\nrecipe: study\nviews: 5\n")
+    with pytest.raises(ParameterError, match=r"params/networks/odd.yaml: views 5 is none of 1, 2, 10"):
+        jobs_of(project, "networks: {official: [odd]}")
+
+
 def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
     (project / "params/networks/mine.yaml").write_text("notebook: 10_cnn\nrecipe: study\nmodel: models/mine.keras\n")
     [job] = [job for job in jobs_of(project, "networks: {official: [mine]}") if job.notebook == "10_cnn"]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore import evaluation, learning_curve, paths, publishing, report, runs
+from fercore import evaluation, learning_curve, parameters, paths, publishing, report, runs
 from fercore.publishing import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
@@ -100,6 +100,14 @@ def test_the_readme_is_filled_between_its_markers(tmp_path):
     assert publishing.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
         publishing.with_results("no markers", results)
+
+
+def test_networks_average_the_views_that_the_readme_says():
+    files = {name: parameters.network(name) for name in parameters.network_names()}
+    ten = {name for name, content in files.items() if content.get("views") == 10}
+    two = {name for name, content in files.items()
+           if content["system"] == "A" or name.startswith("svm") or content["recipe"].startswith("published")}
+    assert ten == files.keys() - two
 
 
 def test_beside_each_split_the_readme_shows_the_official_one_with_the_same_classes():
