@@ -109,12 +109,18 @@ def test_scores_of_a_known_case():
     assert scores["calibration_error"] == pytest.approx(abs(0.8 - 0.75), abs=1e-6)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """(folder of an export, its card, the faces it was measured on)."""
     folder, faces = tmp_path_factory.mktemp("export"), made_up.faces()
     source = training.save_model(small(), folder / "small.keras")
     fast = pytest.MonkeyPatch()
+    fast.setattr(paths, "CACHE", folder / "cache")
     fast.setattr(model_card, "speed", lambda network, images: {"1": 10, "64": 20})
     card = model_card.write(source, folder / "out" / "tiny.onnx", faces)
     fast.undo()
@@ -150,7 +156,6 @@ def test_the_numbers_of_the_card_are_those_of_the_model(exported):
 
 def test_integers_are_made_once_where_the_card_has_ranges(exported, tmp_path, monkeypatch):
     folder, _, faces = exported
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     first = inference.load(folder / "tiny.onnx")
     assert first.precision == "int8" and len(list((tmp_path / "cache").rglob("*.tiny.onnx"))) == 1
     monkeypatch.setattr(quantisation, "quantised", None)
@@ -160,9 +165,8 @@ def test_integers_are_made_once_where_the_card_has_ranges(exported, tmp_path, mo
     assert np.array_equal(*answers[:2]) and not np.array_equal(*answers[1:])
 
 
-def test_a_cache_that_cannot_be_written_to_is_done_without(exported, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_to_is_done_without(exported, tmp_path):
     (tmp_path / "cache").write_text("a file, no folder")
-    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     assert inference.load(exported[0] / "tiny.onnx").precision == "int8"
 
 
