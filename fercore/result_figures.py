@@ -50,7 +50,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
         for k, value in enumerate(np.diag(share)):
             _in_cell(axis, k, k + 0.5, f"{value:.0f}", fontsize=7.5, color="white" if value > 65 else INK)
         axis.set(aspect="equal", ylim=(len(class_names), 0))
-        axis.set_title(f"{name}  {100 * np.trace(counts) / max(counts.sum(), 1):.1f} %", fontsize=8.5)
+        axis.set_title(f"{_broken(name)}\n{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %", fontsize=8.5)
         axis.set_xticks(middle, class_names, rotation=90, fontsize=7.5)
         axis.set_yticks(middle, class_names, fontsize=7.5)
         axis.tick_params(length=0, labelbottom=True)
@@ -125,7 +125,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], errors: Mapping[str, float],
         axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls="--")
         axis.plot(table.confidence, table.accuracy, ".", color=SERIES_COLOURS[1], ms=5)
         axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        axis.set_title(f"{name}\nECE {100 * errors[name]:.1f} %", fontsize=9)
+        axis.set_title(f"{_broken(name)}\nECE {100 * errors[name]:.1f} %", fontsize=9)
         axis.tick_params(labelbottom=True)
     figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
@@ -219,6 +219,12 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     named = done[~done.duplicated("name")]
     name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones.get(name, INK) for name in named.name])
     return figure
+
+
+def _broken(name: str, longest: int = 22) -> str:
+    """A network's name on two lines where it is too long for the title of a narrow panel."""
+    place = name.rfind("_", 0, longest) + 1
+    return name if len(name) <= longest or not place else f"{name[:place]}\n{name[place:]}"
 
 
 def _decades(values: pd.Series) -> float:
