@@ -142,7 +142,7 @@ def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
     `deduplicated` bool [n]: which of the scored faces have no exact copy in training or validation.
     """
     matrix = scored.matrix
-    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    low, high = metrics.accuracy_interval(matrix)
     unseen = np.nan if deduplicated is None else scored.right[deduplicated].mean()
     values = {
         "accuracy": metrics.accuracy(matrix), "accuracy_low": low, "accuracy_high": high,

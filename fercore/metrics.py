@@ -68,6 +68,12 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.nd
     return low, high
 
 
+def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of accuracy over faces: (low, high). Of a face only whether it is right counts."""
+    right, n = np.trace(matrix), matrix.sum()
+    return interval(resample(np.array([right, n - right]), seed=seed)[:, 0] / max(n, 1))
+
+
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
     """A row a class: faces, precision, recall with its 95 % interval, F1; all but the faces in %."""
     low, high = interval(recall(resample(matrix)))

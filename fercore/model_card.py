@@ -85,7 +85,7 @@ def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
     """Accuracy with its 95 % interval (bootstrap over faces), macro-F1, calibration error and recall by class, 0..1."""
     matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
-    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    low, high = metrics.accuracy_interval(matrix)
     by_class = metrics.by_class(matrix, class_names)
     recall = {row["class"]: {"n": int(row["n"]), **{name: _short(row[name] / 100) for name in (
         "recall", "recall_low", "recall_high", "precision")}} for row in by_class.to_dict("records")}

@@ -113,16 +113,21 @@ def contributions(validation: Mapping[Member, Scored], pool: Pool) -> pd.DataFra
 
 def fit(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs` [m, n, c]."""
-    given = np.eye(logs.shape[2])[labels]
+    size, n, classes = logs.shape
+    rows = np.ascontiguousarray(logs.swapaxes(1, 2)).reshape(size, -1)  # sums over seven neighbours would be slow
+    given = logs[:, np.arange(n), labels].sum(1)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        answer = log_softmax(np.tensordot(weights, logs, 1), axis=1)
-        slope = np.tensordot(logs, np.exp(answer) - given, ([1, 2], [0, 1]))
-        return -float((answer * given).sum()) / len(labels), slope / len(labels)
+        answer = (weights @ rows).reshape(classes, n)
+        highest = answer.max(0)
+        shares = np.exp(answer - highest)
+        total = shares.sum(0)
+        slope = rows @ (shares / total).ravel() - given
+        return float(np.log(total).sum() + highest.sum() - weights @ given) / n, slope / n
 
-    start = np.full(len(logs), 1 / len(logs))
+    start = np.full(size, 1 / size)
     with _threads().limit(limits=1):  # the products are small: threads would mostly wait for each other
-        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(logs)).x
+        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * size).x
 
 
 @cache

@@ -5,6 +5,7 @@ holds what all of them import. For each notebook it forks a worker, which execut
 the notebook's kernel. On Linux; elsewhere, on the other nodes of a cluster, or without a server, they start as usual.
 """
 import contextlib
+import gc
 import importlib
 import json
 import multiprocessing
@@ -23,6 +24,7 @@ LIBRARIES = ["ipykernel.kernelapp", "sklearn.metrics", "fercore.execution", "fer
              "fercore.evaluation", "fercore.result_figures", "fercore.tables"]
 FOR_TRAINING = ["fercore.experiments"]  # which imports Keras
 BACKEND = "module://matplotlib_inline.backend_inline"  # as a kernel sets it before matplotlib is imported
+GARBAGE = 50_000  # new objects before they are looked through: a figure makes many that live as long as it
 FORK = multiprocessing.get_context("fork") if sys.platform == "linux" else None
 
 
@@ -76,6 +78,8 @@ def serve(address: str, modules: list[str]) -> None:
         listener.settimeout(1)
         for module in modules:
             importlib.import_module(module)
+        gc.freeze()  # workers need not look through what was imported
+        gc.set_threshold(GARBAGE)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for workers
         while os.getppid() == parent:
             with contextlib.suppress(TimeoutError):
