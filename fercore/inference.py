@@ -93,8 +93,7 @@ def load(
     if precision == "int8" and "ranges" not in card:
         raise ModelError(f"{path.name}: its card lacks the ranges for 8-bit integers; take precision float32")
     precision = precision or ("int8" if "ranges" in card else "float32")
-    found = from_bytes(path.name, content, card, precision, threads=threads)
-    return with_views(found, views)
+    return with_views(from_bytes(path.name, content, card, precision, threads=threads), views)
 
 
 def with_views(network: Network, views: int) -> Network:

@@ -148,7 +148,7 @@ def _readme_note(results: pd.DataFrame) -> str:
         "also mirrored), for system A and the SVMs over the face and its mirror image, "
         f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
         "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
-        "the same classes, trained on Training, chosen on PublicTest, PrivateTest read once. Copies removed: test "
+        "the same classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Copies removed: test "
         "faces (of the split, where run, else official) without an exact copy in training or validation. "
         f"Training and its time: on {hardware or 'nothing yet'}."
     )

@@ -39,7 +39,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
     """Many confusion matrices small, shaded by the share of each given label; recall of each class on the diagonal."""
     columns = min(columns, len(matrices))
     rows, size = -(-len(matrices) // columns), WIDTH / max(columns, 2)
-    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.25) + 0.5, squeeze=False,
+    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.45) + 0.5, squeeze=False,
                        sharex=True, sharey=True)
     for axis in axes.flat[len(matrices):]:
         axis.set_visible(False)

@@ -1,4 +1,6 @@
 """Figures: what is drawn, what is written, and that nobody's settings change."""
+import itertools
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -95,3 +97,12 @@ def test_the_matrix_shows_counts_and_shares():
     figure = result_figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]
+
+
+def test_long_names_take_two_lines_and_titles_do_not_meet():
+    names = ["model_a_landmarks_hog_windows", "model_b_landmarks_hog_windows_nobn", "cnn"]
+    figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
+    figure.draw_without_rendering()
+    boxes = [axis.title.get_window_extent() if axis.get_title() else axis._left_title.get_window_extent()
+             for axis in figure.axes[:3]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
