@@ -92,7 +92,10 @@ def test_spaces_are_read_and_checked(tmp_path, monkeypatch):
     space = search.read("system_e")
     assert space.ranges["learning_rate"] == Range(1e-5, 0.1, log=True) and space.ranges["decay"] == Range(0.5, 0.99)
     for name in ("system_e", "one_cycle"):
-        assert recipes.read(search.read(name).recipe)
+        space = search.read(name)
+        recipe = recipes.read(space.recipe)
+        assert all(limits.low <= getattr(recipe, key) <= limits.high for key, limits in space.ranges.items())
+        assert recipe.optimizer != "adam" or "momentum" not in space.ranges
     with pytest.raises(SearchError, match="search 'system_f': no such file; did you mean 'system_e'"):
         search.read("system_f")
     monkeypatch.setattr(search.paths, "PARAMS", tmp_path)
