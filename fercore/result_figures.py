@@ -35,16 +35,16 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
 
 
 @style()
-def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence[str], *, columns: int = 3) -> Figure:
+def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
     """Many confusion matrices small, shaded by the share of each given label; recall of each class on the diagonal."""
-    columns = min(columns, len(matrices))
+    columns = min(3 if len(matrices) <= 9 else 4, len(matrices))  # more rows than six are too high for a sheet of paper
     rows, size = -(-len(matrices) // columns), WIDTH / max(columns, 2)
-    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.45) + 0.5, squeeze=False,
+    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.25) + 1.3, squeeze=False,
                        sharex=True, sharey=True)
     for axis in axes.flat[len(matrices):]:
         axis.set_visible(False)
     middle = np.arange(len(class_names)) + 0.5
-    for axis, (name, counts) in zip(axes.flat, matrices.items(), strict=False):
+    for place, (axis, (name, counts)) in enumerate(zip(axes.flat, matrices.items(), strict=False)):
         share = 100 * counts / np.maximum(counts.sum(1), 1)[:, None]
         axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=0.5)
         for k, value in enumerate(np.diag(share)):
@@ -53,7 +53,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
         axis.set_title(f"{_broken(name)}\n{100 * np.trace(counts) / max(counts.sum(), 1):.1f} %", fontsize=8.5)
         axis.set_xticks(middle, class_names, rotation=90, fontsize=7.5)
         axis.set_yticks(middle, class_names, fontsize=7.5)
-        axis.tick_params(length=0, labelbottom=True)
+        axis.tick_params(length=0, labelbottom=place >= len(matrices) - columns)
         axis.grid(visible=False)
         axis.spines[:].set_visible(False)
     figure.supxlabel("predicted", fontsize=9)
@@ -221,7 +221,7 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     return figure
 
 
-def _broken(name: str, longest: int = 22) -> str:
+def _broken(name: str, longest: int = 18) -> str:
     """A network's name on two lines where it is too long for the title of a narrow panel."""
     place = name.rfind("_", 0, longest) + 1
     return name if len(name) <= longest or not place else f"{name[:place]}\n{name[place:]}"

@@ -1,4 +1,5 @@
 """results.csv as tables to read: this study beside the published figures. Frames of text in, HTML and Markdown out."""
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -110,23 +111,24 @@ def what_counts(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def not_run(results: pd.DataFrame, protocol: str) -> dict[str, str]:
-    """Why a network or an aggregate that belongs to this protocol has no row: name -> reason."""
+def not_run(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
+    """Why networks and aggregates that belong to this protocol have no row: reason -> names."""
     there = set(results[results.protocol == protocol].network)
-    aggregates, found = aggregation.read_aggregates(), {}
+    aggregates, found = aggregation.read_aggregates(), defaultdict(list)
     for name, entry in evaluation.catalogue().items():
         if name in there or name.endswith(PUBLISHED_RECIPE) or not _belongs(entry, protocol):
             continue
         if name == aggregation.STUDY_ENSEMBLE:
-            found[name] = f"needs two networks on {protocol}"
+            reason = "needs two networks"
         elif name in aggregates:
             missing = [member for member in aggregates[name].members if member not in there]
-            found[name] = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
+            reason = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
         else:
             content = parameters.network(name)
             needs = parameters.lacking(content) or (f"needs {content['needs']}" if content.get("needs") else None)
-            found[name] = needs or f"no predictions on {protocol}; {entry.notebook} trains it"
-    return found
+            reason = needs or f"not trained by {entry.notebook}"
+        found[reason].append(name)
+    return dict(found)
 
 
 def incomplete(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:

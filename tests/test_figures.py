@@ -100,9 +100,9 @@ def test_the_matrix_shows_counts_and_shares():
 
 
 def test_long_names_take_two_lines_and_titles_do_not_meet():
-    names = ["model_a_landmarks_hog_windows", "model_b_landmarks_hog_windows_nobn", "cnn"]
+    names = [f"model_{k}_landmarks_hog_windows_nobn" for k in "abcdefghij"]
     figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
     figure.draw_without_rendering()
     boxes = [axis.title.get_window_extent() if axis.get_title() else axis._left_title.get_window_extent()
-             for axis in figure.axes[:3]]
+             for axis in figure.axes[:4]]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
