@@ -196,18 +196,25 @@ def _trained(folder: Path) -> list[tuple[str, str, int]]:
 
 
 def _tables(folder: Path, *, fer2013: bool) -> str:
-    """The accuracy tables that 30_accuracy_tables saved, by protocol, as HTML."""
+    """The accuracy tables that 30_accuracy_tables saved, system A's by protocol, as HTML."""
     found = sorted((folder / "tables").glob("networks.*.html"))
+    others = sorted((folder / "tables").glob("system_*.html"), key=lambda path: (path.stem == "system_own", path.stem))
     published = "; differences to the published figures in points" if fer2013 else ""
     parts = [f"<p>In %, with 95 % intervals over faces{published}. The report of <code>30_accuracy_tables</code> "
-             "says what each column means.</p>"] if found else []
+             "says what each column means.</p>"] if found or others else []
     for path in found:
         protocol = path.name.removeprefix("networks.").removesuffix(".html")
-        parts.append(f"<h3>Protocol <code>{protocol}</code></h3>")
-        for table in (path, path.with_name(f"aggregates.{protocol}.html")):
-            if table.exists():
-                parts.append(f'<div class="scroll">{table.read_text()}</div>')
+        parts.append(f"<h3>System A, <code>{protocol}</code></h3>")
+        aggregates = path.with_name(f"aggregates.{protocol}.html")
+        parts += [_scrolled(table) for table in (path, aggregates) if table.exists()]
+    for path in others:
+        system = path.stem.removeprefix("system_")
+        parts += [f"<h3>{'Own networks' if system == 'own' else f'System {system}'}</h3>", _scrolled(path)]
     return "\n".join(parts)
+
+
+def _scrolled(table: Path) -> str:
+    return f'<div class="scroll">{table.read_text()}</div>'
 
 
 def _card(folder: Path, notebook: str, made: list) -> dict:

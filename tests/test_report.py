@@ -128,8 +128,12 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
     runs.write_atomically(run_folder / "reports" / "01_look.html", "x")
     runs.write_atomically(run_folder / "figures" / "01_look" / "thumbnail.png", base64.b64decode(PIXEL))
     runs.write_atomically(run_folder / "tables" / "networks.official.html", "<table><tr><td>65.1</td></tr></table>")
+    for system in ("own", "E"):
+        runs.write_atomically(run_folder / "tables" / f"system_{system}.html", f"<table><td>of {system}</td></table>")
     text = report.index("try").read_text()
     assert [link for link in References(text).linked if link != "01_look.html"] == []
     for words in ("Looking", "At what?", "65.1", "one that failed: 02_fail", "embedded synthetic faces", "3 Training"):
         assert words in text
+    places = [text.index(words) for words in ("<h3>System E</h3>", "of E", "<h3>Own networks</h3>", "of own")]
+    assert places == sorted(places)
     assert "More." not in text and f"base64,{PIXEL}" in text
