@@ -103,6 +103,7 @@ def test_long_names_take_two_lines_and_titles_do_not_meet():
     names = [f"model_{k}_landmarks_hog_windows_nobn" for k in "abcdefghij"]
     figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
     figure.draw_without_rendering()
-    boxes = [axis.title.get_window_extent() if axis.get_title() else axis._left_title.get_window_extent()
-             for axis in figure.axes[:4]]
+    titles = [axis.findobj(lambda item: isinstance(item, mpl.text.Text) and "model_" in item.get_text())[0]
+              for axis in figure.axes[:4]]
+    boxes = [title.get_window_extent() for title in titles]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
