@@ -16,10 +16,12 @@ def shallow_cnn(
     return _system_b("shallow_cnn", *variants[variant], input_shape, classes, activation)
 
 
-def deep_cnn(input_shape: Shape = FACE, classes: int = 7, activation: str = "softmax") -> keras.Model:
+def deep_cnn(
+    input_shape: Shape = FACE, classes: int = 7, activation: str = "softmax", dropout: float = 0.25
+) -> keras.Model:
     """System B's deep CNN: four convolutions and two dense layers. Published with 'sigmoid' as `activation`."""
     convolutions = [(64, 3), (128, 5), (512, 3), (512, 3)]
-    return _system_b("deep_cnn", convolutions, [256, 512], input_shape, classes, activation)
+    return _system_b("deep_cnn", convolutions, [256, 512], input_shape, classes, activation, dropout)
 
 
 def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
@@ -40,16 +42,19 @@ def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
     return keras.Model({"image": image}, output(x, classes), name="five_class_cnn")
 
 
-def _system_b(name: str, convolutions: list, dense: list, input_shape: Shape, classes: int, activation: str):
-    """Convolutions (filters, size) with pooling, then dense layers: each normalised, ReLU, dropout .25."""
+def _system_b(
+    name: str, convolutions: list, dense: list, input_shape: Shape, classes: int, activation: str,
+    dropout: float = 0.25,
+):
+    """Convolutions (filters, size) with pooling, then dense layers: each normalised, ReLU, dropout."""
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, size in convolutions:
         x = layers.Conv2D(filters, size, padding="same", kernel_initializer="he_normal")(x)
         x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
-        x = layers.Dropout(0.25)(x)
+        x = layers.Dropout(dropout)(x)
     x = layers.Flatten()(x)
     for units in dense:
         x = layers.Dense(units, kernel_initializer="he_normal")(x)
-        x = layers.Dropout(0.25)(layers.ReLU()(batch_norm(x)))
+        x = layers.Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)
