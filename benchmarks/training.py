@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--network cnn] [--faces 2560] [--data PATH]
 
-Plain: float32, batches of 100, Keras's `ImageDataGenerator` moving one face at a time, `Model.fit`, Keras's own batch
-normalisation. Here: the network's own recipe. Both train one epoch on the same faces to warm up and are timed on the
+Plain: float32, batches of 100, Keras's `ImageDataGenerator` moving one face at a time, `Model.fit`, Keras's own
+layers. Here: the network's own recipe. Both train one epoch on the same faces to warm up and are timed on the
 next two. Then the share of the machine's bfloat16 matrix-product rate that training reaches: three times the
 multiply-adds of one forward pass, doubled, by the images per second, against a product of two matrices.
 """

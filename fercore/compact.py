@@ -3,6 +3,7 @@ import keras
 from keras import layers
 
 from fercore.blocks import Shape, convolution, output, squeeze_excitation
+from fercore.fast_layers import Dropout
 
 
 def compact(
@@ -22,5 +23,5 @@ def compact(
             x = layers.MaxPooling2D()(x)
         x = convolution(convolution(x, width), width)
         x = squeeze_excitation(x, squeeze) if squeeze else x
-    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     return keras.Model({"image": image}, output(x, classes), name="compact")

@@ -3,6 +3,7 @@ import keras
 from keras import initializers, layers
 
 from fercore.blocks import FACE, Shape, batch_norm, output
+from fercore.fast_layers import Conv2D, Dropout
 
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 
@@ -16,7 +17,7 @@ def model_a(
     initial `weights` 'he' (He et al. 2015, arXiv:1502.01852) or 'published'."""
     image = layers.Input(input_shape, name="image")
     x = _convolutions(image, [(64, 5, True), (64, 5, True), (128, 4, False)], normalised, weights)
-    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense, weights)
+    x = _dense(Dropout(dropout)(x), 1024, normalised_dense, weights)
     return _joined("model_a", image, x, features, (1024, 40), classes, normalised_dense, weights)
 
 
@@ -27,8 +28,8 @@ def model_b(
     """System E's model B: three convolutions, Dense 4096 and 1024. Parameters as of `model_a`."""
     image = layers.Input(input_shape, name="image")
     x = _convolutions(image, [(64, 3, True), (128, 3, True), (256, 3, True)], normalised, weights)
-    x = _dense(layers.Dropout(dropout)(x), 4096, normalised_dense, weights)
-    x = _dense(layers.Dropout(dropout)(x), 1024, normalised_dense, weights)
+    x = _dense(Dropout(dropout)(x), 4096, normalised_dense, weights)
+    x = _dense(Dropout(dropout)(x), 1024, normalised_dense, weights)
     return _joined("model_b", image, x, features, (1024, 128), classes, normalised_dense, weights)
 
 
@@ -36,7 +37,7 @@ def _convolutions(x, sizes: list[tuple[int, int, bool]], normalised: bool, weigh
     """Convolutions (filters, size, pooled) with ReLU, flattened."""
     for filters, size, pooled in sizes:
         initial = _initial(weights, "convolution")
-        x = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
+        x = Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
         if normalised:
             x = batch_norm(x)
         if pooled:

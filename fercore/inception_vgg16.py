@@ -8,6 +8,7 @@ from keras import layers
 
 from fercore import paths
 from fercore.blocks import FACE, Shape, batch_norm, convolution, learn_from, output
+from fercore.fast_layers import Conv2D, Dropout
 
 VGG8 = [(64, 2), (128, 2), (256, 2), (512, 2)]
 # Inception-v1's modules by stage: filters of 1×1, of 3×3 and what narrows its input, of 5×5 likewise, after pooling
@@ -30,11 +31,11 @@ def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 
     x = image
     for filters, depth in VGG8:
         for _ in range(depth):
-            x = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
+            x = Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
             x = layers.ReLU()(batch_norm(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Dense(1024, kernel_initializer="he_normal")(layers.Flatten()(x))
-    x = layers.Dropout(dropout)(layers.ReLU()(batch_norm(x)))
+    x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes), name="vgg16_scratch")
 
 
@@ -52,7 +53,7 @@ def inception_v1(
         x = layers.MaxPooling2D(3, 2, padding="same")(x)
         for filters in modules:
             x = _inception(x, *filters)
-    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     x = layers.Dense(dense, activation="relu", kernel_initializer="he_normal")(x)
     return keras.Model({"image": image}, output(x, classes), name="inception_v1")
 
@@ -71,7 +72,7 @@ def vgg16_imagenet(
     x = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])(layers.Concatenate()([image] * 3))
     x = layers.Flatten(name="features")(_convolutions(x, weights))
     for units in dense:
-        x = layers.Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x))
+        x = Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x))
     model = keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
     learn_from(model, "features")
     return model

@@ -3,6 +3,7 @@ import keras
 from keras import layers
 
 from fercore.blocks import FACE, Shape, batch_norm, output
+from fercore.fast_layers import Conv2D, Dropout
 
 
 def shallow_cnn(
@@ -29,16 +30,16 @@ def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, dropout in [(64, 0.0), (128, 0.3), (256, 0.0), (256, 0.0)]:
-        x = layers.Conv2D(filters, 3, kernel_initializer="he_normal")(x)
+        x = Conv2D(filters, 3, kernel_initializer="he_normal")(x)
         if dropout:
-            x = layers.Dropout(dropout)(x)
+            x = Dropout(dropout)(x)
         x = layers.MaxPooling2D()(batch_norm(layers.ReLU()(x)))
     x = layers.Flatten()(x)
     for units, dropout in [(128, 0.25), (64, 0.0)]:
         x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
         x = batch_norm(x)
         if dropout:
-            x = layers.Dropout(dropout)(x)
+            x = Dropout(dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="five_class_cnn")
 
 
@@ -50,11 +51,11 @@ def _system_b(
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, size in convolutions:
-        x = layers.Conv2D(filters, size, padding="same", kernel_initializer="he_normal")(x)
+        x = Conv2D(filters, size, padding="same", kernel_initializer="he_normal")(x)
         x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
-        x = layers.Dropout(dropout)(x)
+        x = Dropout(dropout)(x)
     x = layers.Flatten()(x)
     for units in dense:
         x = layers.Dense(units, kernel_initializer="he_normal")(x)
-        x = layers.Dropout(dropout)(layers.ReLU()(batch_norm(x)))
+        x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)

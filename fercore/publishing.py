@@ -13,7 +13,7 @@ from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
 README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
-MEASURED = ("own_way.csv", "ablation.*.allx*.csv")  # tables that do not come from predictions
+MEASURED = ("own_way.csv", "ablation.*.allx*.csv", "learning_rates.*.csv")  # tables that do not come from predictions
 LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
 
 

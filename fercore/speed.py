@@ -4,7 +4,7 @@ import time
 import keras
 import numpy as np
 
-from fercore import blocks, networks, preprocessing
+from fercore import fast_layers, networks, preprocessing
 from fercore.faces import Faces
 
 _OWN_BATCH, _OWN_RATE = 100, 1e-4
@@ -22,7 +22,7 @@ def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
 
 def own_way(name: str, faces: Faces, **parameters) -> float:
     """Training images per second of system A's own way: float32, pixels 0 to 255, Adam, batches of 100, Keras's
-    `ImageDataGenerator`, which moves one face at a time, Keras's own batch normalisation. After an epoch to warm up.
+    `ImageDataGenerator`, which moves one face at a time, Keras's own layers. After an epoch to warm up.
 
     `name` and `parameters` are those of `networks.build`, the face its only input, cut to its size. Needs the
     TensorFlow backend.
@@ -43,6 +43,6 @@ def own_way(name: str, faces: Faces, **parameters) -> float:
 
 
 def _plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A copy of a layer, batch normalisation as Keras computes it."""
-    fused = isinstance(layer, blocks.BatchNormalization)
-    return (keras.layers.BatchNormalization if fused else type(layer)).from_config(layer.get_config())
+    """A copy of a layer, as Keras computes it."""
+    own = isinstance(layer, fast_layers.BatchNormalization | fast_layers.Conv2D | fast_layers.Dropout)
+    return (type(layer).__base__ if own else type(layer)).from_config(layer.get_config())

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import blocks, inception_vgg16, networks
+from fercore import inception_vgg16, networks
 
 PUBLISHED = {"cnn": 1_352_295, "vgg": 26_545_095, "five_class_cnn": 1_004_805}
 TRAINABLE = {"vgg16_scratch": 9_416_903, "five_class_cnn": 1_003_013}
@@ -105,17 +105,3 @@ def test_initial_weights_of_system_e_are_its_own_where_asked():
     assert he[0] == pytest.approx((2 / (6 * 6 * 128)) ** 0.5, rel=0.05)
     with pytest.raises(ValueError, match="weights 'large' is none of he, published"):
         networks.build("model_a", weights="large")
-
-
-def test_fused_batch_normalisation_is_keras_s_own():
-    rng = np.random.default_rng(0)
-    x = rng.normal(2, 3, size=(32, 6, 6, 5)).astype(np.float32)
-    fused, plain = blocks.BatchNormalization(momentum=0.5), keras.layers.BatchNormalization(momentum=0.5)
-    assert np.allclose(fused(x, training=True), plain(x, training=True), atol=1e-4)
-    n = x[..., 0].size
-    assert np.allclose(fused.moving_mean, plain.moving_mean, atol=1e-5)
-    assert np.allclose(fused.moving_variance - 0.5, (plain.moving_variance - 0.5) * n / (n - 1), atol=1e-3)
-    before = np.array(fused.moving_mean)
-    fused.trainable = False
-    assert np.allclose(fused(x, training=True), fused(x, training=False), atol=1e-5)
-    assert np.array_equal(before, fused.moving_mean)
