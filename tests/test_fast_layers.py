@@ -23,12 +23,15 @@ def test_fused_batch_normalisation_is_keras_s_own():
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(("side", "size"), [(6, 3), (5, 4), (13, 3)])
-def test_gradients_of_a_convolution_on_small_maps_are_keras_s_own(side, size, padding):
+def test_gradients_of_a_convolution_on_small_maps_are_keras_s_own(side, size, padding, monkeypatch):
+    taken, convolution = [], fast_layers._convolution
+    monkeypatch.setattr(fast_layers, "_convolution", lambda *given: taken.append(given) or convolution(*given))
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(size=(4, side, side, 8)), tf.float32)
     how = {"filters": 6, "kernel_size": size, "padding": padding, "use_bias": False}
     fast, plain = fast_layers.Conv2D(**how, dtype="mixed_bfloat16"), keras.layers.Conv2D(**how)
-    fast(x), plain(x)
+    assert plain(x).shape == fast(x).shape
+    assert bool(taken) == (side <= fast_layers.SMALL)
     plain.set_weights(fast.get_weights())
     gradients = {}
     for layer in (fast, plain):
