@@ -1,5 +1,6 @@
 """System A: a CNN and a VGG, alone and joined with SIFT words or dense SIFT (Al-Shabi et al., arXiv:1608.02833)."""
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import layers
@@ -11,26 +12,31 @@ from fercore.sift_layer import DenseSiftLayer
 DESCRIPTOR_LENGTH = 2048
 
 
-def cnn(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
-    """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters."""
+def cnn(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
+    """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters. `dropout`: the share dropped after the
+    last pair and before the output, in place of system A's .4 and .5."""
     image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_cnn_trunk(image))
+    x = layers.Flatten()(_cnn_trunk(image, dropout=dropout))
     x = layers.Dense(2048)(x)
-    x = Dropout(0.5)(x)
+    x = Dropout(0.5 if dropout is None else dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="cnn")
 
 
-def sift_cnn(input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain") -> keras.Model:
-    """System A's CNN joined with a histogram of SIFT visual words."""
-    return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, trunk)
+def sift_cnn(
+    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", dropout: float | None = None
+) -> keras.Model:
+    """System A's CNN joined with a histogram of SIFT visual words; `dropout` as in `cnn`."""
+    return _hybrid("sift_cnn", "sift", partial(_cnn_trunk, dropout=dropout), input_shape, classes, trunk, dropout=dropout)
 
 
 def dsift_cnn(
-    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", following: bool = False
+    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", following: bool = False,
+    dropout: float | None = None,
 ) -> keras.Model:
     """System A's CNN joined with dense SIFT on a 4×4 grid: given, as system A does, or, `following`, computed from the
-    picture that the network sees, moved and turned as that is."""
-    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, trunk, following)
+    picture that the network sees, moved and turned as that is. `dropout` as in `cnn`."""
+    trunk_of = partial(_cnn_trunk, dropout=dropout)
+    return _hybrid("dsift_cnn", "dsift", trunk_of, input_shape, classes, trunk, following, dropout)
 
 
 def vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
@@ -52,10 +58,11 @@ def dsift_vgg(input_shape: Shape = FACE, classes: int = 7, following: bool = Fal
     return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, following=following)
 
 
-def _cnn_trunk(x, normalised: bool = True):
-    for filters, first_padding, dropout in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", 0.4)]:
+def _cnn_trunk(x, normalised: bool = True, dropout: float | None = None):
+    last = 0.4 if dropout is None else dropout
+    for filters, first_padding, dropped in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", last)]:
         x = _convolution(filters, first_padding)(x)
-        x = _close_block(_convolution(filters, "valid", activation=None)(x), dropout, normalised)
+        x = _close_block(_convolution(filters, "valid", activation=None)(x), dropped, normalised)
     return x
 
 
@@ -82,7 +89,7 @@ def _close_block(x, dropout: float, normalised: bool):
 
 def _hybrid(
     name: str, descriptor: str, trunk_of: Callable, input_shape: Shape, classes: int, trunk: str = "plain",
-    following: bool = False,
+    following: bool = False, dropout: float | None = None,
 ):
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation, as system A's
     CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs."""
@@ -99,5 +106,5 @@ def _hybrid(
     x = layers.Flatten()(trunk_of(image, normalised=trunk == "plain"))
     x = layers.Concatenate()([x, branch])
     x = layers.Dense(2048, activation="relu")(x)
-    x = Dropout(0.5)(x)
+    x = Dropout(0.5 if dropout is None else dropout)(x)
     return keras.Model(inputs, output(x, classes), name=name)
