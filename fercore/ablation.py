@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
-from fercore import datasets, experiments, prediction, preprocessing, training
+from fercore import datasets, preprocessing
 from fercore.sweeps import sweep
 
 NETWORK, BASE = "compact", "as it is"
@@ -83,6 +82,10 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _train(variant: Variant, seed: int, *, epochs: int, **chosen) -> dict:
+    import keras  # with what follows seconds that a notebook that only reports does without
+
+    from fercore import experiments, prediction, training
+
     experiment = experiments.read(NETWORK, seed=seed, epochs=variant.epochs * epochs, settings=variant.settings,
                                   **chosen)
     recipe = dataclasses.replace(experiment.recipe, **variant.changes)

@@ -2,16 +2,14 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
-from fercore import evaluation, experiments, metrics, runs, sweeps, training
+from fercore import evaluation, metrics, runs
 from fercore.evaluation import Run
-from fercore.experiments import Experiment
+from fercore.sweeps import sweep
 
 PROTOCOL = "official_five"
 WITHOUT = "_nobn"  # the ending of a network without batch normalisation
@@ -61,25 +59,34 @@ def gains(run: Run, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sweep(experiment: Experiment, rates: Iterable[float], variants: Iterable[str], folder: Path) -> pd.DataFrame:
-    """Train the experiment's network for each variant, with batch normalisation and without, at each learning rate.
+def short_trainings(
+    network: str, rates: Iterable[float], variants: Iterable[str], folder: Path, *, seed: int = 0, **chosen
+) -> pd.DataFrame:
+    """Train a network for each variant, with batch normalisation and without, at each learning rate.
 
     A row a training: variant, normalised, learning_rate, accuracy (validation, 0..1, after the last epoch), loss (NaN
-    where the training ran out of numbers), seconds. Each row is written as it ends; those already in the file of the
-    same network, data and epochs in `folder` are read, not trained. Raises `ValueError` for an unknown variant.
+    where the training ran out of numbers), seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does.
+    `chosen`: epochs, subset, and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
+    from fercore import experiments  # imports Keras, which a notebook that only reports does without
+
     unknown = set(variants) - VARIANTS.keys()
     if unknown:
         raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
+    experiment = experiments.read(network, protocol=PROTOCOL, seed=seed, recipe="features_published", **chosen)
+
+    def train(variant: str, normalised: bool, learning_rate: float) -> dict:
+        return _train(experiment, VARIANTS[variant], normalised, learning_rate)
+
     wanted = [{"variant": variant, "normalised": normalised, "learning_rate": float(rate)}
               for variant in variants for normalised in (True, False) for rate in rates]
-    return sweeps.sweep(sweep_path(experiment, folder), wanted, partial(_short_training, experiment), "learning rates")
+    file = path(folder, network, len(experiment.split.train), experiment.recipe.epochs, seed)
+    return sweep(file, wanted, train, "learning rates")
 
 
-def sweep_path(experiment: Experiment, folder: Path) -> Path:
-    """Where a sweep is kept: the name says network, training faces, epochs and seed."""
-    size = f"{len(experiment.split.train)}x{experiment.recipe.epochs}"
-    return folder / "tables" / f"learning_rates.{experiment.network}.{size}.seed{experiment.seed}.csv"
+def path(folder: Path, network: str, faces: int, epochs: int, seed: int) -> Path:
+    """Where the rows of short trainings on so many training faces are kept."""
+    return folder / "tables" / f"learning_rates.{network}.{faces}x{epochs}.seed{seed}.csv"
 
 
 def highest_rate(table: pd.DataFrame, chance: float, margin: float = 0.03) -> pd.DataFrame:
@@ -91,11 +98,14 @@ def highest_rate(table: pd.DataFrame, chance: float, margin: float = 0.03) -> pd
     return frame.set_axis(["with", "without"], axis=1)
 
 
-def _short_training(experiment: Experiment, variant: str, normalised: bool, learning_rate: float) -> dict:
-    how = VARIANTS[variant]
-    recipe = dataclasses.replace(experiment.recipe, learning_rate=learning_rate, **how.changes)
+def _train(experiment, variant: Variant, normalised: bool, learning_rate: float) -> dict:
+    import keras
+
+    from fercore import experiments, training
+
+    recipe = dataclasses.replace(experiment.recipe, learning_rate=learning_rate, **variant.changes)
     parts = experiments.examples(dataclasses.replace(experiment, recipe=recipe))
-    parameters = experiment.settings["parameters"] | {"normalised": normalised, "weights": how.weights}
+    parameters = experiment.settings["parameters"] | {"normalised": normalised, "weights": variant.weights}
     model = training.build(experiment.settings["base"], recipe, experiment.seed,
                            classes=len(experiment.faces.class_names), **parameters)
     history = training.fit(model, parts.train, parts.validation, recipe, seed=experiment.seed)

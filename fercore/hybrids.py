@@ -26,7 +26,8 @@ def sift_cnn(
     input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", dropout: float | None = None
 ) -> keras.Model:
     """System A's CNN joined with a histogram of SIFT visual words; `dropout` as in `cnn`."""
-    return _hybrid("sift_cnn", "sift", partial(_cnn_trunk, dropout=dropout), input_shape, classes, trunk, dropout=dropout)
+    trunk_of = partial(_cnn_trunk, dropout=dropout)
+    return _hybrid("sift_cnn", "sift", trunk_of, input_shape, classes, trunk, dropout=dropout)
 
 
 def dsift_cnn(
@@ -92,7 +93,8 @@ def _hybrid(
     following: bool = False, dropout: float | None = None,
 ):
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation, as system A's
-    CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs."""
+    CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that only the branch differs.
+    `dropout`: the share dropped before the output; None is system A's .5."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     image = layers.Input(input_shape, name="image")

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fercore import ablation, experiments, training
+from fercore import ablation, experiments, prediction, training
 
 SMALL = {"protocol": "official", "data": "synthetic", "subset": 14, "epochs": 1, "batch_size": 7}
 
@@ -27,7 +27,7 @@ def made_up(monkeypatch):
 
     monkeypatch.setattr(experiments, "build", lambda experiment, **parameters: parameters)
     monkeypatch.setattr(training, "fit", fit)
-    monkeypatch.setattr(ablation.prediction, "predict", lambda model, part, *_, **__: np.eye(7)[part.labels])
+    monkeypatch.setattr(prediction, "predict", lambda model, part, *_, **__: np.eye(7)[part.labels])
     return asked
 
 

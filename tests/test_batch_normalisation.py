@@ -5,7 +5,7 @@ import pytest
 from made_up import faces, run
 
 from fercore import batch_normalisation as bn
-from fercore import experiments, parameters, protocols, runs, training, tuning_figures
+from fercore import datasets, parameters, protocols, runs, training, tuning_figures
 
 
 def predicted(folder, data, network, wrong):
@@ -49,50 +49,50 @@ def test_published_gains_are_those_of_system_e():
             assert values[0] - values[1] == pytest.approx(gain)
 
 
+SMALL = {"data": "synthetic", "subset": 20, "epochs": 1}
+
+
 @pytest.fixture
-def experiment(monkeypatch):
-    """A short experiment whose trainings are made up: without batch normalisation they fail above a rate of 0.01."""
-    trained = []
+def trained(monkeypatch):
+    """Trainings that are made up: without batch normalisation they fail above a rate of 0.01."""
+    followed = []
 
     def fit(model, train, validation, recipe, *, seed):
         normalised, weights = model
-        trained.append((normalised, weights, recipe))
+        followed.append((normalised, weights, recipe))
         failed = not normalised and recipe.learning_rate > 0.01
         row = {"val_accuracy": 0.2 if failed else 0.5, "val_loss": np.nan if failed else 1.0, "seconds": 1.0}
         return pd.DataFrame([row])
 
     monkeypatch.setattr(training, "build", lambda *_, normalised, weights, **__: (normalised, weights))
     monkeypatch.setattr(training, "fit", fit)
-    chosen = experiments.read("model_a", protocol=bn.PROTOCOL, data="synthetic", subset=20, epochs=1,
-                              recipe="features_published")
-    return chosen, trained
+    return followed
 
 
-def test_a_sweep_trains_each_combination_once_and_goes_on(tmp_path, experiment):
-    chosen, trained = experiment
-    first = bn.sweep(chosen, [0.001, 0.1], ["published"], tmp_path)
+def test_each_combination_is_trained_once_and_rows_are_kept(tmp_path, trained):
+    first = bn.short_trainings("model_a", [0.001, 0.1], ["published"], tmp_path, **SMALL)
     assert len(first) == len(trained) == 4
-    again = bn.sweep(chosen, [0.001, 0.1], ["published", "He weights"], tmp_path)
+    again = bn.short_trainings("model_a", [0.001, 0.1], ["published", "He weights"], tmp_path, **SMALL)
     assert len(again) == len(trained) == 8
     assert {weights for _, weights, _ in trained[:4]} == {"published"} and trained[4][1] == "he"
-    assert bn.sweep_path(chosen, tmp_path).exists()
+    _, split = protocols.prepare(datasets.subset(datasets.load("synthetic"), SMALL["subset"]), bn.PROTOCOL)
+    assert bn.path(tmp_path, "model_a", len(split.train), epochs=1, seed=0).exists()
     highest = bn.highest_rate(again, chance=0.25)
     assert highest.loc["published", "with"] == 0.1 and highest.loc["published", "without"] == 0.001
     with pytest.raises(ValueError, match="variant luck is unknown; there are published, He weights"):
-        bn.sweep(chosen, [0.1], ["luck"], tmp_path)
+        bn.short_trainings("model_a", [0.1], ["luck"], tmp_path, **SMALL)
 
 
-def test_a_variant_changes_what_it_names_only(tmp_path, experiment):
-    chosen, trained = experiment
-    bn.sweep(chosen, [0.01], ["published", "no momentum", "inputs standardised"], tmp_path)
+def test_a_variant_changes_what_it_names_only(tmp_path, trained):
+    bn.short_trainings("model_a", [0.01], ["published", "no momentum", "inputs standardised"], tmp_path, **SMALL)
     published, still, standardised = (recipe for normalised, _, recipe in trained if normalised)
     assert (published.momentum, published.normalisation, published.learning_rate) == (0.95, "raw", 0.01)
     assert (still.momentum, still.normalisation) == (0, "raw")
     assert (standardised.momentum, standardised.normalisation) == (0.95, "standardise")
 
 
-def test_curves_are_hollow_where_numbers_ran_out(tmp_path, experiment):
-    table = bn.sweep(experiment[0], [0.001, 0.1], ["published"], tmp_path)
+def test_curves_are_hollow_where_numbers_ran_out(tmp_path, trained):
+    table = bn.short_trainings("model_a", [0.001, 0.1], ["published"], tmp_path, **SMALL)
     figure = tuning_figures.learning_rates(table, chance=0.3, published=0.016)
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     assert [list(line.get_xdata()) for line in hollow] == [[0.1]]
