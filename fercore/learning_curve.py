@@ -11,7 +11,7 @@ FER2013 = "FER2013"
 PLAIN = "cnn"
 OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
 KEY = ["percent", "network", "seed"]
-COLUMNS = [*KEY, "data", "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together",
+COLUMNS = [*KEY, "data", "faces", "recipe", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together",
            "together_low", "together_high"]
 
 
@@ -24,11 +24,11 @@ def collect(run: Run) -> pd.DataFrame:
     """Read the table of a run, bring it up to date with the predictions at hand, write and return it.
 
     The table outlives the predictions, which are too many to be kept in the repository; rows of other data are dropped.
-    A row a share of the training faces, network and seed: percent, network, seed, data, faces, epochs, accuracy in % on
-    test faces averaged over views; for a network with a descriptor also `gain` over the plain one of the same seed in
-    points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's probabilities
-    gains over the plain one, with its own. Two networks are mostly better than one, whatever the second has learnt
-    from: the control is `together` of a plain network, averaged with the plain one of another seed.
+    A row a share of the training faces, network and seed: percent, network, seed, data, faces, recipe, epochs, accuracy
+    in % on test faces averaged over views; for a network with a descriptor also `gain` over the plain one of the same
+    seed in points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's
+    probabilities gains over the plain one, with its own. Two networks are mostly better than one, whatever the second
+    has learnt from: the control is `together` of a plain network, averaged with the plain one of another seed.
     """
     rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
             if protocol in shares() and network in (PLAIN, *OTHERS)]
@@ -74,7 +74,8 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     ours = evaluation.score(run, protocol, network, seed)
     train = protocols.split(ours.faces, protocol).train
     row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
-           "epochs": record.get("epochs"), "data": data_of(run.faces), "accuracy": 100 * ours.right.mean()}
+           "data": data_of(run.faces), "recipe": record.get("recipe"), "epochs": record.get("epochs"),
+           "accuracy": 100 * ours.right.mean()}
     found = runs.list_predictions(run.folder)
     if network == PLAIN:
         others = [key[2] for key in found if key[:2] == (protocol, PLAIN) and key[2] != seed]

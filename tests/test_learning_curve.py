@@ -21,6 +21,7 @@ def test_a_row_a_share_network_and_seed(made):
     table = learning_curve.collect(made)
     assert list(zip(table.percent, table.network, strict=True)) == [(10, "cnn"), (10, "dsift_cnn"), (100, "cnn")]
     assert table.accuracy.tolist() == [80, 90, 90] and table.faces.tolist() == [7, 7, 70]
+    assert set(table.recipe) == {"study"} and set(table.epochs) == {3}
     assert table.gain[1] == pytest.approx(10) and table.gain_low[1] <= 10 <= table.gain_high[1]
     assert table.gain.isna().tolist() == [True, False, True]
 
