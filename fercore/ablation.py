@@ -82,7 +82,7 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _train(variant: Variant, seed: int, *, epochs: int, **chosen) -> dict:
-    import keras  # with what follows seconds that a notebook that only reports does without
+    import keras  # here, as a notebook that only reports does without Keras
 
     from fercore import experiments, prediction, training
 

@@ -68,7 +68,7 @@ def short_trainings(
     where the training ran out of numbers), seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does.
     `chosen`: epochs, subset, and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
-    from fercore import experiments  # imports Keras, which a notebook that only reports does without
+    from fercore import experiments  # here, as a notebook that only reports does without Keras
 
     unknown = set(variants) - VARIANTS.keys()
     if unknown:
