@@ -40,23 +40,27 @@ def dsift_cnn(
     return _hybrid("dsift_cnn", "dsift", trunk_of, input_shape, classes, trunk, following, dropout)
 
 
-def vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
-    """System A's VGG: the first four blocks of VGG-16, 26,545,095 parameters."""
+def vgg(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
+    """System A's VGG: the first four blocks of VGG-16, 26,545,095 parameters. `dropout`: the share dropped after each
+    block and before the output, in place of system A's .2 and .5."""
     image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_vgg_trunk(image))
+    x = layers.Flatten()(_vgg_trunk(image, dropout=dropout))
     x = layers.Dense(4096, activation="relu")(x)
-    x = Dropout(0.5)(x)
+    x = Dropout(0.5 if dropout is None else dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="vgg")
 
 
-def sift_vgg(input_shape: Shape = FACE, classes: int = 7) -> keras.Model:
-    """System A's VGG joined with a histogram of SIFT visual words."""
-    return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes)
+def sift_vgg(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
+    """System A's VGG joined with a histogram of SIFT visual words; `dropout` as in `vgg`."""
+    return _hybrid("sift_vgg", "sift", partial(_vgg_trunk, dropout=dropout), input_shape, classes, dropout=dropout)
 
 
-def dsift_vgg(input_shape: Shape = FACE, classes: int = 7, following: bool = False) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`."""
-    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, following=following)
+def dsift_vgg(
+    input_shape: Shape = FACE, classes: int = 7, following: bool = False, dropout: float | None = None
+) -> keras.Model:
+    """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`, `dropout` as in `vgg`."""
+    trunk_of = partial(_vgg_trunk, dropout=dropout)
+    return _hybrid("dsift_vgg", "dsift", trunk_of, input_shape, classes, following=following, dropout=dropout)
 
 
 def _cnn_trunk(x, normalised: bool = True, dropout: float | None = None):
@@ -67,11 +71,12 @@ def _cnn_trunk(x, normalised: bool = True, dropout: float | None = None):
     return x
 
 
-def _vgg_trunk(x, normalised: bool = True):
+def _vgg_trunk(x, normalised: bool = True, dropout: float | None = None):
+    dropped = 0.2 if dropout is None else dropout
     for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
         for _ in range(depth - 1):
             x = _convolution(filters, "same")(x)
-        x = _close_block(_convolution(filters, "same", activation=None)(x), 0.2, normalised)
+        x = _close_block(_convolution(filters, "same", activation=None)(x), dropped, normalised)
     return x
 
 

@@ -42,15 +42,16 @@ def test_hybrid_keeps_the_trunk_of_the_plain_network():
     assert len(trunk(networks.build("dsift_cnn", trunk="published"))) == 2 * 6  # six convolutions, no normalisation
 
 
-@pytest.mark.parametrize("name", ["cnn", "sift_cnn", "dsift_cnn"])
-def test_dropout_of_the_cnn_family_is_the_published_one_unless_given(name):
+@pytest.mark.parametrize("name", ["cnn", "sift_cnn", "dsift_cnn", "vgg", "sift_vgg", "dsift_vgg"])
+def test_dropout_of_system_a_is_the_published_one_unless_given(name):
     def rates(**parameters):
         model = networks.build(name, **parameters)
         return [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
 
-    branch = [] if name == "cnn" else [0.2]
-    assert rates() == [0.1, 0.1, 0.4, *branch, 0.5]
-    assert rates(dropout=0.3) == [0.1, 0.1, 0.3, *branch, 0.3]
+    branch = [] if name in ("cnn", "vgg") else [0.2]
+    cnn = name.endswith("cnn")
+    assert rates() == [*([0.1, 0.1, 0.4] if cnn else [0.2] * 4), *branch, 0.5]
+    assert rates(dropout=0.3) == [*([0.1, 0.1, 0.3] if cnn else [0.3] * 4), *branch, 0.3]
 
 
 def test_probabilities_sum_to_one():
