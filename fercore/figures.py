@@ -76,7 +76,8 @@ def name_points(
     axis.figure.draw_without_rendering()  # the layout decides how much room there is
     x, y = np.asarray(x, float), np.asarray(y, float)
     textalloc.allocate(axis, x, y, list(names), x_scatter=x, y_scatter=y, textsize=7.5, textcolor=tones or INK,
-                       linecolor=MUTED, linewidth=0.5, max_distance=0.3, nbr_candidates=500)
+                       linecolor=MUTED, linewidth=0.5, margin=0.004, min_distance=0.008, max_distance=0.3,
+                       nbr_candidates=500)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

@@ -168,7 +168,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     out of their panel.
     """
     panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
-    named, (figure, axes) = [], new(3, 1, height=10)
+    named, (figure, axes) = [], new(3, 1, height=13)
     systems = {system: tone for system, tone in zip(sorted(table.system.unique()), SERIES_COLOURS, strict=False)}
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
