@@ -10,79 +10,90 @@ from fercore.fast_layers import Conv2D, Dropout
 from fercore.sift_layer import DenseSiftLayer
 
 DESCRIPTOR_LENGTH = 2048
+HE = "he_normal"
 
 
-def cnn(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
+def cnn(
+    input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None, kernel_initializer: str = HE
+) -> keras.Model:
     """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters. `dropout`: the share dropped after the
-    last pair and before the output, in place of system A's .4 and .5."""
+    last pair and before the output, in place of system A's .4 and .5. `kernel_initializer`: Keras's name of how the
+    convolutions' weights begin; HE is made for ReLU, system A's is Keras's default."""
     image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_cnn_trunk(image, dropout=dropout))
+    x = layers.Flatten()(_cnn_trunk(image, dropout=dropout, initial=kernel_initializer))
     x = layers.Dense(2048)(x)
     x = Dropout(0.5 if dropout is None else dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="cnn")
 
 
 def sift_cnn(
-    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", dropout: float | None = None
+    input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", dropout: float | None = None,
+    kernel_initializer: str = HE,
 ) -> keras.Model:
-    """System A's CNN joined with a histogram of SIFT visual words; `dropout` as in `cnn`."""
-    trunk_of = partial(_cnn_trunk, dropout=dropout)
+    """System A's CNN joined with a histogram of SIFT visual words; `dropout`, `kernel_initializer` as in `cnn`."""
+    trunk_of = partial(_cnn_trunk, dropout=dropout, initial=kernel_initializer)
     return _hybrid("sift_cnn", "sift", trunk_of, input_shape, classes, trunk, dropout=dropout)
 
 
 def dsift_cnn(
     input_shape: Shape = FACE, classes: int = 7, trunk: str = "plain", following: bool = False,
-    dropout: float | None = None,
+    dropout: float | None = None, kernel_initializer: str = HE,
 ) -> keras.Model:
     """System A's CNN joined with dense SIFT on a 4×4 grid: given, as system A does, or, `following`, computed from the
-    picture that the network sees, moved and turned as that is. `dropout` as in `cnn`."""
-    trunk_of = partial(_cnn_trunk, dropout=dropout)
+    picture that the network sees, moved and turned as that is. `dropout`, `kernel_initializer` as in `cnn`."""
+    trunk_of = partial(_cnn_trunk, dropout=dropout, initial=kernel_initializer)
     return _hybrid("dsift_cnn", "dsift", trunk_of, input_shape, classes, trunk, following, dropout)
 
 
-def vgg(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
+def vgg(
+    input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None, kernel_initializer: str = HE
+) -> keras.Model:
     """System A's VGG: the first four blocks of VGG-16, 26,545,095 parameters. `dropout`: the share dropped after each
-    block and before the output, in place of system A's .2 and .5."""
+    block and before the output, in place of system A's .2 and .5. `kernel_initializer` as in `cnn`: ten layers deep,
+    Keras's default learns late or never."""
     image = layers.Input(input_shape, name="image")
-    x = layers.Flatten()(_vgg_trunk(image, dropout=dropout))
+    x = layers.Flatten()(_vgg_trunk(image, dropout=dropout, initial=kernel_initializer))
     x = layers.Dense(4096, activation="relu")(x)
     x = Dropout(0.5 if dropout is None else dropout)(x)
     return keras.Model({"image": image}, output(x, classes), name="vgg")
 
 
-def sift_vgg(input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None) -> keras.Model:
-    """System A's VGG joined with a histogram of SIFT visual words; `dropout` as in `vgg`."""
-    return _hybrid("sift_vgg", "sift", partial(_vgg_trunk, dropout=dropout), input_shape, classes, dropout=dropout)
+def sift_vgg(
+    input_shape: Shape = FACE, classes: int = 7, dropout: float | None = None, kernel_initializer: str = HE
+) -> keras.Model:
+    """System A's VGG joined with a histogram of SIFT visual words; `dropout`, `kernel_initializer` as in `vgg`."""
+    trunk_of = partial(_vgg_trunk, dropout=dropout, initial=kernel_initializer)
+    return _hybrid("sift_vgg", "sift", trunk_of, input_shape, classes, dropout=dropout)
 
 
 def dsift_vgg(
-    input_shape: Shape = FACE, classes: int = 7, following: bool = False, dropout: float | None = None
+    input_shape: Shape = FACE, classes: int = 7, following: bool = False, dropout: float | None = None,
+    kernel_initializer: str = HE,
 ) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`, `dropout` as in `vgg`."""
-    trunk_of = partial(_vgg_trunk, dropout=dropout)
+    """System A's VGG joined with dense SIFT on a 4×4 grid; `following` as in `dsift_cnn`, the others as in `vgg`."""
+    trunk_of = partial(_vgg_trunk, dropout=dropout, initial=kernel_initializer)
     return _hybrid("dsift_vgg", "dsift", trunk_of, input_shape, classes, following=following, dropout=dropout)
 
 
-def _cnn_trunk(x, normalised: bool = True, dropout: float | None = None):
+def _cnn_trunk(x, normalised: bool = True, dropout: float | None = None, initial: str = HE):
     last = 0.4 if dropout is None else dropout
     for filters, first_padding, dropped in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", last)]:
-        x = _convolution(filters, first_padding)(x)
-        x = _close_block(_convolution(filters, "valid", activation=None)(x), dropped, normalised)
+        x = _convolution(filters, first_padding, initial)(x)
+        x = _close_block(_convolution(filters, "valid", initial, activation=None)(x), dropped, normalised)
     return x
 
 
-def _vgg_trunk(x, normalised: bool = True, dropout: float | None = None):
+def _vgg_trunk(x, normalised: bool = True, dropout: float | None = None, initial: str = HE):
     dropped = 0.2 if dropout is None else dropout
     for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
         for _ in range(depth - 1):
-            x = _convolution(filters, "same")(x)
-        x = _close_block(_convolution(filters, "same", activation=None)(x), dropped, normalised)
+            x = _convolution(filters, "same", initial)(x)
+        x = _close_block(_convolution(filters, "same", initial, activation=None)(x), dropped, normalised)
     return x
 
 
-def _convolution(filters: int, padding: str, activation: str | None = "relu"):
-    """3×3. He's initial weights, made for ReLU: ten layers deep, Keras's default learns late or never."""
-    return Conv2D(filters, 3, padding=padding, activation=activation, kernel_initializer="he_normal")
+def _convolution(filters: int, padding: str, initial: str, activation: str | None = "relu"):
+    return Conv2D(filters, 3, padding=padding, activation=activation, kernel_initializer=initial)
 
 
 def _close_block(x, dropout: float, normalised: bool):
