@@ -8,11 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from fercore import evaluation, learning_curve, parameters, paths, report, runs, tables
-from fercore.aggregation import PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
-README_BEGIN, README_END = "<!-- results:begin -->", "<!-- results:end -->"
 MEASURED = ("own_way.csv", "ablation.*.allx*.csv", "learning_rates.*.csv")  # tables that do not come from predictions
 LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
 
@@ -48,17 +46,17 @@ def publish(profile: str) -> str:
 
 
 def update_readme() -> str:
-    """Write the results table of README.md anew from outputs/published/tables/results.csv; return what was done."""
+    """Write the tables of README.md anew from outputs/published/tables/results.csv; return what was done."""
     path = paths.ROOT / "README.md"
     text = readme()
     if path.read_text() == text:
         return "README.md: up to date"
     runs.write_atomically(path, text)
-    return "README.md: results table written"
+    return "README.md: results written"
 
 
 def readme() -> str:
-    """README.md as it must be: its own text around the table made from the published results."""
+    """README.md as it must be: its own text around the tables made from the published results."""
     results = paths.outputs(PUBLISHED) / "tables" / "results.csv"
     if not results.exists():
         raise PublishingError(f"{results.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it")
@@ -66,26 +64,34 @@ def readme() -> str:
 
 
 def with_results(readme: str, results: pd.DataFrame) -> str:
-    """The text of a README with the table between its markers made anew. Raises `EvaluationError` without markers."""
-    before, begin, rest = readme.partition(README_BEGIN)
-    _, end, after = rest.partition(README_END)
-    if not begin or not end:
-        raise evaluation.EvaluationError(f"README.md: {README_BEGIN} and {README_END} must stand around its results")
-    return f"{before}{begin}\n{readme_table(results)}{end}{after}"
+    """The text of a README with the tables between its markers made anew. Raises `EvaluationError` without markers."""
+    for name, table in (("outcome", outcome_table(results)), ("results", results_table(results))):
+        before, begin, rest = readme.partition(f"<!-- {name}:begin -->")
+        _, end, after = rest.partition(f"<!-- {name}:end -->")
+        if not begin or not end:
+            raise evaluation.EvaluationError(
+                f"README.md: <!-- {name}:begin --> and <!-- {name}:end --> must stand around its {name}")
+        readme = f"{before}{begin}\n{table}{end}{after}"
+    return readme
 
 
-def readme_table(results: pd.DataFrame) -> str:
-    """The README's results as Markdown: every system's networks, published beside its own and the official split."""
-    rows = []
-    for name, entry in evaluation.catalogue().items():
-        if not name.endswith(PUBLISHED_RECIPE):
-            rows += [_readme_row(results, name, entry, protocol) for protocol in _splits(results, name, entry)]
-    rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
-    ran = [row for row in rows if {row["here"], row["official split"]} - {tables.NOT_RUN, ""}]
-    waiting = dict.fromkeys(row["network"] for row in rows)
-    waiting = ", ".join(name for name in waiting if name not in {row["network"] for row in ran})
+def outcome_table(results: pd.DataFrame) -> str:
+    """The outcome as Markdown: of each system the rows for which it published most, and the study's own networks."""
+    outcome = tables.outcome(results).dropna(subset="published")
+    foremost = outcome.loc[outcome.groupby(["system", "notebook", "classes"]).published.idxmax()]
+    chosen = set(zip(foremost.name, foremost.protocol, strict=True))
+    rows = [row for row in _readme_rows(results)
+            if row["system"] == tables.SYSTEMS[-1] or (row["network"][1:-1], row["split"][1:-1]) in chosen]
+    return tables.markdown(pd.DataFrame(rows)) + "\n"
+
+
+def results_table(results: pd.DataFrame) -> str:
+    """All results as Markdown: every system's networks, published beside its own and the official split."""
+    rows = _readme_rows(results)
+    there = {row["network"] for row in rows}
+    waiting = ", ".join(f"`{name}`" for name in tables.entries() if f"`{name}`" not in there)
     waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
-    return f"{tables.markdown(pd.DataFrame(ran))}\n\n{_readme_note(results)}{waiting}\n"
+    return f"{tables.markdown(pd.DataFrame(rows))}\n\n{_readme_note(results)}{waiting}\n"
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
@@ -108,6 +114,14 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
         raise PublishingError(f"{name}: its record holds a path of the machine: {found[0]}")
 
 
+def _readme_rows(results: pd.DataFrame) -> list[dict]:
+    """A row for each split that a network published on, else was run on, by system; those that ran."""
+    rows = [_readme_row(results, name, entry, protocol) for name, entry in tables.entries().items()
+            for protocol in _splits(results, name, entry)]
+    rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
+    return [row for row in rows if {row["here"], row["official split"]} - {tables.NOT_RUN, ""}]
+
+
 def _splits(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[str]:
     """The protocols of a network's published figures; without such the official one, or else those it was run on."""
     run = results[results.network == name].protocol.unique()
@@ -115,8 +129,7 @@ def _splits(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[s
 
 
 def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
-    beside = _on_official_split(protocol)
-    there = protocol if tables.select(results, protocol, name, "test", True).size or not beside else beside
+    beside, there = tables.on_official_split(protocol), tables.measured_on(results, name, protocol)
     trained = tables.select(results, there, name, "test", True)
     return {
         "system": entry.system if entry.system in tables.SYSTEMS else tables.SYSTEMS[-1],
@@ -128,14 +141,6 @@ def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, proto
         "copies removed": tables.mean(results, there, name, "accuracy_deduplicated"),
         "training": tables.NOT_RUN if trained.empty else tables.duration(trained.train_seconds.mean()),
     }
-
-
-def _on_official_split(protocol: str) -> str | None:
-    """The protocol of the official split that tells the same classes apart; None where `protocol` is of that split."""
-    if not PROTOCOLS[protocol].pooled:
-        return None
-    return next(name for name, other in PROTOCOLS.items()
-                if not other.pooled and other.class_names == PROTOCOLS[protocol].class_names)
 
 
 def _readme_note(results: pd.DataFrame) -> str:

@@ -87,6 +87,35 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
 
 
 @style()
+def outcome(table: pd.DataFrame) -> Figure:
+    """What was published (across) and what this study reaches (up, 95 % intervals), a point a row; above the line it is
+    more. Hollow: on the official split, not on the published one. Named are rows whose interval ends below the line.
+
+    `table`: as `tables.outcome` returns it.
+    """
+    figure, axis = new(height=5.6)
+    table = table.dropna(subset=["published", "accuracy"]).reset_index(drop=True)
+    same = table.protocol == table.measured_on
+    for (system, there), part in table.groupby(["system", same]):
+        spread = [part.accuracy - part.low, part.high - part.accuracy]
+        axis.errorbar(part.published, part.accuracy, spread, fmt="o", ms=5.5, lw=1, color=_tone(system),
+                      mfc=_tone(system) if there else "white", label=system if there else None)
+    hollow = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=INK, label="official split instead")
+    least, most = axis.get_xlim()
+    axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
+    axis.annotate("as published", (most, most), (3, 0), textcoords="offset points", fontsize=8, color=PUBLISHED)
+    axis.set(xlabel="published accuracy (%)", ylabel="accuracy here (%)", xlim=(least, most + (most - least) / 2),
+             ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2))
+    systems, _ = axis.get_legend_handles_labels()
+    figure.legend(handles=[*systems, hollow], loc="outside upper left", ncols=6, fontsize=8.5, title="system")
+    short = table[table.high < table.published]
+    names = [f"{name}, {classes} classes" for name, classes in zip(short.name, short.classes, strict=True)]
+    name_points(axis, short.published, short.accuracy, names, points=table[["published", "accuracy"]],
+                direction="east")
+    return figure
+
+
+@style()
 def class_changes(tables: Mapping[str, pd.DataFrame], *, xlabel: str = "change of recall (points)") -> Figure:
     """What each class gains or loses, with intervals, a panel a comparison; hollow where the interval holds zero.
 
@@ -169,12 +198,11 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """
     panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
     named, (figure, axes) = [], new(3, 1, height=13)
-    systems = {system: tone for system, tone in zip(sorted(table.system.unique()), SERIES_COLOURS, strict=False)}
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
         for system, part in shown.groupby("system"):
             spread = [part.accuracy - part.low, part.high - part.accuracy]
-            axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=1, color=systems[system], label=system)
+            axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=1, color=_tone(system), label=system)
         best = shown[shown.accuracy == shown.accuracy.cummax()]
         axis.step(best[column], best.accuracy, where="post", color=MUTED, lw=1, ls="--", zorder=0)
         axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
@@ -219,6 +247,11 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     named = done[~done.duplicated("name")]
     name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones.get(name, INK) for name in named.name])
     return figure
+
+
+def _tone(system: str) -> str:
+    """A published system's colour; the last one is that of the study's own networks, and of any other."""
+    return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(system, SERIES_COLOURS[5])
 
 
 def _broken(name: str, longest: int = 18) -> str:

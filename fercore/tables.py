@@ -23,7 +23,9 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
     or validation. The published columns are left out where `fer2013` is False: other data, other numbers.
     """
     rows = []
-    for name, entry in _entries(table).items():
+    for name, entry in entries().items():
+        if entry.system != "A" or entry.table != table:
+            continue
         row = {_COMPARED[table]: name}
         theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
         if table == "networks":
@@ -67,6 +69,39 @@ def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.D
                      "low": values["accuracy_low"], "high": values["accuracy_high"],
                      "published": theirs.get("test", float("nan"))})
     return pd.DataFrame(rows)
+
+
+def outcome(results: pd.DataFrame) -> pd.DataFrame:
+    """Every test accuracy that the systems published beside this study's, views averaged, mean over seeds; in %.
+
+    Columns: name, system, notebook, protocol (the published one), classes, published, measured_on (that protocol, or
+    the official split where it was not run on it), accuracy, low, high (95 %), NaN where it ran on neither.
+    """
+    rows = []
+    for name, entry in entries().items():
+        for protocol in entry.published:
+            there = measured_on(results, name, protocol)
+            ours = select(results, there, name, "test", True)
+            rows.append({"name": name, "system": entry.system, "notebook": entry.notebook, "protocol": protocol,
+                         "classes": len(PROTOCOLS[protocol].class_names),
+                         "published": entry.published[protocol].get("test"), "measured_on": there,
+                         "accuracy": ours.accuracy.mean(), "low": ours.accuracy_low.mean(),
+                         "high": ours.accuracy_high.mean()})
+    return pd.DataFrame(rows)
+
+
+def measured_on(results: pd.DataFrame, name: str, protocol: str) -> str:
+    """The protocol to score a network on: the one given, or the official split where it was not run on it."""
+    beside = on_official_split(protocol)
+    return protocol if not beside or select(results, protocol, name, "test", True).size else beside
+
+
+def on_official_split(protocol: str) -> str | None:
+    """The protocol of the official split that tells the same classes apart; None where `protocol` is of that split."""
+    if not PROTOCOLS[protocol].pooled:
+        return None
+    return next(name for name, other in PROTOCOLS.items()
+                if not other.pooled and other.class_names == PROTOCOLS[protocol].class_names)
 
 
 def _comparable(published: dict, protocol: str) -> dict:
@@ -115,8 +150,8 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
     """Why networks and aggregates that belong to this protocol have no row: reason -> names."""
     there = set(results[results.protocol == protocol].network)
     aggregates, found = aggregation.read_aggregates(), defaultdict(list)
-    for name, entry in evaluation.catalogue().items():
-        if name in there or name.endswith(PUBLISHED_RECIPE) or not _belongs(entry, protocol):
+    for name, entry in entries().items():
+        if name in there or not _belongs(entry, protocol):
             continue
         if name == aggregation.STUDY_ENSEMBLE:
             reason = "needs two networks"
@@ -156,8 +191,8 @@ def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd
     points. The published columns are left out where `fer2013` is False: other data, other numbers.
     """
     rows = []
-    for name, entry in evaluation.catalogue().items():
-        if entry.system == system and not name.endswith(PUBLISHED_RECIPE):
+    for name, entry in entries().items():
+        if entry.system == system:
             rows += [_beside(results, name, entry, protocol) for protocol in _protocols(results, name, entry)]
     frame = pd.DataFrame(rows)
     return frame if fer2013 else frame.drop(columns=["published", "difference"], errors="ignore")
@@ -180,6 +215,11 @@ def _protocols(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> lis
     """Protocols of a row's own figures first, then others that it was run on; the official one when there are none."""
     run = results[results.network == name].protocol.unique()
     return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
+
+
+def entries() -> dict[str, evaluation.Entry]:
+    """The catalogue without the networks trained by their systems' own recipes, which stand in columns of their own."""
+    return {name: entry for name, entry in evaluation.catalogue().items() if not name.endswith(PUBLISHED_RECIPE)}
 
 
 def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
@@ -208,11 +248,6 @@ def p_value(p: float) -> str:
 def duration(seconds: float | None) -> str:
     """`runs.duration`; nothing where it is not known."""
     return "" if seconds is None or pd.isna(seconds) else runs.duration(seconds)
-
-
-def _entries(table: str) -> dict[str, evaluation.Entry]:
-    return {name: entry for name, entry in evaluation.catalogue().items()
-            if entry.table == table and entry.system == "A" and not name.endswith(PUBLISHED_RECIPE)}
 
 
 def select(results: pd.DataFrame, protocol: str, network: str, split: str, tta: bool) -> pd.DataFrame:

@@ -19,6 +19,11 @@ CHANGES = pd.DataFrame({"class": CLASS_NAMES, "n": 50, "change": 1.0, "low": -1.
 RANKED = pd.DataFrame({"name": ["cnn", "pair"], "table": ["networks", "aggregates"], "accuracy": [62.0, 65.0],
                        "low": [60.0, 63.0], "high": [64.0, 67.0], "published": [62.55, np.nan]})
 COSTS = RANKED.assign(system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0])
+OUTCOME = pd.DataFrame([
+    ("cnn", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 65.0, 64.0, 66.0),
+    ("vgg", "A", 7, "pooled_64_16_20", "official", 66.7, 64.0, 63.0, 65.0),
+    ("model_a", "E", 5, "official_five", "official_five", 72.4, float("nan"), float("nan"), float("nan")),
+], columns=["name", "system", "classes", "protocol", "measured_on", "published", "accuracy", "low", "high"])
 REACHED = pd.DataFrame({"name": ["cnn", "cnn", "pair"], "seed": 0, "seconds": [60.0, 120.0, 200.0],
                         "epoch": [1.0, 2.0, np.nan], "accuracy": [55.0, 60.0, 63.0]})
 TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
@@ -35,6 +40,7 @@ DRAWN = {
     "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: result_figures.costs(COSTS, n=70),
+    "outcome": lambda: result_figures.outcome(OUTCOME),
     "sooner": lambda: result_figures.sooner(REACHED, TARGETS),
     "answers": lambda: result_figures.answers(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
 }
@@ -47,6 +53,13 @@ def test_every_figure_is_drawn_without_changing_settings(name):
     figure.canvas.draw()
     assert figure.axes
     assert dict(mpl.rcParams) == before
+
+
+def test_the_outcome_names_what_falls_short_and_hollows_what_another_split_measured():
+    axis, = result_figures.outcome(OUTCOME).axes
+    assert [text.get_text() for text in axis.texts] == ["as published", "vgg, 7 classes"]
+    markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
+    assert sorted(markers) == [palette.SERIES_COLOURS[0], "white"]
 
 
 def test_every_class_has_a_colour_of_its_own():

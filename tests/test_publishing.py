@@ -93,12 +93,13 @@ def test_the_readme_is_filled_between_its_markers(tmp_path):
     data = faces()
     predict(tmp_path, data, "cnn", protocol="pooled_64_16_20")
     results = evaluation.results(run(tmp_path, data))
-    text = publishing.with_results(f"a\n{publishing.README_BEGIN}\nformer\n{publishing.README_END}\nb\n", results)
-    assert text.startswith(f"a\n{publishing.README_BEGIN}\n| ") and text.endswith(f"{publishing.README_END}\nb\n")
-    assert "former" not in text and "| A | `cnn` | `pooled_64_16_20` | 62.55 |" in text
+    markers = [f"<!-- {name} -->" for name in ("outcome:begin", "outcome:end", "results:begin", "results:end")]
+    text = publishing.with_results("a\n{}\nformer\n{}\nb\n{}\n{}\nc\n".format(*markers), results)
+    assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith("<!-- results:end -->\nc\n")
+    assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
     assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained yet")[1]
     assert publishing.with_results(text, results) == text
-    with pytest.raises(evaluation.EvaluationError, match="must stand around its results"):
+    with pytest.raises(evaluation.EvaluationError, match="outcome:end --> must stand around its outcome"):
         publishing.with_results("no markers", results)
 
 
@@ -117,8 +118,17 @@ def test_beside_each_split_the_readme_shows_the_official_one_with_the_same_class
            ("svm_hog", "official_five", 54)]
     results = pd.DataFrame([{"network": network, "protocol": protocol, "accuracy": accuracy, "split": "test",
                              "tta": True, "n": 70} | scores for network, protocol, accuracy in ran])
-    rows = [[cell.strip() for cell in line.split("|")] for line in publishing.readme_table(results).splitlines()]
+    rows = [[cell.strip() for cell in line.split("|")] for line in publishing.results_table(results).splitlines()]
     official = {(row[2], row[3]): row[6][:4] for row in rows if len(row) > 6}
     assert official["`cnn`", "`pooled_64_16_20`"] == "65.0"
     assert official["`five_class_cnn`", "`ferplus_five_tenth`"] == "76.0"
     assert official["`svm_hog`", "`official_five`"] == ""
+
+
+def test_the_outcome_shows_what_each_system_published_most_for():
+    scores = {"accuracy_low": 1, "accuracy_high": 99, "accuracy_deduplicated": 50, "train_seconds": 60, "device": "cpu"}
+    ran = ("dsift_cnn", "cnn", "dsift_vgg", "vgg", "compact", "shallow_cnn")
+    results = pd.DataFrame([{"network": network, "protocol": "official", "accuracy": 65, "split": "test", "tta": True,
+                             "n": 70} | scores for network in ran])
+    shown = [line.split("|")[2].strip() for line in publishing.outcome_table(results).splitlines()[2:]]
+    assert shown == ["`cnn`", "`dsift_vgg`", "`compact`"]  # of system B it is deep_cnn, which did not run
