@@ -75,10 +75,10 @@ def scale(name: str, array: np.ndarray, how: str | None = None) -> np.ndarray:
     """What a network sees, float32, of what `load` returns or of rows of it.
 
     "sift": "frequency", counts divided by the keypoints of the face (published), or "hellinger", its square root, of
-    length 1. "dsift": "unit", each keypoint's descriptor of length 1, or "raw", 0..255 as OpenCV gives it. Zero stays zero.
-    "landmarks": "shape", mean 0 and mean squared distance from it 1, "centred", -1..1 across the picture, or "raw",
-    pixels (published). "hog" and "hog_windows": "standardised", mean 0 and standard deviation 1 over the values of a
-    face, or "raw" (published).
+    length 1. "dsift": "unit", each keypoint's descriptor of length 1, or "raw", 0..255 as OpenCV gives it; zero stays
+    zero. "landmarks": "shape", mean 0 and mean squared distance from it 1, "centred", -1..1 across the picture, or
+    "raw", pixels (published). "hog" and "hog_windows": "standardised", mean 0 and standard deviation 1 over the values
+    of a face, or "raw" (published).
     """
     scalings = _named(name).scalings
     how = how or next(iter(scalings))
