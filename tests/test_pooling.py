@@ -47,7 +47,7 @@ def test_a_pool_is_chosen_on_validation_faces_and_saved(tmp_path):
     scored = evaluation.score(made, "official", aggregation.STUDY_ENSEMBLE)
     assert np.allclose(scored.probabilities.sum(1), 1, atol=1e-2)
     test = pooling.candidates(made, "official", split="test")
-    assert np.allclose(scored.probabilities, pooling.pooled(test, pool), atol=1e-3)
+    assert np.allclose(scored.probabilities, pooling.pooled(test, pool), atol=3e-3)
     worth = pooling.contributions(pooling.candidates(made, "official"), pool)
     assert worth.weight.tolist() == pool.weights.tolist() and (worth.alone > 90).all()
     record = runs.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)
