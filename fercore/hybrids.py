@@ -18,7 +18,7 @@ def cnn(
 ) -> keras.Model:
     """System A's CNN: three pairs of 3×3 convolutions, 1,352,295 parameters. `dropout`: the share dropped after the
     last pair and before the output, in place of system A's .4 and .5. `kernel_initializer`: Keras's name of how the
-    convolutions' weights begin; HE is made for ReLU, system A's is Keras's default."""
+    convolutions' weights begin; HE is made for ReLU, system A, of which none is known, gets Keras's."""
     image = layers.Input(input_shape, name="image")
     x = layers.Flatten()(_cnn_trunk(image, dropout=dropout, initial=kernel_initializer))
     x = layers.Dense(2048)(x)
