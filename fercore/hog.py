@@ -37,16 +37,17 @@ def hog_windows(
     orientation, rows before columns. At a window's edge, as there, the gradient across the edge counts as zero.
     """
     check_images(images)
-    _check(window, step, orientations, cell, norm)
-    result = np.empty((len(images), len(_order(window, step, cell)) * orientations), np.float32)
+    check(window, step, orientations, cell, norm)
+    result = np.empty((len(images), len(order(window, step, cell)) * orientations), np.float32)
     for start in _batches(len(images)):
         part = slice(start, start + FACES_A_PRODUCT)
         cells = _cell_sums(images[part], window, step, orientations, cell) / np.float32(cell * cell)
-        result[part] = _normalised(cells[:, _order(window, step, cell)], norm).reshape(len(cells), -1)
+        result[part] = _normalised(cells[:, order(window, step, cell)], norm).reshape(len(cells), -1)
     return result
 
 
-def _check(window: int, step: int, orientations: int, cell: int, norm: str) -> None:
+def check(window: int, step: int, orientations: int, cell: int, norm: str = "L2") -> None:
+    """Raises `DescriptorError` for a norm that is unknown, sizes in pixels that do not fit."""
     if norm not in NORMS:
         raise DescriptorError(f"norm {norm!r} is unknown; there are {', '.join(NORMS)}")
     if not 2 <= cell <= window <= SIDE or step < 1 or orientations < 1:
@@ -69,7 +70,7 @@ def _cell_sums(images: np.ndarray, window: int, step: int, orientations: int, ce
     orientation, length = _gradient_table(orientations)
     histograms = np.zeros((len(images), orientations, SIDE, SIDE), np.float32)
     np.put_along_axis(histograms, orientation[down, right][:, None], length[down, right][:, None], axis=1)
-    inner, edge = _membership(window, step, cell)
+    inner, edge = membership(window, step, cell)
     sums = inner @ (histograms @ inner.T)
     # At an edge only the gradient along it is left: horizontal (orientation 0) above and below, vertical at the sides.
     sums[:, 0] += edge @ (np.abs(right).astype(np.float32) @ inner.T)
@@ -88,7 +89,7 @@ def _gradient_table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _membership(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
+def membership(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels of an axis a cell holds, float32 [cells, 48]: those inside its window, those at its very edge."""
     inner, edge = [], []
     for first, last, begin in _cells(window, step, cell):
@@ -106,7 +107,7 @@ def _cells(window: int, step: int, cell: int) -> list[tuple[int, int, int]]:
 
 
 @cache
-def _order(window: int, step: int, cell: int) -> np.ndarray:
+def order(window: int, step: int, cell: int) -> np.ndarray:
     """Positions of all cells of a face, in [cells along y x cells along x], window after window."""
     cells = _cells(window, step, cell)
     first = np.array([a for a, _, _ in cells])

@@ -78,7 +78,8 @@ def with_results(readme: str, results: pd.DataFrame) -> str:
 def outcome_table(results: pd.DataFrame) -> str:
     """The outcome as Markdown: of each system the rows for which it published most, and the study's own networks."""
     outcome = tables.outcome(results).dropna(subset="published")
-    foremost = outcome.loc[outcome.groupby(["system", "notebook", "classes"]).published.idxmax()]
+    most = outcome.groupby(["system", "notebook", "classes"]).published.transform("max")
+    foremost = outcome[outcome.published == most]
     chosen = set(zip(foremost.name, foremost.protocol, strict=True))
     rows = [row for row in _readme_rows(results)
             if row["system"] == tables.SYSTEMS[-1] or (row["network"][1:-1], row["split"][1:-1]) in chosen]
