@@ -39,9 +39,9 @@ class HogLayer(layers.Layer):
         bins = np.arange(self.orientations, dtype="float32")[:, None, None]
         own = ops.cast(ops.equal(ops.mod(turn, self.orientations)[:, None], bins), "float32")
         histograms = own * ops.sqrt(down**2 + right**2)[:, None]
-        sums = self._sum(histograms, self._inner, self._inner)
+        sums = _sums(histograms, self._inner, self._inner)
         # At an edge only the gradient along it is left: horizontal above and below (orientation 0), vertical at sides.
-        along = [self._sum(ops.abs(right), self._edge, self._inner), self._sum(ops.abs(down), self._inner, self._edge)]
+        along = [_sums(ops.abs(right), self._edge, self._inner), _sums(ops.abs(down), self._inner, self._edge)]
         for orientation, each in zip((0, self.orientations // 2), along, strict=True):
             sums += each[:, None] * (bins == orientation)
         cells = ops.take(ops.reshape(sums, (-1, self.orientations, len(self._inner) ** 2)), self._order, axis=2)
@@ -49,9 +49,11 @@ class HogLayer(layers.Layer):
         cells = ops.transpose(cells / ops.maximum(length, 1e-5), (0, 2, 1))
         return ops.reshape(cells, (-1, len(self._order) * self.orientations))
 
-    def _sum(self, values, rows, columns):
-        return ops.matmul(ops.matmul(rows, values), columns.T)
-
     def get_config(self) -> dict:
         return super().get_config() | {"window": self.window, "step": self.step, "cell": self.cell,
                                        "orientations": self.orientations}
+
+
+def _sums(values, rows, columns):
+    """Of values [..., 48, 48] over the pixels that cells hold, [cells, 48] along each axis: [..., cells, cells]."""
+    return ops.matmul(ops.matmul(rows, values), columns.T)
