@@ -217,7 +217,8 @@ def siblings(experiment: Experiment, parts: Parts) -> pd.DataFrame:
     """All trainings of this notebook in the run's folder, on the same faces and split: a row each, with what validation
     faces say in %, probabilities averaged over views. Columns network, seed, recipe, loss, epochs, best epoch,
     accuracy, confidence (mean), calibration error."""
-    rows, labels = [], parts.validation.labels
+    by_row = np.argsort(experiment.faces.row_ids[experiment.split.validation])
+    rows, labels = [], parts.validation.labels[by_row]
     for protocol, network, seed in runs.list_predictions(experiment.folder):
         record = runs.read_record(experiment.folder, protocol, network, seed)
         same = protocol == experiment.protocol and record.get("data") == _data(experiment)

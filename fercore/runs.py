@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -68,12 +68,16 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
     return path
 
 
-def write_arrays(path: Path, compression: int = zipfile.ZIP_DEFLATED, **arrays: np.ndarray) -> Path:
-    """Write named arrays as .npz, atomically. `compression` is one of zipfile's."""
+def write_arrays(
+    path: Path, compression: int | Mapping[str, int] = zipfile.ZIP_DEFLATED, **arrays: np.ndarray
+) -> Path:
+    """Write named arrays as .npz, atomically. `compression` is one of zipfile's, for all arrays or by name."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.compress_type = compression if isinstance(compression, int) else compression[name]
+            with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     return write_atomically(path, buffer.getvalue())
 
@@ -101,19 +105,24 @@ def model_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
 def save_predictions(
     folder: Path, protocol: str, network: str, seed: int, predictions: Predictions, record: dict
 ) -> Path:
-    """Save probabilities, in float16 and rounded for bzip2 to pack them in less than half the space, and their record.
-    """
-    path = prediction_path(folder, protocol, network, seed)
+    """Save probabilities and their record. To be packed in less than half the space they are float16 and rounded, and
+    rows are sorted."""
+    path, rows = prediction_path(folder, protocol, network, seed), _by_row(predictions)
     write_arrays(
         path,
-        zipfile.ZIP_BZIP2,
-        row_ids=predictions.row_ids.astype(np.int32),
-        split=predictions.split.astype(np.int8),
-        probabilities=_rounded(predictions.probabilities),
-        probabilities_tta=_rounded(predictions.probabilities_tta),
+        dict.fromkeys(Predictions.__dataclass_fields__, zipfile.ZIP_BZIP2) | {"row_ids": zipfile.ZIP_LZMA},
+        row_ids=rows.row_ids.astype(np.int32),
+        split=rows.split.astype(np.int8),
+        probabilities=_rounded(rows.probabilities),
+        probabilities_tta=_rounded(rows.probabilities_tta),
     )
     write_json(path.with_suffix(".json"), record)
     return path
+
+
+def _by_row(predictions: Predictions) -> Predictions:
+    order = np.lexsort((predictions.row_ids, predictions.split))
+    return Predictions(*(getattr(predictions, name)[order] for name in Predictions.__dataclass_fields__))
 
 
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
@@ -123,11 +132,14 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
 
 
 def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Predictions:
-    """Read what `save_predictions` wrote. Raises `RunError` when it is missing or damaged."""
+    """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of `row_ids`.
+
+    Raises `RunError` when it is missing or damaged.
+    """
     path = prediction_path(folder, protocol, network, seed)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Predictions(**{name: file[name] for name in Predictions.__dataclass_fields__})
+            return _by_row(Predictions(**{name: file[name] for name in Predictions.__dataclass_fields__}))
     except FileNotFoundError:
         raise RunError(f"{_short(path)}: no predictions; train {network} on {protocol} first") from None
     except Exception as error:

@@ -25,6 +25,17 @@ def test_predictions_come_back(tmp_path):
     assert runs.list_predictions(tmp_path) == [("official", "cnn", 3)]
 
 
+def test_predictions_come_back_by_split_and_row(tmp_path):
+    saved = predictions()
+    mixed = runs.Predictions(*(getattr(saved, name)[[3, 1, 4, 0, 2]] for name in saved.__dataclass_fields__))
+    runs.save_predictions(tmp_path, "official", "cnn", 0, mixed, {})
+    runs.save_predictions(tmp_path, "official", "cnn", 1, saved, {})
+    found, expected = (runs.load_predictions(tmp_path, "official", "cnn", seed) for seed in (0, 1))
+    assert found.row_ids.tolist() == expected.row_ids.tolist() == [0, 1, 2, 3, 4]
+    assert found.split.tolist() == expected.split.tolist()
+    assert (found.probabilities == expected.probabilities).all()
+
+
 def test_missing_and_damaged_predictions_are_one_line(tmp_path):
     with pytest.raises(runs.RunError, match="no predictions; train cnn on official first"):
         runs.load_predictions(tmp_path, "official", "cnn", 0)
