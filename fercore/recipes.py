@@ -29,8 +29,10 @@ class Recipe:
     share of units dropped, for builders that have it as a parameter; null for their own. `descriptor_follows` gives a
     mirrored face the descriptor of the mirrored face (system A leaves it unmirrored); `descriptor_dropout` is the share
     of a descriptor's numbers that each training step sets to 0, the others raised in proportion: a descriptor that
-    stays while the face moves is otherwise learnt by heart; `descriptor_scaling` is by name, as in `descriptors.scale`;
-    `descriptors_standardised` then gives each number of a descriptor mean 0 and deviation 1 over the training faces.
+    stays while the face moves is otherwise learnt by heart; `modality_dropout` is the share of faces that each training
+    step shows without any descriptor (all 0), so that the network learns the pixels too (ModDrop, Neverova et al. 2016,
+    arXiv:1501.00102); `descriptor_scaling` is by name, as in `descriptors.scale`; `descriptors_standardised` then gives
+    each number of a descriptor mean 0 and deviation 1 over the training faces.
     `precision`: 'auto', 'bfloat16' or 'float32'.
     """
 
@@ -60,6 +62,7 @@ class Recipe:
     dropout: float | None = None
     descriptor_follows: bool = True
     descriptor_dropout: float = 0.0
+    modality_dropout: float = 0.0
     descriptor_scaling: dict[str, str] = field(default_factory=lambda: {"sift": "hellinger", "dsift": "unit"})
     descriptors_standardised: bool = False
     precision: str = "auto"
@@ -80,7 +83,7 @@ class Recipe:
             raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
         if self.mixup < 0:
             raise RecipeError(f"mixup is {self.mixup}; it must be 0 or more")
-        for name in ("small_share", "descriptor_dropout", "dropout"):
+        for name in ("small_share", "descriptor_dropout", "modality_dropout", "dropout"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise RecipeError(f"{name} is {share}; it must be 0 or more and below 1")

@@ -223,11 +223,14 @@ def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Ge
     seen = preprocessing.crop(images, recipe.crop)
     seen = preprocessing.resize(seen, side or seen.shape[1])
     x = {"image": preprocessing.normalise(seen, recipe.normalisation)}
+    withheld = rng.random(len(view)) < recipe.modality_dropout if recipe.modality_dropout else None
     for name, array in chosen.descriptors.items():
         x[name] = array[np.arange(len(view)), view]
         if recipe.descriptor_dropout:
             kept = 1 - recipe.descriptor_dropout
             x[name] = x[name] * (rng.random(x[name].shape, np.float32) < kept) / np.float32(kept)
+        if withheld is not None:
+            x[name] = np.where(withheld[:, None], np.float32(0), x[name])
     targets = np.eye(classes, dtype=np.float32)[chosen.labels]
     if chosen.soft_labels is not None:
         targets = (1 - recipe.soft_share) * targets + recipe.soft_share * chosen.soft_labels

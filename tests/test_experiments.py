@@ -193,6 +193,17 @@ def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
     assert experiments.siblings(other, parts).empty
 
 
+def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
+    shuffled = experiments.read("deep_cnn", protocol="pooled_80_10_10", data="synthetic", subset=210, profile="try")
+    chosen = np.concatenate([shuffled.split.validation, shuffled.split.test])
+    row_ids = shuffled.faces.row_ids[chosen]
+    assert (np.diff(row_ids) < 0).any()
+    right = np.eye(7)[shuffled.faces.labels[chosen]]
+    split = np.repeat([runs.VALIDATION, runs.TEST], [len(shuffled.split.validation), len(shuffled.split.test)])
+    experiments.write(shuffled, runs.Predictions(row_ids, split.astype(np.int8), right, right), {})
+    assert list(experiments.siblings(shuffled, experiments.examples(shuffled)).accuracy) == [100]
+
+
 def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
     c = experiments.read("vgg16_imagenet", protocol="official", data="synthetic", subset=7, epochs=3, learning_rate=0.5)
     assert c.recipe.normalisation == c.tuning.normalisation == "raw" and c.tuning.epochs == 3

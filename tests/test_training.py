@@ -151,6 +151,16 @@ def test_descriptor_dropout_takes_a_share_of_the_numbers_and_keeps_their_mean():
     assert np.allclose(first[first > 0], 2 * plain["dsift"][first > 0])
 
 
+def test_modality_dropout_withholds_all_descriptors_of_a_share_of_the_faces():
+    recipe = Recipe(batch_size=60, flip=False, modality_dropout=0.75)
+    [(withheld, _)] = training.batches(examples(), recipe, ["image", "dsift"], seed=0, epoch=0)
+    [(plain, _)] = training.batches(examples(), Recipe(batch_size=60, flip=False), ["image", "dsift"], seed=0, epoch=0)
+    gone = (withheld["dsift"] == 0).all(1)
+    assert 0.6 < gone.mean() < 0.9
+    assert (withheld["dsift"][~gone] == plain["dsift"][~gone]).all()
+    assert (withheld["image"] == plain["image"]).all()
+
+
 def test_every_face_is_seen_once_an_epoch_in_another_order():
     data = examples(50)
     unmoved = Recipe(batch_size=16, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw")
