@@ -221,7 +221,7 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
     """Title, question, links and thumbnail of one notebook; it may have run many times."""
     jobs = [job for job in made if job.notebook == notebook]
     official_first = sorted(jobs, key=lambda job: job.parameters.get("protocol") != "official")
-    pictures = [folder / "figures" / job.name / "thumbnail.png" for job in official_first]
+    pictures = [folder / "figures" / job.name / "thumbnail.webp" for job in official_first]
     picture = next((path for path in pictures if path.exists()), None)
     data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
     title = first_heading(parameters.cells(notebook)) or notebook
@@ -229,7 +229,7 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
         "name": notebook,
         "title": html.escape(re.sub(r"^\d+ · ", "", title)),
         "question": html.escape(question(notebook)),
-        "thumbnail": data and f"data:image/png;base64,{data}",
+        "thumbnail": data and f"data:image/webp;base64,{data}",
         "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
     }
 

@@ -72,16 +72,16 @@ def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
     assert plot._repr_svg_().startswith("<svg") and "Training" in plot._repr_svg_()
     sheet = figures.save(DRAWN["face_sheet"](), tmp_path, "sheet")
     assert sheet._repr_png_()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["counts.svg", "sheet.png", "thumbnail.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counts.svg", "sheet.png", "thumbnail.webp"]
     assert (tmp_path / "sheet.png").stat().st_size < 60_000
 
 
 def test_the_first_figure_saved_is_the_thumbnail(tmp_path):
     figures.save(DRAWN["class_counts"](), tmp_path, "counts")
-    first = (tmp_path / "thumbnail.png").read_bytes()
+    first = (tmp_path / "thumbnail.webp").read_bytes()
     figures.save(DRAWN["agreement"](), tmp_path, "agreement")
-    assert (tmp_path / "thumbnail.png").read_bytes() == first
-    with Image.open(tmp_path / "thumbnail.png") as image:
+    assert (tmp_path / "thumbnail.webp").read_bytes() == first
+    with Image.open(tmp_path / "thumbnail.webp") as image:
         assert image.width == figures.THUMBNAIL[0] and image.height <= figures.THUMBNAIL[1]
 
 

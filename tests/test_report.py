@@ -126,7 +126,7 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
         (tmp_path / f"notebooks/{name}.ipynb").write_text(json.dumps(source))
     (tmp_path / "params/profiles/try.yaml").write_text("description: a test")
     runs.write_atomically(run_folder / "reports" / "01_look.html", "x")
-    runs.write_atomically(run_folder / "figures" / "01_look" / "thumbnail.png", base64.b64decode(PIXEL))
+    runs.write_atomically(run_folder / "figures" / "01_look" / "thumbnail.webp", base64.b64decode(PIXEL))
     runs.write_atomically(run_folder / "tables" / "networks.official.html", "<table><tr><td>65.1</td></tr></table>")
     for system in ("own", "E"):
         runs.write_atomically(run_folder / "tables" / f"system_{system}.html", f"<table><td>of {system}</td></table>")

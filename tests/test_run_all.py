@@ -81,7 +81,7 @@ def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smok
 def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
     text = (SMOKE / "reports" / "index.html").read_text()
     assert "<table" in text and "say nothing about FER2013" in text
-    assert text.count("data:image/png;base64,") >= 8
+    assert text.count("data:image/webp;base64,") >= 8
 
 
 def test_run_again_it_has_nothing_to_do(smoke):
