@@ -89,7 +89,8 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
 @style()
 def outcome(table: pd.DataFrame) -> Figure:
     """What was published (across) and what this study reaches (up, 95 % intervals), a point a row; above the line it is
-    more. Hollow: on the official split, not on the published one. Named are rows whose interval ends below the line.
+    more. Hollow: on the official split, not on the published one. Named, with their number of classes, are rows whose
+    interval ends below the line.
 
     `table`: as `tables.outcome` returns it.
     """
@@ -109,7 +110,7 @@ def outcome(table: pd.DataFrame) -> Figure:
     systems, _ = axis.get_legend_handles_labels()
     figure.legend(handles=[*systems, hollow], loc="outside upper left", ncols=6, fontsize=8.5, title="system")
     short = table[table.high < table.published]
-    names = [f"{name}, {classes} classes" for name, classes in zip(short.name, short.classes, strict=True)]
+    names = [f"{name} ({classes})" for name, classes in zip(short.name, short.classes, strict=True)]
     name_points(axis, short.published, short.accuracy, names, points=table[["published", "accuracy"]],
                 direction="east")
     return figure
@@ -191,13 +192,15 @@ def answers(
 
 @style()
 def costs(table: pd.DataFrame, *, n: int) -> Figure:
-    """Test accuracy against parameters, multiply-adds and training seconds, one panel each; the frontier is drawn.
+    """Test accuracy against parameters, multiply-adds and training seconds, one panel each. The frontier is drawn and
+    what lies on it named; all else bears its place in `table`, which the list below explains.
 
     `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; missing costs are left
     out of their panel.
     """
     panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
-    named, (figure, axes) = [], new(3, 1, height=13)
+    table = table.assign(number=[str(place + 1) for place in range(len(table))])
+    named, (figure, axes) = [], new(3, 1, height=14.5)
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
         for system, part in shown.groupby("system"):
@@ -210,9 +213,13 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
         axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if _decades(shown[column]) > 1 else
                                        mpl.ticker.EngFormatter(sep=""))
-        named.append((axis, shown[column], shown.accuracy, shown.name))
+        names = shown.number.where(~shown.index.isin(best.index), shown.name)
+        named.append((axis, shown[column], shown.accuracy, names))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=8.5, title=f"system, n = {n:,} faces")
+    listed = [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in table.itertuples(index=False)]
+    blanks = [mpl.lines.Line2D([], [], ls="")] * len(listed)
+    figure.legend(blanks, listed, loc="outside lower left", ncols=2, fontsize=7.5, handlelength=0, handletextpad=0)
     for points in named:  # now that the layout is settled
         name_points(*points)
     return figure
@@ -255,9 +262,9 @@ def _tone(system: str) -> str:
 
 
 def _broken(name: str, longest: int = 18) -> str:
-    """A network's name on two lines where it is too long for the title of a narrow panel."""
+    """A network's name on as many lines as the title of a narrow panel needs."""
     place = name.rfind("_", 0, longest) + 1
-    return name if len(name) <= longest or not place else f"{name[:place]}\n{name[place:]}"
+    return name if len(name) <= longest or not place else f"{name[:place]}\n{_broken(name[place:], longest)}"
 
 
 def _decades(values: pd.Series) -> float:

@@ -57,9 +57,18 @@ def test_every_figure_is_drawn_without_changing_settings(name):
 
 def test_the_outcome_names_what_falls_short_and_hollows_what_another_split_measured():
     axis, = result_figures.outcome(OUTCOME).axes
-    assert [text.get_text() for text in axis.texts] == ["as published", "vgg, 7 classes"]
+    assert [text.get_text() for text in axis.texts] == ["as published", "vgg (7)"]
     markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
     assert sorted(markers) == [palette.SERIES_COLOURS[0], "white"]
+
+
+def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
+    worse = COSTS.assign(name=["slow", "slower"], accuracy=60.0, low=59.0, high=61.0, parameters=9e6)
+    table = pd.concat([COSTS, worse], ignore_index=True)
+    figure = result_figures.costs(table, n=70)
+    assert {text.get_text() for text in figure.axes[0].texts if text.get_text()} == {"cnn", "pair", "3", "4"}
+    listed = [text.get_text() for text in figure.legends[1].get_texts()]
+    assert listed[2:] == ["3  slow  60.0 %", "4  slower  60.0 %"]
 
 
 def test_every_class_has_a_colour_of_its_own():
@@ -112,8 +121,8 @@ def test_the_matrix_shows_counts_and_shares():
     assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]
 
 
-def test_long_names_take_two_lines_and_titles_do_not_meet():
-    names = [f"model_{k}_landmarks_hog_windows_nobn" for k in "abcdefghij"]
+def test_long_names_take_as_many_lines_as_titles_need_not_to_meet():
+    names = [f"model_{k}_landmarks_hog_windows_following" for k in "abcdefghij"]
     figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
     figure.draw_without_rendering()
     titles = [axis.findobj(lambda item: isinstance(item, mpl.text.Text) and "model_" in item.get_text())[0]
