@@ -39,6 +39,7 @@ VARIANTS = {
     "votes of FER+": Variant({"soft_share": 1}, settings={"soft_labels": "ferplus"}),
     "constant rate of a fifth": Variant({"schedule": "constant", "learning_rate": 0.02}),
     "no weight decay": Variant({"weight_decay": 0}),
+    "weights averaged": Variant({"ema_momentum": 0.99}),
     "wider late, narrower early": Variant(parameters={"filters": [24, 64, 160, 320]}),
     "squeeze and excitation": Variant(parameters={"squeeze": 8}),
 }

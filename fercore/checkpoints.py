@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from fercore import runs
+from fercore import optimizers, runs
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class Checkpoint:
         """Keep the weights when this epoch is the best so far, then the state of the epoch."""
         accuracies = [row["val_accuracy"] for row in history if row.get("side") == history[-1].get("side")]
         if accuracies[-1] > max(accuracies[:-1], default=-1.0):
-            self.best = _arrays(self.model.variables)
+            with optimizers.averaged(self.model):
+                self.best = _arrays(self.model.variables)
             self._write("best.npz", self.best)
         self._write("last.npz", _arrays(self._variables()) | {"history": np.array(json.dumps(history))})
 

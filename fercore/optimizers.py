@@ -3,6 +3,9 @@
 Keras writes an update as a chain of operations, each of which reads and writes all weights: with millions of them in
 dense layers that takes a quarter of a training step on a processor. Other backends take Keras's own way.
 """
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 from keras import ops
 
@@ -55,3 +58,15 @@ class Adam(_OnePass, keras.optimizers.Adam):
             var=variable.handle, m=self._momentums[place].value.handle, v=self._velocities[place].value.handle,
             beta1_power=ops.power(beta_1, step), beta2_power=ops.power(beta_2, step), lr=rate, beta1=beta_1,
             beta2=beta_2, epsilon=epsilon, grad=gradient)
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Within, a compiled `model` has the mean of its weights over past steps, if its optimizer keeps one."""
+    weights = model.get_weights() if model.optimizer.use_ema else None
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        if weights:
+            model.set_weights(weights)

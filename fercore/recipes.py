@@ -19,7 +19,9 @@ class Recipe:
 
     `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine to 0;
     'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps. `learning_rate` is the highest.
-    `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`. `loss`:
+    `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both with `momentum`.
+    `ema_momentum`: a mean of the weights over past steps is kept, of which each step leaves this share (exponential
+    moving average, Polyak & Juditsky 1992), and is what is validated and kept; 0 for the weights themselves. `loss`:
     'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `soft_share`: weight of the soft
     labels of teachers or voters, where the network's file names them, against the labels. `crop`: side in pixels of
     what the network sees of a face, cut from its centre; null for the whole face. `small_side`: side to which faces
@@ -41,6 +43,7 @@ class Recipe:
     optimizer: str = "sgd"
     learning_rate: float = 0.05
     momentum: float = 0.9
+    ema_momentum: float = 0.0
     schedule: str = "one_cycle"
     warmup: float = 0.25
     decay: float = 1.0
@@ -83,7 +86,7 @@ class Recipe:
             raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
         if self.mixup < 0:
             raise RecipeError(f"mixup is {self.mixup}; it must be 0 or more")
-        for name in ("small_share", "descriptor_dropout", "modality_dropout", "dropout"):
+        for name in ("ema_momentum", "small_share", "descriptor_dropout", "modality_dropout", "dropout"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise RecipeError(f"{name} is {share}; it must be 0 or more and below 1")

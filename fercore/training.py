@@ -123,7 +123,8 @@ def _epoch(
         bar.update()
     row = {"epoch": epoch + 1, "side": networks.side(model)}
     row |= dict(zip(("accuracy", "loss"), (sums[:2] / sums[2]).tolist(), strict=True))
-    row |= _validate(model, validation, recipe)
+    with optimizers.averaged(model):
+        row |= _validate(model, validation, recipe)
     return row | {"learning_rate": float(model.optimizer.learning_rate), "seconds": time.perf_counter() - start}
 
 
@@ -200,11 +201,12 @@ def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
 
 
 def _compile(model: keras.Model, recipe: Recipe) -> None:
+    averaging = {"use_ema": recipe.ema_momentum > 0, "ema_momentum": recipe.ema_momentum}
     if recipe.optimizer == "adam":
-        optimizer = optimizers.Adam(recipe.learning_rate)
+        optimizer = optimizers.Adam(recipe.learning_rate, **averaging)
     else:
         nesterov = recipe.optimizer == "sgd"
-        optimizer = optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
+        optimizer = optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, **averaging)
     optimizer.weight_decay = recipe.weight_decay or None
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     losses = {"categorical_crossentropy": keras.losses.CategoricalCrossentropy,

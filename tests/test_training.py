@@ -66,8 +66,10 @@ def test_a_seed_gives_the_same_numbers_and_another_seed_others():
     assert list(first.loss) == list(second.loss) != list(third.loss)
 
 
-def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
-    whole, expected = trained(seed=4)
+@pytest.mark.parametrize("ema_momentum", [0.0, 0.9])
+def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, ema_momentum):
+    recipe = Recipe(**{**vars(RECIPE), "ema_momentum": ema_momentum})
+    whole, expected = trained(recipe, seed=4)
     step, calls = keras.Model.train_on_batch, []
 
     def killed_in_the_third_epoch(self, *arguments, **options):
@@ -78,11 +80,29 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "train_on_batch", killed_in_the_third_epoch)
     with pytest.raises(KeyboardInterrupt):
-        trained(seed=4, checkpoint=tmp_path)
+        trained(recipe, seed=4, checkpoint=tmp_path)
     monkeypatch.setattr(keras.Model, "train_on_batch", step)
-    resumed, history = trained(seed=4, checkpoint=tmp_path)
+    resumed, history = trained(recipe, seed=4, checkpoint=tmp_path)
     assert list(history.loss) == list(expected.loss)
     assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_mean_of_the_weights_over_steps_is_validated_and_kept(optimizer, monkeypatch):
+    step, mean = keras.Model.train_on_batch, None
+
+    def followed(self, *arguments, **options):
+        nonlocal mean
+        logs, weights = step(self, *arguments, **options), [variable.numpy() for variable in self.trainable_variables]
+        mean = weights if mean is None else [0.8 * m + 0.2 * w for m, w in zip(mean, weights, strict=True)]
+        return logs
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", followed)
+    model, history = trained(Recipe(**{**vars(RECIPE), "epochs": 1, "ema_momentum": 0.8, "optimizer": optimizer}))
+    kept = [variable.numpy() for variable in model.trainable_variables]
+    assert all(np.allclose(m, k, atol=1e-6) for m, k in zip(mean, kept, strict=True))
+    plain = trained(Recipe(**{**vars(RECIPE), "epochs": 1, "optimizer": optimizer}))[1]
+    assert history.loss[0] == pytest.approx(plain.loss[0], abs=1e-6) and history.val_loss[0] != plain.val_loss[0]
 
 
 def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_path, monkeypatch):
