@@ -158,7 +158,7 @@ def _cascade(options: argparse.Namespace) -> int:
 def _example(options: argparse.Namespace) -> None:
     from fercore import explanation, inference
 
-    print(explanation.example(inference.FOLDER / "example.jpg"))
+    print(explanation.example(inference.FOLDER / "example.webp"))
 
 
 def _export(options: argparse.Namespace) -> None:

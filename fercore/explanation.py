@@ -130,7 +130,7 @@ def example(path: Path) -> Path:
     part = cv2.resize(portrait()[:320, :480], (960, 640), interpolation=cv2.INTER_CUBIC)
     marked = Image.fromarray(annotate(part, Recogniser().recognise(part)[0]))
     buffer = io.BytesIO()
-    marked.resize((720, 480)).save(buffer, "JPEG", quality=88)
+    marked.resize((720, 480)).save(buffer, "WEBP", quality=80, method=6)
     return write_atomically(path, buffer.getvalue())
 
 

@@ -224,7 +224,7 @@ def _thumbnail(figure: Figure) -> bytes:
     image, packed = _drawn(figure), io.BytesIO()
     width, height = THUMBNAIL[0], round(image.height * THUMBNAIL[0] / image.width)
     image = image.resize((width, height), PIL.Image.Resampling.LANCZOS)
-    image.crop((0, 0, width, min(height, THUMBNAIL[1]))).save(packed, "WEBP", quality=60, method=6)
+    image.crop((0, 0, width, min(height, THUMBNAIL[1]))).save(packed, "WEBP", quality=45, method=6)
     return packed.getvalue()
 
 
