@@ -87,12 +87,14 @@ def outcome_table(results: pd.DataFrame) -> str:
 
 
 def results_table(results: pd.DataFrame) -> str:
-    """All results as Markdown: every system's networks, published beside its own and the official split."""
+    """All results as Markdown, folded: every system's networks, published beside its own and the official split."""
     rows = _readme_rows(results)
     there = {row["network"] for row in rows}
     waiting = ", ".join(f"`{name}`" for name in tables.entries() if f"`{name}`" not in there)
     waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
-    return f"{tables.markdown(pd.DataFrame(rows))}\n\n{_readme_note(results)}{waiting}\n"
+    table, summary = tables.markdown(pd.DataFrame(rows)), f"Published and reproduced, all {len(rows)} rows"
+    folded = f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
+    return f"{folded}\n\n{_readme_note(results)}{waiting}\n"
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
