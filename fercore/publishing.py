@@ -11,8 +11,9 @@ from fercore import evaluation, learning_curve, parameters, paths, report, runs,
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
-MEASURED = ("own_way.csv", "ablation.*.allx*.csv", "learning_rates.*.csv")  # tables that do not come from predictions
-LIMIT = 8_000_000  # bytes of outputs/published; the tracked files of the repository stay below 10 MB
+MEASURED = ("own_way.csv", "ablation.*x12.csv", "learning_rates.*.csv")  # tables that do not come from predictions
+LIMIT = 8_000_000  # bytes of predictions; with them the repository takes 11 MB, 1 more than was first meant, for the
+# sake of system A's VGGs on its own split
 
 
 class PublishingError(ValueError):
