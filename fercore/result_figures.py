@@ -108,7 +108,8 @@ def outcome(table: pd.DataFrame) -> Figure:
     axis.set(xlabel="published accuracy (%)", ylabel="accuracy here (%)", xlim=(least, most + (most - least) / 2),
              ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2))
     systems, _ = axis.get_legend_handles_labels()
-    figure.legend(handles=systems if same.all() else [*systems, hollow], loc="outside upper left", ncols=6, fontsize=8.5, title="system")
+    shown = systems if same.all() else [*systems, hollow]
+    figure.legend(handles=shown, loc="outside upper left", ncols=6, fontsize=8.5, title="system")
     short = table[table.high < table.published]
     names = [f"{name} ({classes})" for name, classes in zip(short.name, short.classes, strict=True)]
     name_points(axis, short.published, short.accuracy, names, points=table[["published", "accuracy"]],
