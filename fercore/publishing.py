@@ -11,7 +11,8 @@ from fercore import evaluation, learning_curve, parameters, paths, report, runs,
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
-MEASURED = ("own_way.csv", "ablation.*x12.csv", "learning_rates.*.csv")  # tables that do not come from predictions
+# Tables that do not come from predictions:
+MEASURED = ("own_way.csv", "ablation.*x12.csv", "learning_rates.*.csv", "search.*.csv")
 LIMIT = 8_000_000  # bytes of predictions; with them the repository takes 11 MB, 1 more than was first meant, for the
 # sake of system A's VGGs on its own split
 

@@ -146,29 +146,54 @@ def table(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def importances(study: optuna.Study) -> pd.Series:
+def path(folder: Path, name: str) -> Path:
+    """The table of the search `name` in a run."""
+    return folder / "tables" / f"search.{name}.csv"
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A table of trials written before. Raises `SearchError` when there is none."""
+    if not file.exists():
+        raise SearchError(f"{place(str(file))}: no such search; set `stored` to false to begin it")
+    return pd.read_csv(file)
+
+
+def importances(trials: pd.DataFrame, space: Space) -> pd.Series:
     """Share of the variance of accuracy that each parameter explains (fANOVA, Hutter et al. 2014), highest first; empty
-    while fewer than four trials ran to their end."""
-    if complete(study) < 4 or len({trial.value for trial in study.get_trials(states=(TrialState.COMPLETE,))}) < 2:
+    while fewer than four trials ran to their end. `trials` as of `table`."""
+    whole = trials[trials.state == "complete"]
+    if len(whole) < 4 or whole.value.nunique() < 2:
         return pd.Series(dtype=float, name="importance")
+    drawn = optuna.distributions.FloatDistribution
+    limits = {name: drawn(r.low, r.high, log=r.log) for name, r in space.ranges.items()}
+    study = optuna.create_study(direction="maximize")
+    study.add_trials([optuna.trial.create_trial(params={name: row[name] for name in limits}, distributions=limits,
+                                                value=row["value"]) for row in whole.to_dict("records")])
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return pd.Series(found, name="importance").sort_values(ascending=False)
 
 
-def best_recipe(study: optuna.Study, recipe: Recipe) -> Recipe:
+def best(trials: pd.DataFrame, name: str) -> pd.Series:
+    """The row of the most accurate trial of those that ran to their end. `trials` as of `table`, `name` of the search.
+    Raises `SearchError` where none did."""
+    whole = trials[trials.state == "complete"]
+    if whole.empty:
+        raise SearchError(f"search {name!r}: no trial ran to its end yet; let it go on")
+    return whole.loc[whole.value.idxmax()]
+
+
+def best_recipe(trials: pd.DataFrame, space: Space, recipe: Recipe, name: str) -> Recipe:
     """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its end."""
-    if not complete(study):
-        raise SearchError(f"search {study.study_name!r}: no trial ran to its end yet; let it go on")
-    return dataclasses.replace(recipe, **study.best_params)
+    row = best(trials, name)
+    return dataclasses.replace(recipe, **{key: float(row[key]) for key in space.ranges})
 
 
-def save_best(study: optuna.Study, recipe: Recipe, path: Path) -> Path:
+def save_best(trials: pd.DataFrame, space: Space, recipe: Recipe, folder: Path, name: str) -> Path:
     """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training notebooks take as it is."""
-    best = study.best_trial
-    comment = f"Best of {ended(study)} trials of the search {study.study_name}: trial {best.number}, " \
-              f"validation accuracy {best.value:.4f}."
-    return recipes.write(best_recipe(study, recipe), path, comment=comment)
+    row, ended = best(trials, name), trials.state.isin([state.name.lower() for state in ENDED]).sum()
+    comment = f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy {row.value:.4f}."
+    return recipes.write(best_recipe(trials, space, recipe, name), folder / f"{name}.yaml", comment=comment)
 
 
 def place(storage: str) -> str:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from fercore import experiments, recipes, search, training
+from fercore import experiments, recipes, runs, search, training
 from fercore.search import Range, SearchError, Space
 
 SPACE = Space("features_published", {"learning_rate": Range(1e-5, 0.1, log=True), "dropout": Range(0.01, 0.3)})
@@ -60,13 +60,13 @@ def test_a_search_that_was_interrupted_goes_on_with_its_numbers(tmp_path, made_u
 
 
 def test_the_best_trial_is_a_recipe_that_training_takes(tmp_path, made_up_training):
-    study, base = opened(tmp_path), recipes.read(SPACE.recipe)
-    with pytest.raises(SearchError, match="search 's': no trial ran to its end yet"):
-        search.best_recipe(study, base)
-    gone_on(study, 5)
-    path = search.save_best(study, base, tmp_path / "best.yaml")
+    base = recipes.read(SPACE.recipe)
+    trials = gone_on(opened(tmp_path), 5)
+    with pytest.raises(SearchError, match="search 'best': no trial ran to its end yet"):
+        search.best_recipe(trials.head(0), SPACE, base, "best")
+    path = search.save_best(trials, SPACE, base, tmp_path, "best")
     read = recipes.read(str(path))
-    assert read == search.best_recipe(study, base)
+    assert read == search.best_recipe(trials, SPACE, base, "best")
     assert read.dropout == min(recipe.dropout for recipe in made_up_training)
     assert (read.decay, read.optimizer) == (base.decay, "momentum")
     experiment = experiments.read("model_a", protocol="official_five", data="synthetic", subset=10, recipe=str(path))
@@ -78,8 +78,19 @@ def test_trials_that_fall_behind_are_given_up(tmp_path, made_up_training):
     given_up, full = table[table.state == "pruned"], table[table.state == "complete"]
     assert len(given_up) and (given_up.epochs < 3).all() and (full.epochs == 3).all()
     assert given_up.dropout.mean() > full.dropout.mean()
-    shares = search.importances(opened(tmp_path))
+    shares = search.importances(table, SPACE)
     assert shares.index[0] == "dropout" and shares.sum() == pytest.approx(1)
+    assert search.importances(full.head(3), SPACE).empty
+
+
+def test_a_table_of_trials_says_the_same_once_it_is_written(tmp_path, made_up_training):
+    file, table = search.path(tmp_path, "s"), gone_on(opened(tmp_path), 8)
+    with pytest.raises(SearchError, match=r"search\.s\.csv: no such search; set `stored` to false to begin it"):
+        search.read_table(file)
+    runs.write_atomically(file, table.to_csv(index=False))
+    read = search.read_table(file)
+    assert search.best_recipe(read, SPACE, recipes.read(SPACE.recipe), "s").dropout == table.dropout.min()
+    assert search.importances(read, SPACE).equals(search.importances(table, SPACE))
 
 
 def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
