@@ -187,14 +187,15 @@ def _belongs(entry: evaluation.Entry, protocol: str) -> bool:
 
 
 def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:
-    """A system's networks and aggregates, a row for each protocol that it published figures for or that was run.
+    """A system's networks and aggregates, a row for each protocol that it published figures for or that was run; those
+    by the system's own recipe only where they were run.
 
     Accuracies in % on test faces, with intervals or deviations over seeds; differences to the published figure in
     points. The published columns are left out where `fer2013` is False: other data, other numbers.
     """
-    rows = []
-    for name, entry in entries().items():
-        if entry.system == system:
+    rows, there = [], set(results.network)
+    for name, entry in evaluation.catalogue().items():
+        if entry.system == system and (name in there or not name.endswith(PUBLISHED_RECIPE)):
             rows += [_beside(results, name, entry, protocol) for protocol in _protocols(results, name, entry)]
     frame = pd.DataFrame(rows)
     return frame if fer2013 else frame.drop(columns=["published", "difference"], errors="ignore")
@@ -220,7 +221,7 @@ def _protocols(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> lis
 
 
 def entries() -> dict[str, evaluation.Entry]:
-    """The catalogue without the networks trained by their systems' own recipes, which stand in columns of their own."""
+    """The catalogue without the networks trained by their systems' own recipes, which stand beside them."""
     return {name: entry for name, entry in evaluation.catalogue().items() if not name.endswith(PUBLISHED_RECIPE)}
 
 

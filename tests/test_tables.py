@@ -74,6 +74,8 @@ def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
     assert table.loc[("cnn", "official"), "published"] == "" and table.loc[("cnn", "official"), "difference"] == ""
     assert table.loc[("cnn", "official"), "test"].startswith("90.0 [")
     assert table.loc[("vgg", "pooled_64_16_20"), "test"] == "not run"
+    assert table.loc[("cnn_published", "pooled_64_16_20"), "difference"] == "+4.1"
+    assert "vgg_published" not in table.index.get_level_values("network")
     assert "published" not in tables.of_system(results, "A", fer2013=False)
 
 
