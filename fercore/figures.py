@@ -68,11 +68,11 @@ def new(
 
 def name_points(
     axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], tones: Sequence[str] | None = None,
-    points: pd.DataFrame | None = None, direction: str | None = None,
+    points: pd.DataFrame | None = None,
 ) -> None:
     """Write its name beside each point, where it covers no other name or point if there is room; a line leads to a name
     that had to go far. Scales and limits of the `axis` must be set before. `tones`: the names' colours; `points`: where
-    no name may lie, x and y, if there are more points than names; `direction`: the side to write on ('east')."""
+    no name may lie, x and y, if there are more points than names."""
     if not len(names):
         return
     axis.figure.draw_without_rendering()  # the layout decides how much room there is
@@ -80,7 +80,7 @@ def name_points(
     taken = np.column_stack([x, y]) if points is None else points.to_numpy(float)
     textalloc.allocate(axis, x, y, list(names), x_scatter=taken[:, 0], y_scatter=taken[:, 1], textsize=7.5,
                        textcolor=tones or INK, linecolor=MUTED, linewidth=0.5, margin=0.004, min_distance=0.008,
-                       max_distance=0.3, nbr_candidates=500, direction=direction)
+                       max_distance=0.3, nbr_candidates=500)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

@@ -89,8 +89,8 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
 @style()
 def outcome(table: pd.DataFrame) -> Figure:
     """What was published (across) and what this study reaches (up, 95 % intervals), a point a row; above the line it is
-    more. Hollow: on the official split, not on the published one. Named, with their number of classes, are rows whose
-    interval ends below the line.
+    more. Hollow: on the official split, not on the published one. Rows whose interval ends below the line bear a
+    number, which the list below explains: name (classes), accuracy, the published one.
 
     `table`: as `tables.outcome` returns it.
     """
@@ -105,15 +105,16 @@ def outcome(table: pd.DataFrame) -> Figure:
     least, most = axis.get_xlim()
     axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
     axis.annotate("as published", (most, most), (3, 0), textcoords="offset points", fontsize=8, color=PUBLISHED)
-    axis.set(xlabel="published accuracy (%)", ylabel="accuracy here (%)", xlim=(least, most + (most - least) / 2),
+    axis.set(xlabel="published accuracy (%)", ylabel="accuracy here (%)", xlim=(least, most + (most - least) / 8),
              ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2))
     systems, _ = axis.get_legend_handles_labels()
     shown = systems if same.all() else [*systems, hollow]
     figure.legend(handles=shown, loc="outside upper left", ncols=6, fontsize=8.5, title="system")
-    short = table[table.high < table.published]
-    names = [f"{name} ({classes})" for name, classes in zip(short.name, short.classes, strict=True)]
-    name_points(axis, short.published, short.accuracy, names, points=table[["published", "accuracy"]],
-                direction="east")
+    short = table[table.high < table.published].sort_values(["published", "accuracy"])
+    numbers = [str(place + 1) for place in range(len(short))]
+    _listed(figure, [f"{number}  {row.name} ({row.classes}): {row.accuracy:.1f} for {row.published:.2f}"
+                     for number, row in zip(numbers, short.itertuples(index=False), strict=True)])
+    name_points(axis, short.published, short.accuracy, numbers, points=table[["published", "accuracy"]])
     return figure
 
 
@@ -218,9 +219,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         named.append((axis, shown[column], shown.accuracy, names))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=8.5, title=f"system, n = {n:,} faces")
-    listed = [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in table.itertuples(index=False)]
-    blanks = [mpl.lines.Line2D([], [], ls="")] * len(listed)
-    figure.legend(blanks, listed, loc="outside lower left", ncols=2, fontsize=7.5, handlelength=0, handletextpad=0)
+    _listed(figure, [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in table.itertuples(index=False)])
     for points in named:  # now that the layout is settled
         name_points(*points)
     return figure
@@ -255,6 +254,12 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     named = done[~done.duplicated("name")]
     name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones.get(name, INK) for name in named.name])
     return figure
+
+
+def _listed(figure: Figure, lines: Sequence[str]) -> None:
+    """Lines of text below the axes, in two columns."""
+    blanks = [mpl.lines.Line2D([], [], ls="")] * len(lines)
+    figure.legend(blanks, lines, loc="outside lower left", ncols=2, fontsize=7.5, handlelength=0, handletextpad=0)
 
 
 def _tone(system: str) -> str:

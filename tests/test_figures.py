@@ -55,9 +55,11 @@ def test_every_figure_is_drawn_without_changing_settings(name):
     assert dict(mpl.rcParams) == before
 
 
-def test_the_outcome_names_what_falls_short_and_hollows_what_another_split_measured():
-    axis, = result_figures.outcome(OUTCOME).axes
-    assert [text.get_text() for text in axis.texts] == ["as published", "vgg (7)"]
+def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measured():
+    figure = result_figures.outcome(OUTCOME)
+    axis, = figure.axes
+    assert [text.get_text() for text in axis.texts] == ["as published", "1"]
+    assert [text.get_text()[:11] for text in figure.legends[1].get_texts()] == ["1  vgg (7):"]
     markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
     assert sorted(markers) == [palette.SERIES_COLOURS[0], "white"]
 
