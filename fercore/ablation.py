@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fercore import datasets, preprocessing
-from fercore.sweeps import sweep
+from fercore.sweeps import data_of, sweep
 
 NETWORK, BASE = "compact", "as it is"
 CHANNELS = [32, 64, 128, 256]  # of all but one variant: with the network's own, an epoch takes twice as long
@@ -60,9 +60,8 @@ def ablate(names: Iterable[str], seeds: Iterable[int], folder: Path, **chosen: s
     def train(variant: str, seed: int, faces: str) -> dict:
         return _train(VARIANTS[variant], seed, **chosen)
 
-    faces = datasets.load(chosen.get("data"))
-    which = f"{faces.origin}, {faces.fingerprint}"  # rows of other data in the file stay apart
-    wanted = [{"variant": name, "seed": seed, "faces": which} for seed in seeds for name in names]
+    faces = data_of(datasets.load(chosen.get("data")))
+    wanted = [{"variant": name, "seed": seed, "faces": faces} for seed in seeds for name in names]
     return sweep(path(folder, **chosen), wanted, train, "variants")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fercore import runs
+from fercore.faces import Faces
 
 
 def sweep(path: Path, wanted: Sequence[dict], train: Callable[..., dict], description: str) -> pd.DataFrame:
@@ -15,6 +16,11 @@ def sweep(path: Path, wanted: Sequence[dict], train: Callable[..., dict], descri
         done.append(key | train(**key))
         runs.write_atomically(path, pd.DataFrame(done).to_csv(index=False))
     return pd.DataFrame([_found(done, key)[0] for key in wanted])
+
+
+def data_of(faces: Faces) -> str:
+    """What a row says of its faces, so that rows of other data in the file stay apart."""
+    return f"{faces.origin}, {faces.fingerprint}"
 
 
 def _found(done: list[dict], key: dict) -> list[dict]:

@@ -1,0 +1,76 @@
+"""All networks by one recipe for as many epochs: what each makes of the same budget."""
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from fercore import datasets, evaluation, metrics, parameters, runs
+from fercore.faces import SIDE
+from fercore.sweeps import data_of, sweep
+
+PROTOCOL, RECIPE = "official", "one_budget"
+VIEWS = 2  # averaged: the face and its mirror image
+
+
+def train(networks: Iterable[str], seeds: Iterable[int], folder: Path, **chosen: str | int | None) -> pd.DataFrame:
+    """Train each of `networks`, by the names of `params/networks/`, with each seed by the recipe `one_budget`.
+
+    A row a training: network, seed, faces (which data), validation and test (accuracies in %, of the best epoch on
+    validation faces, a face and its mirror image averaged), low and high (95 % of test), train_accuracy (% on the faces
+    as moved, in the last epoch), n (test faces), parameters, macs, train_seconds, hardware. Rows are kept in a file of `folder`, as
+    `sweeps.sweep` does. `chosen`: epochs, subset and what else `experiments.read` takes.
+    Raises `ParameterError` for an unknown network.
+    """
+    networks = list(networks)
+    for name in networks:
+        parameters.network(name)
+
+    def trained(network: str, seed: int, faces: str) -> dict:
+        return _train(network, seed, **chosen)
+
+    faces = data_of(datasets.load(chosen.get("data")))
+    wanted = [{"network": name, "seed": seed, "faces": faces} for seed in seeds for name in networks]
+    return sweep(path(folder, **chosen), wanted, trained, "networks")
+
+
+def path(folder: Path, *, epochs: int, subset: int | None = None, **_) -> Path:
+    """Where the rows are kept: the name says faces of each split and epochs."""
+    return folder / "tables" / f"one_budget.{PROTOCOL}.{subset or 'all'}x{epochs}.csv"
+
+
+def compared(table: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, most accurate first: name, system, seeds, validation, accuracy, low, high (test, %),
+    train_accuracy, parameters, macs, train_seconds, and `own recipe`: accuracy (%) of the same network by the recipe
+    chosen for it, from `own`, a table as of `tables.compared`; NaN where it was not run.
+    """
+    names = {"network": "name", "test": "accuracy"}
+    known = evaluation.catalogue()
+    means = table.rename(columns=names).groupby("name", as_index=False).agg(
+        seeds=("seed", "count"), **{column: (column, "mean") for column in (
+            "validation", "accuracy", "low", "high", "train_accuracy", "parameters", "macs", "train_seconds")})
+    means.insert(1, "system", [known[name].system for name in means.name])
+    means["own recipe"] = means.name.map(own.set_index("name").accuracy)
+    return means.sort_values("accuracy", ascending=False, ignore_index=True)
+
+
+def _train(network: str, seed: int, **chosen) -> dict:
+    import keras  # here, as a notebook that only reports does without Keras
+
+    from fercore import experiments, training
+
+    experiment = experiments.read(network, protocol=PROTOCOL, seed=seed, recipe=RECIPE, settings={"views": VIEWS},
+                                  **chosen)
+    parts = experiments.examples(experiment)
+    model = experiments.build(experiment, input_shape=(SIDE, SIDE, 1))  # compact's own sees 40 pixels of them
+    history = training.fit(model, parts.train, parts.validation, experiment.recipe, seed=seed)
+    answers, _ = experiments.answers(experiment, model, parts)
+    size = training.record(model, history, experiment.recipe, len(parts.train))
+    keras.utils.clear_session()
+    validation = answers.of(runs.VALIDATION)[1].argmax(1) == parts.validation.labels
+    matrix = metrics.confusion(parts.test.labels, answers.of(runs.TEST)[1].argmax(1), len(experiment.faces.class_names))
+    low, high = metrics.accuracy_interval(matrix)
+    percent = {"validation": validation.mean(), "test": metrics.accuracy(matrix), "low": low, "high": high,
+               "train_accuracy": history.accuracy.iloc[-1]}
+    return ({name: round(100 * float(value), 4) for name, value in percent.items()}
+            | {"n": len(parts.test)} | {name: size[name] for name in ("parameters", "macs", "train_seconds")}
+            | {"hardware": evaluation.hardware(experiment.record | size)})
