@@ -17,8 +17,8 @@ def train(networks: Iterable[str], seeds: Iterable[int], folder: Path, **chosen:
 
     A row a training: network, seed, faces (which data), validation and test (accuracies in %, of the best epoch on
     validation faces, a face and its mirror image averaged), low and high (95 % of test), train_accuracy (% on the faces
-    as moved, in the last epoch), n (test faces), parameters, macs, train_seconds, hardware. Rows are kept in a file of `folder`, as
-    `sweeps.sweep` does. `chosen`: epochs, subset and what else `experiments.read` takes.
+    as moved, in the last epoch), n (test faces), parameters, macs, train_seconds, hardware. Rows are kept in a file of
+    `folder`, as `sweeps.sweep` does. `chosen`: epochs, subset and what else `experiments.read` takes.
     Raises `ParameterError` for an unknown network.
     """
     networks = list(networks)

@@ -38,11 +38,11 @@ def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(out
 def test_measured_tables_are_copied_ablations_of_full_length(outputs):
     save(outputs)
     for name in ("own_way.csv", "ablation.official.4000x12.csv", "ablation.official.300x2.csv", "results.csv",
-                 "search.s.csv"):
+                 "one_budget.official.allx6.csv", "one_budget.official.300x2.csv", "search.s.csv"):
         runs.write_atomically(outputs / "full/tables" / name, name)
     publishing.publish("full")
     copied = sorted(path.name for path in (outputs / "published/tables").iterdir())
-    assert copied == ["ablation.official.4000x12.csv", "own_way.csv", "search.s.csv"]
+    assert copied == ["ablation.official.4000x12.csv", "one_budget.official.allx6.csv", "own_way.csv", "search.s.csv"]
 
 
 def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
