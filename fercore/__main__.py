@@ -72,7 +72,8 @@ def _own_pictures(commands) -> None:
     dataset.description = ("folder: a subfolder of pictures for each class; target: the folder to write, which any "
                            "notebook and run_all.sh take as data")
     dataset.add_argument("--faces", default="haar", help="haar, lbp, dlib, a cascade file; whole: pictures are faces")
-    dataset.add_argument("--classes", help="names of the subfolders to use, by commas; default: FER2013's seven")
+    dataset.add_argument("--classes", help="names of the subfolders to use, by commas; default: those in FOLDER's "
+                         "classes.txt, else FER2013's seven")
     dataset.add_argument("--split", type=float, nargs=3, default=(80, 10, 10), metavar=("TRAIN", "VAL", "TEST"))
     dataset.add_argument("--seed", type=int, default=0, help="which pictures go where")
 

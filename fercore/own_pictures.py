@@ -20,7 +20,7 @@ import pandas as pd
 
 from fercore import detection, pictures, recognition, runs
 from fercore.faces import CLASS_NAMES, DatasetError
-from fercore.readers import CLASSES_FILE, FOLDER_SYNONYMS
+from fercore.readers import CLASSES_FILE, FOLDER_SYNONYMS, class_names_of
 
 PARTS = ("train", "val", "test")
 FEWEST = len(PARTS)  # pictures of a class: one for each part
@@ -45,19 +45,21 @@ class _Found:
 
 
 def make(
-    folder: str | Path, target: str | Path, *, faces: str = "haar", classes: Sequence[str] = CLASS_NAMES,
+    folder: str | Path, target: str | Path, *, faces: str = "haar", classes: Sequence[str] | None = None,
     split: Sequence[float] = (80, 10, 10), seed: int = 0,
 ) -> Made:
     """Turn the pictures in `folder`, a subfolder by class, into the data set `target`, a folder that is not there yet.
 
     `faces`: how they are found, as `detection.detector` takes it; the largest of a picture is taken; 'whole' takes the
-    picture itself. `classes`: the names of the subfolders to use, any case; `split`: shares of training, validation and
-    test, drawn class by class with `seed`, each part with one picture of each class at least.
+    picture itself. `classes`: the names of the subfolders to use, any case; None: those that `classes.txt` in `folder`
+    lists, else FER2013's seven. `split`: shares of training, validation and test, drawn class by class with `seed`,
+    each part with one picture of each class at least.
     A picture that cannot be read or shows no face, a copy, a folder that is no class, a class of fewer than three
     pictures: left out and listed. Raises `DatasetError` when what remains is no data set; `DetectorError`.
     """
     folder, target = Path(folder).expanduser(), Path(target).expanduser()
     _check(folder, target, split)
+    classes = classes or class_names_of(folder)
     problems: list[tuple[str, str]] = []
     found = list(_faces(_pictures(folder, classes, problems), folder, detection.detector(faces), faces, problems))
     kept = _enough(_without_copies(found, folder, problems), problems)
@@ -87,7 +89,7 @@ def _pictures(folder: Path, classes: Sequence[str], problems: list) -> Iterator[
     """(class, path) of each picture in the subfolders of classes; other files and folders go to `problems`."""
     known = {name.lower(): name for name in classes}
     for place in sorted(folder.iterdir()):
-        if place.name.startswith("."):
+        if place.name.startswith(".") or place.name == CLASSES_FILE:
             continue
         if not place.is_dir():
             problems.append((place.name, "lies in no class's folder"))
@@ -110,7 +112,7 @@ def _faces(
         try:
             rgb = pictures.read(path)
         except pictures.PictureError as error:
-            problems.append((str(path.relative_to(folder)), str(error)))
+            problems.append((str(path.relative_to(folder)), str(error).removeprefix(f"{path.name}: ")))
             continue
         boxes, _ = detector.detect(rgb)
         if not len(boxes):
