@@ -213,6 +213,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
         axis.margins(x=0.18)
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
+        axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
         axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if _decades(shown[column]) > 1 else
                                        mpl.ticker.EngFormatter(sep=""))
         names = shown.number.where(~shown.index.isin(best.index), shown.name)
