@@ -39,17 +39,17 @@ def path(folder: Path, *, epochs: int, subset: int | None = None, **_) -> Path:
 
 
 def compared(table: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds, most accurate first: name, system, seeds, validation, accuracy, low, high (test, %),
-    train_accuracy, parameters, macs, train_seconds, and `own recipe`: accuracy (%) of the same network by the recipe
-    chosen for it, from `own`, a table as of `tables.compared`; NaN where it was not run.
+    """Means over seeds, most accurate first: name, system, seeds, accuracy, low, high (test, %), `own recipe`
+    (accuracy in % of the same network by the recipe chosen for it, from `own`, a table as of `tables.compared`; NaN
+    where it was not run), validation, train_accuracy, parameters, macs, train_seconds.
     """
     names = {"network": "name", "test": "accuracy"}
     known = evaluation.catalogue()
     means = table.rename(columns=names).groupby("name", as_index=False).agg(
         seeds=("seed", "count"), **{column: (column, "mean") for column in (
-            "validation", "accuracy", "low", "high", "train_accuracy", "parameters", "macs", "train_seconds")})
+            "accuracy", "low", "high", "validation", "train_accuracy", "parameters", "macs", "train_seconds")})
     means.insert(1, "system", [known[name].system for name in means.name])
-    means["own recipe"] = means.name.map(own.set_index("name").accuracy)
+    means.insert(means.columns.get_loc("validation"), "own recipe", means.name.map(own.set_index("name").accuracy))
     return means.sort_values("accuracy", ascending=False, ignore_index=True)
 
 
