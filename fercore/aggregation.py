@@ -10,6 +10,7 @@ import yaml
 from fercore import paths, runs
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
+LONGER = "_longer"  # one trained for more epochs than the study's recipe gives its family
 STUDY_ENSEMBLE = "study_ensemble"  # the weighted one of `pooling`, of all networks of a protocol
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fercore import aggregation, evaluation, metrics, parameters, runs
-from fercore.aggregation import PUBLISHED_RECIPE
+from fercore.aggregation import LONGER, PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
@@ -17,15 +17,16 @@ _COMPARED = {"networks": "network", "aggregates": "aggregate"}
 
 
 def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer2013: bool = True) -> pd.DataFrame:
-    """System A's table of 'networks' or 'aggregates' beside this study's accuracies in %, a row each.
+    """System A's table of 'networks' or 'aggregates' beside this study's accuracies in %, a row each; those trained for
+    longer only where they were.
 
     Accuracies with 95 % intervals, or mean and standard deviation of several seeds; differences to the published test
     accuracy in points. 'copies removed' is the flip-averaged accuracy on test faces without an exact copy in training
     or validation. The published columns are left out where `fer2013` is False: other data, other numbers.
     """
-    rows = []
+    rows, there = [], set(results[results.protocol == protocol].network)
     for name, entry in entries().items():
-        if entry.system != "A" or entry.table != table:
+        if entry.system != "A" or entry.table != table or (name.endswith(LONGER) and name not in there):
             continue
         row = {_COMPARED[table]: name}
         theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
@@ -183,7 +184,8 @@ def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
 
 def _belongs(entry: evaluation.Entry, protocol: str) -> bool:
     """Whether the system published figures on this protocol, or it is the one that all networks are compared on."""
-    return protocol in entry.published or (protocol == "official" and "official_five" not in entry.published)
+    compared_on = protocol == "official" and "official_five" not in entry.published and not entry.name.endswith(LONGER)
+    return protocol in entry.published or compared_on
 
 
 def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:

@@ -49,6 +49,7 @@ def test_what_is_missing_is_shown_with_its_reason(results):
     reasons = tables.not_run(results, "official")
     assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
     assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
+    assert "vgg_longer" in tables.not_run(results, "pooled_64_16_20")["not trained by 11_vgg"]
     assert not {"cnn", "cnn+sift_cnn"} & {name for names in reasons.values() for name in names}
 
 
