@@ -10,8 +10,8 @@ from fercore.faces import Faces
 FER2013 = "FER2013"
 PLAIN = "cnn"
 OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
-KEY = ["percent", "network", "seed"]
-COLUMNS = [*KEY, "data", "faces", "recipe", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together",
+KEY = ["percent", "network", "recipe", "seed"]
+COLUMNS = [*KEY, "data", "faces", "epochs", "accuracy", "gain", "gain_low", "gain_high", "together",
            "together_low", "together_high"]
 
 
@@ -24,11 +24,11 @@ def collect(run: Run) -> pd.DataFrame:
     """Read the table of a run, bring it up to date with the predictions at hand, write and return it.
 
     The table outlives the predictions, which are too many to be kept in the repository; rows of other data are dropped.
-    A row a share of the training faces, network and seed: percent, network, seed, data, faces, recipe, epochs, accuracy
-    in % on test faces averaged over views; for a network with a descriptor also `gain` over the plain one of the same
-    seed in points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's
-    probabilities gains over the plain one, with its own. Two networks are mostly better than one, whatever the second
-    has learnt from: the control is `together` of a plain network, averaged with the plain one of another seed.
+    A row a share of the training faces, network, recipe and seed: percent, network, recipe, seed, data, faces, epochs,
+    accuracy in % on test faces averaged over views; for a network with a descriptor also `gain` over the plain one of
+    the same recipe and seed in points with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean
+    of the two's probabilities gains over the plain one, with its own. Two networks are mostly better than one, whatever
+    the second has learnt from: the control is `together` of a plain network, averaged with one of another seed.
     """
     rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
             if protocol in shares() and network in (PLAIN, *OTHERS)]
@@ -46,12 +46,12 @@ def data_of(faces: Faces) -> str:
 
 
 def add(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame:
-    """Write rows into the table of a run, in place of those of the same share, network and seed; return the table,
+    """Write rows into the table of a run, in place of those of the same `KEY`; return the table,
     which holds rows of one `data` alone."""
     parts = [part[part.data == data] for part in (read(folder), rows) if (part.data == data).any()]
     if not parts:
         return rows.head(0)
-    table = pd.concat(parts).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+    table = pd.concat(parts).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)[COLUMNS]
     runs.write_atomically(path(folder), table.round(3).to_csv(index=False, lineterminator="\n"))
     return table
 
@@ -62,10 +62,16 @@ def shares() -> dict[str, int]:
     return dict(sorted(some.items(), key=lambda item: item[1])) | {"official": 100}
 
 
+def commonest_recipe(table: pd.DataFrame) -> str:
+    """The recipe that most shares were learnt by; of equals the one with more rows. Only its rows make a curve."""
+    return table.groupby("recipe").agg(shares=("percent", "nunique"), rows=("seed", "size")).sort_values(
+        ["shares", "rows"]).index[-1]
+
+
 def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean over seeds of a column, with how many there are and the deviation between them (NaN for one): network,
-    percent, faces, mean, deviation, seeds."""
-    groups = table.dropna(subset=[column]).groupby(["network", "percent", "faces"], as_index=False)[column]
+    recipe, percent, faces, mean, deviation, seeds."""
+    groups = table.dropna(subset=[column]).groupby(["network", "recipe", "percent", "faces"], as_index=False)[column]
     return groups.agg(mean="mean", deviation="std", seeds="count")
 
 
@@ -76,11 +82,12 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
            "data": data_of(run.faces), "recipe": record.get("recipe"), "epochs": record.get("epochs"),
            "accuracy": 100 * ours.right.mean()}
-    found = runs.list_predictions(run.folder)
+    seeds = [key[2] for key in runs.list_predictions(run.folder) if key[:2] == (protocol, PLAIN)
+             and runs.read_record(run.folder, *key).get("recipe") == row["recipe"]]
     if network == PLAIN:
-        others = [key[2] for key in found if key[:2] == (protocol, PLAIN) and key[2] != seed]
+        others = [number for number in seeds if number != seed]
         return row | (_together(ours, evaluation.score(run, protocol, PLAIN, min(others))) if others else {})
-    if (protocol, PLAIN, seed) not in found:
+    if seed not in seeds:
         return row
     plain = evaluation.score(run, protocol, PLAIN, seed)
     change, low, high = metrics.accuracy_change(plain.right, ours.right)

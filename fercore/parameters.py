@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from fercore import paths, preprocessing, protocols, runs
+from fercore import paths, preprocessing, protocols, recipes, runs
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
 
@@ -22,8 +22,8 @@ class ParameterError(ValueError):
 @dataclass(frozen=True)
 class Profile:
     """What one run consists of. `networks` maps a protocol to the networks trained on it;
-    `parameters` maps a notebook, or `all`, to values that replace its defaults; `minutes` is measured on two
-    cores, by kind of data (synthetic, FER2013) and notebook."""
+    `parameters` maps `all`, a notebook or a protocol, the later over the earlier, to values that replace a notebook's
+    defaults; `minutes` is measured on two cores, by kind of data (synthetic, FER2013) and notebook."""
 
     name: str
     description: str
@@ -197,8 +197,9 @@ def _training_jobs(chosen: Profile) -> list[Job]:
                 continue
             notebook = content["notebook"]
             files = [paths.PARAMS / "networks" / f"{name}.yaml"]
-            if content.get("recipe"):
-                files.append(paths.PARAMS / "recipes" / f"{content['recipe']}.yaml")
+            recipe = _given(chosen, notebook, protocol).get("recipe") or content.get("recipe")
+            if recipe:
+                files.append(recipes.path_of(recipe))
             if content.get("model"):
                 files.append(paths.ROOT / content["model"])
             for seed in chosen.seeds:
@@ -240,8 +241,7 @@ def _job(
     after: tuple[str, ...] = (), **own: str | int,
 ) -> Job:
     """A job with the parameters that its notebook declares: the profile's, then its `own`."""
-    values = {"profile": chosen.name, "data": chosen.data} | chosen.parameters.get("all", {})
-    values |= chosen.parameters.get(notebook, {}) | own
+    values = {"profile": chosen.name, "data": chosen.data} | _given(chosen, notebook, own.get("protocol")) | own
     if chosen.data is None:
         del values["data"]  # found by the notebook itself: no path of the machine in any report
     parameters = {key: value for key, value in values.items() if key in declared(notebook)}
@@ -250,6 +250,12 @@ def _job(
     if not notebook.startswith(TRAINING):  # cheap to run again, so a change of the code behind it counts
         files += modules_used(notebook)
     return Job(".".join(parts), notebook, parameters, after, tuple(files), outputs)
+
+
+def _given(chosen: Profile, notebook: str, protocol: str | None) -> dict:
+    """The profile's values for a notebook by a protocol."""
+    given = [chosen.parameters.get(key) or {} for key in ("all", notebook, protocol)]
+    return given[0] | given[1] | given[2]
 
 
 def _selected(chosen: Profile) -> list[str]:
@@ -264,12 +270,13 @@ def _check_parameters(chosen: Profile) -> None:
             near = suggestion(protocol, protocols.PROTOCOLS)
             raise ParameterError(f"{place}: protocol {protocol!r} is unknown; {near}")
     for notebook, values in chosen.parameters.items():
-        known = everywhere if notebook == "all" else declared(notebook)
-        where = "any notebook" if notebook == "all" else f"notebook {notebook}"
+        any_of_them = notebook == "all" or notebook in protocols.PROTOCOLS
+        known = everywhere if any_of_them else declared(notebook)
+        where = "any notebook" if any_of_them else f"notebook {notebook}"
         for key, value in (values or {}).items():
             if key not in known:
                 raise ParameterError(f"{place}: {key!r} is no parameter of {where}; {suggestion(key, known)}")
-            for name in notebooks() if notebook == "all" else [notebook]:
+            for name in notebooks() if any_of_them else [notebook]:
                 if not fits(value, declared(name).get(key, "")):
                     wanted = declared(name)[key]
                     raise ParameterError(f"{place}: {key}: {value!r} is no {wanted}, which notebook {name} wants")

@@ -155,7 +155,7 @@ def _readme_note(results: pd.DataFrame) -> str:
     hardware = "; ".join(sorted(set(test.device.dropna())))
     return (
         "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, turned either way, each "
-        "also mirrored), for system A and the SVMs over the face and its mirror image, "
+        "also mirrored), for the SVMs and system A but its `_longer` networks over the face and its mirror image, "
         f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
         "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
         "the same classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Copies removed: test "

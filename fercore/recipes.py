@@ -97,15 +97,17 @@ class Recipe:
         return min(round(self.epochs * self.small_share), self.epochs - 1) if self.small_side else 0
 
 
-def read(name: str, **changes) -> Recipe:
-    """The recipe in `params/recipes/<name>.yaml`, or in a file of one's own; `changes` that are not None replace its
-    values.
+def path_of(name: str) -> Path:
+    """`params/recipes/<name>.yaml`; where `name` ends with .yaml that path, from the project's folder if relative."""
+    return paths.ROOT / name if str(name).endswith(".yaml") else paths.PARAMS / "recipes" / f"{name}.yaml"
 
-    `name` is a path when it ends with .yaml, from the project's folder unless absolute. Raises `RecipeError` naming the
-    file and the key when it is missing or not understood.
+
+def read(name: str, **changes) -> Recipe:
+    """The recipe in the file that `path_of` gives; `changes` that are not None replace its values.
+
+    Raises `RecipeError` naming the file and the key when it is missing or not understood.
     """
-    own = str(name).endswith(".yaml")
-    path = paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
+    path, own = path_of(name), str(name).endswith(".yaml")
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (paths.PARAMS / "recipes").glob("*.yaml")))
         what = f"recipe {name}: no such file" if own else f"recipe {name!r} is unknown"

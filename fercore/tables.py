@@ -40,7 +40,7 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
             other = name + PUBLISHED_RECIPE
             row |= {"published recipe, test": accuracy(results, protocol, other, tta=False),
                     "published recipe, difference": _difference(results, protocol, other, theirs.get("test"))}
-        row |= {"flip averaged": accuracy(results, protocol, name),
+        row |= {"views averaged": accuracy(results, protocol, name),
                 "copies removed": mean(results, protocol, name, "accuracy_deduplicated")}
         rows.append(row)
     frame = pd.DataFrame(rows)

@@ -4,7 +4,7 @@ import shutil
 import pytest
 from made_up import faces, predict, run
 
-from fercore import learning_curve
+from fercore import learning_curve, runs
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_the_control_is_the_plain_network_of_another_seed(made):
     ours, other = table.loc[(100, "cnn", 0)], table.loc[(100, "cnn", 1)]
     assert (other.together > 0 >= ours.together) and other.together_low <= other.together <= other.together_high
     assert table.gain.drop((10, "dsift_cnn", 0)).isna().all()
+
+
+def test_a_recipe_has_rows_of_its_own_and_is_compared_with_itself(made):
+    learning_curve.collect(made)
+    path = runs.prediction_path(made.folder, "official_10_percent", "cnn", 0).with_suffix(".json")
+    path.write_text(path.read_text().replace('"study"', '"other"'))
+    table = learning_curve.collect(made)
+    assert list(zip(table.percent, table.network, table.recipe, strict=True)) == [
+        (10, "cnn", "other"), (10, "cnn", "study"), (10, "dsift_cnn", "study"), (100, "cnn", "study")]
+    assert table.gain.isna().all() and learning_curve.commonest_recipe(table) == "study"
 
 
 def test_shares_are_sorted_and_end_with_all():

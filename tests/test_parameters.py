@@ -26,6 +26,7 @@ def project(tmp_path, monkeypatch):
     shared = "from typing import Optional\ndata: Optional[str] = None\nprofile: str = 'x'\n"
     notebook(tmp_path / "notebooks", "01_eda", shared + "subset: Optional[int] = 5\n", "from fercore import figures")
     family = "subset: Optional[int] = 5\nprotocol: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
+    family += "recipe: Optional[str] = None\n"
     notebook(tmp_path / "notebooks", "10_cnn", shared + family)
     notebook(tmp_path / "notebooks", "20_mean", shared + "protocol: str = 'a'\n")
     notebook(tmp_path / "notebooks", "30_tables", shared)
@@ -77,6 +78,15 @@ def test_the_profile_replaces_defaults_where_they_are_declared(project):
     assert "subset" not in values["30_tables"]
 
 
+def test_a_protocol_replaces_what_the_notebook_and_all_say(project):
+    told = "parameters: {official: {rate: 3, recipe: mild}, 10_cnn: {rate: 2}}"
+    found = jobs_of(project, f"networks: {{official: [cnn], pooled_64_16_20: [cnn]}}\n{told}")
+    trained = {job.parameters["protocol"]: job for job in found if job.notebook == "10_cnn"}
+    assert {name: job.parameters["rate"] for name, job in trained.items()} == {"official": 3, "pooled_64_16_20": 2}
+    recipes = {name: [path.name for path in job.inputs][-1] for name, job in trained.items()}
+    assert recipes == {"official": "mild.yaml", "pooled_64_16_20": "study.yaml"}
+
+
 def test_no_place_of_the_data_is_handed_to_a_notebook(project):
     assert "data" not in jobs_of(project, "description: any")[0].parameters
     assert jobs_of(project, "data: synthetic")[0].parameters["data"] == "synthetic"
@@ -118,6 +128,7 @@ def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
     ("parameters: {all: {subst: 2}}", ["small.yaml", "'subst'", "'subset'"]),
     ("parameters: {10_cnn: {rate: fast}}", ["small.yaml", "rate", "'fast'", "float", "10_cnn"]),
     ("parameters: {all: {subset: 0.5}}", ["subset", "0.5", "Optional[int]"]),
+    ("parameters: {official: {rte: 2}}", ["small.yaml", "'rte'", "any notebook", "'rate'"]),
     ("parameters: {10_cn: {rate: 2}}", ["10_cn", "'10_cnn'"]),
     ("networks: {oficial: [cnn]}", ["small.yaml", "protocol 'oficial' is unknown", "'official'"]),
     ("networks: {official: [cnm]}", ["'cnm'", "params/networks/cnm.yaml", "'cnn'"]),
