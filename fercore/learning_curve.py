@@ -63,9 +63,10 @@ def shares() -> dict[str, int]:
 
 
 def commonest_recipe(table: pd.DataFrame) -> str:
-    """The recipe that most shares were learnt by; of equals the one with more rows. Only its rows make a curve."""
-    return table.groupby("recipe").agg(shares=("percent", "nunique"), rows=("seed", "size")).sort_values(
-        ["shares", "rows"]).index[-1]
+    """The recipe that most shares were learnt by, of equals the one with more rows; "none" of no rows. Only its rows
+    make a curve."""
+    counts = table.groupby("recipe").agg(shares=("percent", "nunique"), rows=("seed", "size"))
+    return counts.sort_values(["shares", "rows"]).index[-1] if len(counts) else "none"
 
 
 def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -67,5 +67,9 @@ def test_a_recipe_has_rows_of_its_own_and_is_compared_with_itself(made):
     assert table.gain.isna().all() and learning_curve.commonest_recipe(table) == "study"
 
 
+def test_without_rows_there_is_no_recipe(tmp_path):
+    assert learning_curve.commonest_recipe(learning_curve.read(tmp_path)) == "none"
+
+
 def test_shares_are_sorted_and_end_with_all():
     assert list(learning_curve.shares().values()) == [5, 10, 25, 50, 100]
