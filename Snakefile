@@ -6,11 +6,11 @@ import os
 import shlex
 import sys
 
-from fercore import parameters, paths, progress, series
+from fercore import parameters, paths, plan, progress, series
 
 PROFILE = parameters.profile(config.get("profile", "quick"))
 FINGERPRINT = config.get("fingerprint") or series.prepare(PROFILE)["data"]["fingerprint"]
-JOBS = parameters.jobs(PROFILE)
+JOBS = plan.jobs(PROFILE)
 os.environ.update(series.QUIET)
 
 

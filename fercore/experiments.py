@@ -31,8 +31,6 @@ from fercore import (
 from fercore.faces import SIDE, Faces
 from fercore.recipes import Recipe
 
-UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
-
 
 @dataclass(frozen=True)
 class Experiment:
@@ -100,7 +98,7 @@ def read(
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
-        changes |= UNMOVED
+        changes |= recipes.UNMOVED
     name = recipe or settings["recipe"]
     settings["recipe"] = Path(name).stem
     followed = recipes.read(name, **changes)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fercore import paths, runs
-from fercore.parameters import Job
+from fercore.plan import Job
 
 
 @dataclass

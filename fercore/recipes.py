@@ -8,6 +8,8 @@ import yaml
 
 from fercore import paths, preprocessing, runs
 
+UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}  # values that leave faces as they are
+
 
 class RecipeError(ValueError):
     """A recipe that is missing or cannot be followed."""

@@ -12,7 +12,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from fercore import evaluation, parameters, paths, runs
+from fercore import evaluation, parameters, paths, plan, runs
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.FileSystemLoader(HERE)
@@ -48,7 +48,7 @@ def export(profile: str, executed: Path, target: Path) -> Path:
 def index(profile: str) -> Path:
     """Write reports/index.html of a run: data, tables, a card a notebook, provenance. Raises `ReportError`."""
     folder, run = paths.outputs(profile), _run(profile)
-    jobs = parameters.jobs(parameters.profile(profile))
+    jobs = plan.jobs(parameters.profile(profile))
     made = [job for job in jobs if (folder / "reports" / f"{job.name}.html").exists()]
     body = jinja2.Environment(loader=TEMPLATES, autoescape=False).get_template("index.html").render(
         profile=profile,
@@ -234,7 +234,7 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
     }
 
 
-def _short(job: parameters.Job) -> str:
+def _short(job: plan.Job) -> str:
     own = job.name.removeprefix(job.notebook).strip(".").removesuffix(".seed0")
     return own.replace(".", " · ") or "report"
 

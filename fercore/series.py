@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fercore import datasets, parameters, paths, runs, workers
+from fercore import datasets, parameters, paths, plan, runs, workers
 from fercore.parameters import ParameterError, Profile
 from fercore.progress import Progress, follow
 
@@ -51,7 +51,7 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
     if (named := os.environ.get("FER2013")) and named != datasets.SYNTHETIC:
         os.environ["FER2013"] = os.path.abspath(os.path.expanduser(named))  # notebooks run in another folder
     profile = parameters.profile(name)
-    jobs = parameters.jobs(profile)
+    jobs = plan.jobs(profile)
     folder = paths.outputs(name)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -73,7 +73,7 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
     return status
 
 
-def _workers(jobs: list[parameters.Job], *, own: bool) -> contextlib.AbstractContextManager[dict[str, str]]:
+def _workers(jobs: list[plan.Job], *, own: bool) -> contextlib.AbstractContextManager[dict[str, str]]:
     """The server of this run, which notebooks are told of; none where they run elsewhere, or not at all."""
     if not own:
         return contextlib.nullcontext({})
@@ -102,7 +102,7 @@ def _expected(profile: Profile, data: dict) -> dict[str, float]:
     minutes = profile.minutes.get(kind, {})
     measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
     guessed = {}
-    for job in parameters.jobs(profile):
+    for job in plan.jobs(profile):
         general = minutes.get(job.notebook, 0.3)
         guessed[job.name] = 60 * minutes.get(job.parameters.get("network"), general)
     return guessed | {name: seconds for name, seconds in measured.items() if name in guessed}

@@ -43,7 +43,7 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
     soft = np.random.default_rng(0).dirichlet(np.ones(7), 14).astype(np.float32)
     images = np.arange(14, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     labels = np.arange(14) % 7
-    unmoved = dataclasses.replace(experiment.recipe, **experiments.UNMOVED, normalisation="raw", soft_share=0.7)
+    unmoved = dataclasses.replace(experiment.recipe, **recipes.UNMOVED, normalisation="raw", soft_share=0.7)
     data = prediction.Examples(images, labels, {}, soft)
     [(x, targets)] = training.batches(data, unmoved, ["image"], seed=0, epoch=0)
     order = x["image"][:, 0, 0, 0].astype(int)

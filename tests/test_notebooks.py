@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fercore import parameters, paths
+from fercore import parameters, paths, plan
 
 NAMES = parameters.notebooks()
 FIRST_SERIES = ("00_dataset", "01_eda", "02_preprocessing", "03_sift_dsift", "10_cnn", "11_vgg", "20_aggregation",
@@ -63,7 +63,7 @@ def test_says_what_data_it_takes(name):
 
 @pytest.mark.parametrize("name", parameters.profiles())
 def test_every_key_of_every_profile_is_declared(name):
-    parameters.jobs(parameters.profile(name))
+    plan.jobs(parameters.profile(name))
 
 
 def test_every_network_names_a_notebook_and_a_recipe():

@@ -1,10 +1,23 @@
 """What may be published, and the README's table."""
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore import aggregation, evaluation, learning_curve, parameters, paths, publishing, report, runs
+from fercore import (
+    aggregation,
+    evaluation,
+    learning_curve,
+    parameters,
+    paths,
+    plan,
+    publishing,
+    recipes,
+    report,
+    runs,
+)
 from fercore.publishing import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
@@ -136,3 +149,19 @@ def test_the_outcome_shows_what_each_system_published_most_for():
     shown = [line.split("|")[2].strip() for line in publishing.outcome_table(results).splitlines()[2:]]
     other = [f"`{name}`" for name in two_ways]
     assert shown == ["`cnn`", "`dsift_vgg`", *other, "`compact`"]  # of system B it is deep_cnn, which did not run
+
+
+def test_the_full_profile_trains_each_published_network_as_it_was_trained():
+    folder, full = paths.outputs("published"), parameters.profile("full")
+    jobs = {(job.parameters["protocol"], job.parameters["network"]): job for job in plan.jobs(full) if job.trains}
+    keys = [key for key in runs.list_predictions(folder) if key[:2] in jobs and parameters.network(key[1])["recipe"]]
+    assert len(keys) > 30
+    for protocol, network, seed in keys:
+        told, content = jobs[protocol, network].parameters, parameters.network(network)
+        name = told.get("recipe") or content["recipe"]
+        planned = dataclasses.asdict(recipes.read(name, epochs=told["epochs"]))
+        record = runs.read_record(folder, protocol, network, seed)
+        scaled = {kind: how for kind, how in planned["descriptor_scaling"].items() if kind in content["inputs"]}
+        used = {key: value for key, value in record["recipe_parameters"].items() if key != "descriptor_scaling"}
+        assert record["recipe"] == name and used.items() <= planned.items(), (protocol, network)
+        assert scaled.items() <= record["recipe_parameters"]["descriptor_scaling"].items(), (protocol, network)

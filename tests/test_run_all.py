@@ -9,7 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from fercore import aggregation, parameters, paths, report, runs
+from fercore import aggregation, parameters, paths, plan, report, runs
 from fercore.protocols import PROTOCOLS
 
 SMOKE = paths.outputs("smoke")
@@ -42,7 +42,7 @@ def test_the_series_says_what_it_does_and_names_the_index(smoke):
 
 
 def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
-    for job in parameters.jobs(parameters.profile("smoke")):
+    for job in plan.jobs(parameters.profile("smoke")):
         assert (SMOKE / "notebooks" / f"{job.name}.ipynb").exists()
         text = (SMOKE / "reports" / f"{job.name}.html").read_text()
         assert "say nothing about FER2013" in text and 'href="index.html"' in text
@@ -51,7 +51,7 @@ def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
 
 def test_no_report_tells_the_machine(smoke):
     pages = list((SMOKE / "reports").glob("*.html"))
-    assert len(pages) == len(parameters.jobs(parameters.profile("smoke"))) + 1
+    assert len(pages) == len(plan.jobs(parameters.profile("smoke"))) + 1
     for page in pages:
         assert report.machine_paths(page.read_text()) == [], page.name
 
