@@ -58,6 +58,7 @@ def index(profile: str) -> Path:
         facts=_facts(run, folder),
         failed=[job.name for job in jobs if job not in made],
         tables=_tables(folder, fer2013=_is_fer2013(run)),
+        origins=_origins(folder),
         cards=[_card(folder, name, made) for name in dict.fromkeys(job.notebook for job in made)],
         provenance=_provenance(run, {}) | _machines(folder),
     )
@@ -211,6 +212,12 @@ def _tables(folder: Path, *, fer2013: bool) -> str:
         system = path.stem.removeprefix("system_")
         parts += [f"<h3>{'Own networks' if system == 'own' else f'System {system}'}</h3>", _scrolled(path)]
     return "\n".join(parts)
+
+
+def _origins(folder: Path) -> str:
+    """The table that 30_accuracy_tables saved; nothing without it."""
+    path = folder / "tables" / "origins.html"
+    return path.read_text() if path.exists() else ""
 
 
 def _scrolled(table: Path) -> str:

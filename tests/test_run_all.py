@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
-from fercore import aggregation, parameters, paths, plan, report, runs
+from fercore import aggregation, evaluation, origins, parameters, paths, plan, report, runs
 from fercore.protocols import PROTOCOLS
 
 SMOKE = paths.outputs("smoke")
@@ -82,6 +83,21 @@ def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
     text = (SMOKE / "reports" / "index.html").read_text()
     assert "<table" in text and "say nothing about FER2013" in text
     assert text.count("data:image/webp;base64,") >= 8
+
+
+def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
+    made = evaluation.Run("smoke", SMOKE, None)
+    [command] = [one for one in origins.of(made).command if "network: shallow_cnn," in one]
+    again = command.replace("profile: smoke", "profile: again").replace("executed.ipynb", f"{tmp_path}/executed.ipynb")
+    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
+    try:
+        subprocess.run(again, shell=True, check=True, capture_output=True, cwd=paths.ROOT, env=environment, timeout=300)
+        first, second = (runs.load_predictions(paths.outputs(profile), "pooled_80_10_10", "shallow_cnn", 0)
+                         for profile in ("smoke", "again"))
+        assert (first.row_ids == second.row_ids).all()
+        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=0.011)  # saved in steps of .005
+    finally:
+        shutil.rmtree(paths.outputs("again"), ignore_errors=True)
 
 
 def test_run_again_it_has_nothing_to_do(smoke):
