@@ -93,7 +93,7 @@ def results_table(results: pd.DataFrame) -> str:
     rows = _readme_rows(results)
     there = {row["network"] for row in rows}
     waiting = ", ".join(f"`{name}`" for name in tables.entries() if f"`{name}`" not in there)
-    waiting = f"\n\nBuilt and not trained yet: {waiting}." if waiting else ""
+    waiting = f"\n\nBuilt and not trained on all faces yet: {waiting}." if waiting else ""
     table, summary = tables.markdown(pd.DataFrame(rows)), f"Published and reproduced, all {len(rows)} rows"
     folded = f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
     return f"{folded}\n\n{_readme_note(results)}{waiting}\n"

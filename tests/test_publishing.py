@@ -112,7 +112,7 @@ def test_the_readme_is_filled_between_its_markers(tmp_path):
     text = publishing.with_results("a\n{}\nformer\n{}\nb\n{}\n{}\nc\n".format(*markers), results)
     assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith("<!-- results:end -->\nc\n")
     assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
-    assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained yet")[1]
+    assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained on all faces yet")[1]
     assert publishing.with_results(text, results) == text
     with pytest.raises(evaluation.EvaluationError, match="outcome:end --> must stand around its outcome"):
         publishing.with_results("no markers", results)
