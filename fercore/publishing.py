@@ -13,8 +13,8 @@ from fercore.protocols import PROTOCOLS
 PUBLISHED = "published"
 # Tables that do not come from predictions:
 MEASURED = ("own_way.csv", "ablation.*x12.csv", "one_budget.*.allx6.csv", "learning_rates.*.csv", "search.*.csv")
-LIMIT = 8_000_000  # bytes of predictions; with them the repository takes 11 MB, 1 more than was first meant, for the
-# sake of system A's VGGs on its own split
+LIMIT = 8_000_000  # bytes of predictions; with them the repository takes 13 MB, 3 more than was first meant, for the
+# sake of system A's VGGs on its own split and of further seeds
 
 
 class PublishingError(ValueError):
