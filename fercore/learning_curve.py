@@ -1,9 +1,11 @@
 """Accuracy by number of training faces: networks with a descriptor against the one without, on the same faces."""
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from fercore import evaluation, metrics, protocols, runs
+from fercore import evaluation, figures, metrics, protocols, runs
 from fercore.evaluation import Run, Scored
 from fercore.faces import Faces
 
@@ -74,6 +76,43 @@ def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:
     recipe, percent, faces, mean, deviation, seeds."""
     groups = table.dropna(subset=[column]).groupby(["network", "recipe", "percent", "faces"], as_index=False)[column]
     return groups.agg(mean="mean", deviation="std", seeds="count")
+
+
+def tones() -> dict[str, str]:
+    """A colour for each network."""
+    return dict(zip((PLAIN, *OTHERS), figures.SERIES_COLOURS, strict=False))
+
+
+@figures.style()
+def draw_gains(table: pd.DataFrame) -> Figure:
+    """What descriptors bring the plain network, alone (above) and averaged with it (below), with 95 % intervals: a
+    point a network and seed, a column a number of training faces; on the right, hollow, by other recipes than the
+    commonest.
+
+    `table`: as `collect` returns it.
+    """
+    rows = table.dropna(subset=["together"]).assign(other=table.recipe != commonest_recipe(table))
+    columns = rows.groupby(["other", "faces", "recipe"])
+    figure, axes = figures.new(2, 1, height=5.4, sharex=True)
+    panels = {"gain": "alone", "together": f"averaged with {PLAIN}"}
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        for column, (_, part) in enumerate(columns):
+            part = part.dropna(subset=[name])
+            places = column + 0.11 * (np.arange(len(part)) - (len(part) - 1) / 2)
+            for place, row in zip(places, part.to_dict("records"), strict=True):
+                spread = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
+                tone = tones()[row["network"]]
+                axis.errorbar(place, row[name], spread, fmt="o", ms=4.5, lw=1.2, color=tone, label=row["network"],
+                              mfc="white" if row["other"] else tone)
+        axis.axhline(0, color=figures.MUTED, lw=1)
+        axis.set(title=title, ylabel="gain (points)")
+    names = [f"{faces:,}" + f"\n{by}" * other for (other, faces, by), _ in columns]
+    axes[1].set_xticks(range(len(names)), names)
+    axes[1].set_xlabel("training faces")
+    handles, labels = axes[1].get_legend_handles_labels()
+    shown = dict(zip(reversed(labels), reversed(handles), strict=True))  # of each network the first, which is filled
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=4, fontsize=8.5)
+    return figure
 
 
 def _row(run: Run, protocol: str, network: str, seed: int) -> dict:

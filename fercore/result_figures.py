@@ -229,17 +229,21 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
 @style()
 def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     """Validation accuracy against training time: a line a network, its most accurate epoch so far, and a circle when it
-    was done, views averaged; published accuracies as lines across, and system A's own way as a cross at its time.
+    was done, views averaged; named and in colour those that no other was ahead of at some time. Published accuracies as
+    lines across, and system A's own way as a cross at its time.
 
     `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
     """
     figure, axis = new(height=5)
-    curves = reached.dropna(subset=["epoch"]).sort_values("seconds")
-    tones = dict(zip(curves.name.unique(), SERIES_COLOURS * 3, strict=False))
+    reached = reached[reached.seed == reached.groupby("name").seed.transform("min")].sort_values("seconds")
+    curves, done = reached.dropna(subset=["epoch"]), reached[reached.epoch.isna()]
+    least = max(curves.accuracy.max() - 25, 0) if len(curves) else 0
+    done = done[done.accuracy > least]
+    first = [part.name[part.accuracy == part.accuracy.cummax()] for part in (curves[curves.accuracy > least], done)]
+    tones = dict(zip(pd.concat(first).unique(), SERIES_COLOURS * 3, strict=False))
     for name, part in curves.groupby("name", sort=False):
-        best = part[part.seed == part.seed.min()].assign(accuracy=lambda rows: rows.accuracy.cummax())
-        axis.plot(best.seconds / 60, best.accuracy, drawstyle="steps-post", color=tones[name], lw=1.4)
-    done = reached[reached.epoch.isna() & (reached.accuracy > curves.accuracy.max() - 25)]
+        axis.plot(part.seconds / 60, part.accuracy.cummax(), drawstyle="steps-post", color=tones.get(name, MUTED),
+                  lw=1.6 if name in tones else 0.6, alpha=1 if name in tones else 0.5, zorder=1 + (name in tones))
     axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4, label="done, views averaged")
     for row in targets.itertuples():
         axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
@@ -249,11 +253,14 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
               label="system A's own way, 100 epochs")
     axis.legend(loc="lower right", fontsize=7.5)
     axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
-    axis.set_ylim(bottom=max(curves.accuracy.max() - 25, 0) if len(curves) else 0)
+    axis.set_ylim(bottom=least)
     axis.margins(x=0.1)
     axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
-    named = done[~done.duplicated("name")]
-    name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones.get(name, INK) for name in named.name])
+    named = done[done.name.isin(tones)]
+    points = done[["seconds", "accuracy"]].assign(seconds=done.seconds / 60)
+    name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones[name] for name in named.name], points)
+    for text in axis.texts:  # legible where a line runs through it
+        text.set_bbox({"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.2})
     return figure
 
 

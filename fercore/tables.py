@@ -62,15 +62,17 @@ def accuracy(results: pd.DataFrame, protocol: str, network: str, split: str = "t
     return re.sub(r" (?![\[(])", "\u00a0", text)
 
 
-def forest(run: evaluation.Run, scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
-    """Accuracy, interval and published figure of each system in %, a row each: what `accuracies` draws."""
-    known, rows = evaluation.catalogue(), []
-    for name, one in scored.items():
-        values = evaluation.results_row(one)
-        theirs = _comparable(known[name].published, one.protocol) if run.faces.is_fer2013 else {}
-        rows.append({"name": name, "table": known[name].table, "accuracy": values["accuracy"],
-                     "low": values["accuracy_low"], "high": values["accuracy_high"],
-                     "published": theirs.get("test", float("nan"))})
+def forest(run: evaluation.Run, *scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
+    """Accuracy, interval and published figure of each system in %, a row each: what `accuracies` draws. `scored`: name
+    -> scores on one protocol, a mapping a seed; of a system with several seeds the means are taken."""
+    rows = []
+    for name, entry in evaluation.catalogue().items():
+        if not (ours := [one[name] for one in scored if name in one]):
+            continue
+        means = pd.DataFrame([evaluation.results_row(one) for one in ours]).mean()
+        theirs = _comparable(entry.published, ours[0].protocol) if run.faces.is_fer2013 else {}
+        rows.append({"name": name, "table": entry.table, "accuracy": means.accuracy, "low": means.accuracy_low,
+                     "high": means.accuracy_high, "published": theirs.get("test", float("nan"))})
     return pd.DataFrame(rows)
 
 

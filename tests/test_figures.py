@@ -73,6 +73,14 @@ def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
     assert listed[2:] == ["3  slow  60.0 %", "4  slower  60.0 %"]
 
 
+def test_the_times_name_those_that_nothing_was_ahead_of():
+    behind = REACHED.assign(name="behind", seconds=REACHED.seconds + 300, accuracy=REACHED.accuracy - 4)
+    axis, = result_figures.sooner(pd.concat([REACHED, behind], ignore_index=True), TARGETS).axes
+    assert {text.get_text() for text in axis.texts} == {"published, cnn", "pair"}
+    widths = [line.get_linewidth() for line in axis.lines if line.get_drawstyle() == "steps-post"]
+    assert widths == [1.6, 0.6]
+
+
 def test_every_class_has_a_colour_of_its_own():
     assert len({palette.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
     assert figures.colours(["Happy", "Bored"]) == [palette.CLASS_COLOURS["Happy"], palette.SERIES_COLOURS[1]]

@@ -1,6 +1,7 @@
 """Accuracy by number of training faces: rows, gains, and a table that outlives its predictions."""
 import shutil
 
+import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
@@ -67,8 +68,21 @@ def test_a_recipe_has_rows_of_its_own_and_is_compared_with_itself(made):
     assert table.gain.isna().all() and learning_curve.commonest_recipe(table) == "study"
 
 
+def test_gains_by_another_recipe_are_drawn_apart_and_hollow(made):
+    table = learning_curve.collect(made)
+    other = table[table.network == "dsift_cnn"].assign(recipe="other", percent=100, faces=70, gain=2.0, gain_low=1.0,
+                                                          gain_high=3.0)
+    axes = learning_curve.draw_gains(pd.concat([table, other], ignore_index=True)).axes
+    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == ["7", "70\nother"]
+    lines = [container.lines[0] for container in axes[0].containers]
+    assert [line.get_ydata().tolist() for line in lines] == [[pytest.approx(10)], [2]]
+    assert [line.get_markerfacecolor() for line in lines] == [learning_curve.tones()["dsift_cnn"], "white"]
+
+
 def test_without_rows_there_is_no_recipe(tmp_path):
-    assert learning_curve.commonest_recipe(learning_curve.read(tmp_path)) == "none"
+    table = learning_curve.read(tmp_path)
+    assert learning_curve.commonest_recipe(table) == "none"
+    assert not learning_curve.draw_gains(table).axes[0].containers
 
 
 def test_shares_are_sorted_and_end_with_all():

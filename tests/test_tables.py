@@ -42,6 +42,13 @@ def test_several_seeds_give_mean_and_deviation(results):
     assert row["test"] == "85.0\u00a0±\u00a07.1 (2\u00a0seeds)"
 
 
+def test_the_chart_shows_the_mean_of_the_seeds(made):
+    scored = [evaluation.score_all(made, "official", seed) for seed in (0, 1)]
+    chart = tables.forest(made, *scored).set_index("name")
+    assert chart.index.tolist() == ["cnn", "sift_cnn", "cnn+sift_cnn"]
+    assert chart.accuracy.sift_cnn == pytest.approx(85) and chart.accuracy.cnn == pytest.approx(90)
+
+
 def test_what_is_missing_is_shown_with_its_reason(results):
     table = tables.beside_published(results, "official", "networks").set_index("network")
     assert table.loc["vgg", "test"] == "not run"
