@@ -152,7 +152,7 @@ def _readme_note(results: pd.DataFrame) -> str:
     test = results[(results.split == "test") & results.tta]
     faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
     counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
-    hardware = "; ".join(sorted(set(test.device.dropna())))
+    hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     return (
         "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, turned either way, each "
         "also mirrored), for the SVMs and system A but its `_longer` networks over the face and its mirror image, "
