@@ -3,6 +3,7 @@
 Accuracies, F1, precision and recall are in % in every table here; precision and recall are averages over classes.
 """
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,9 +222,10 @@ def catalogue() -> dict[str, Entry]:
 
 
 def hardware(record: dict) -> str:
-    """The device of a record in words: 'cpu, <processor>, 2 cores'."""
+    """The device of a record in words: 'cpu, <processor, without marks>, 2 cores'."""
     cores = record.get("cores")
-    parts = [record.get("device"), record.get("processor"), f"{cores} core{'s' * (cores != 1)}" if cores else None]
+    processor = " ".join(re.sub(r"\(\w+\)|\bProcessor\b", "", record.get("processor") or "").split())
+    parts = [record.get("device"), processor, f"{cores} core{'s' * (cores != 1)}" if cores else None]
     return ", ".join(str(part) for part in parts if part)
 
 

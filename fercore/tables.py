@@ -243,8 +243,8 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def html(frame: pd.DataFrame) -> str:
-    """A frame as an HTML table without row numbers."""
-    return frame.to_html(index=False, border=0, na_rep="")
+    """A frame as an HTML table without row numbers; long names may break behind their underscores."""
+    return frame.to_html(index=False, border=0, na_rep="").replace("_", "_<wbr>")
 
 
 def p_value(p: float) -> str:

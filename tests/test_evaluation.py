@@ -28,6 +28,12 @@ def test_results_have_the_columns_of_the_design_and_the_right_numbers(tmp_path, 
     assert table[table.split == "validation"].accuracy.iloc[0] == pytest.approx(100 * 69 / 70, abs=0.01)
 
 
+def test_a_processor_is_named_without_its_marks():
+    assert evaluation.hardware({"device": "cpu", "processor": "Intel(R) Xeon(R) Processor", "cores": 1}) == \
+        "cpu, Intel Xeon, 1 core"
+    assert evaluation.hardware({"device": "gpu"}) == "gpu"
+
+
 def test_the_time_of_a_network_counts_that_of_its_teachers(tmp_path, data):
     for network in ("cnn", "vgg", "compact"):
         predict(tmp_path, data, network)

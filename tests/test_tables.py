@@ -92,6 +92,10 @@ def test_what_is_missing_in_a_table_is_empty():
     assert tables.markdown(frame).splitlines()[2:] == ["| cnn | 3.0 |  |", "| svm |  | x |"]
 
 
+def test_a_long_name_may_break_behind_its_underscores():
+    assert "<td>svm_<wbr>hog</td>" in tables.html(pd.DataFrame({"network": ["svm_hog"]}))
+
+
 def test_texts():
     assert tables.duration(None) == "" and tables.duration(45) == "45 s"
     assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
