@@ -248,8 +248,8 @@ def html(frame: pd.DataFrame) -> str:
 
 
 def p_value(p: float) -> str:
-    """A probability as text: '0.032', '< 0.001'."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """A probability as text: '0.032', '< 0.001', which stays on a line."""
+    return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -99,7 +99,7 @@ def test_a_long_name_may_break_behind_its_underscores():
 def test_texts():
     assert tables.duration(None) == "" and tables.duration(45) == "45 s"
     assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
-    assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "< 0.001"
+    assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
 
 
 def test_the_outcome_falls_back_on_the_official_split(results):
