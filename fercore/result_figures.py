@@ -89,27 +89,31 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
 @style()
 def outcome(table: pd.DataFrame) -> Figure:
     """What was published (across) and what this study reaches (up, 95 % intervals), a point a row; above the line it is
-    more. Hollow: on the official split, not on the published one. Rows whose interval ends below the line bear a
-    number, which the list below explains: name (classes), accuracy, the published one.
+    more. Hollow: on the official split, not on the published one. Small: recipes for a figure that validation faces
+    prefer another one for. Of the others those whose interval ends below the line bear a number, which the list below
+    explains: name (classes), accuracy, the published one.
 
     `table`: as `tables.outcome` returns it.
     """
     figure, axis = new(height=5.6)
     table = table.dropna(subset=["published", "accuracy"]).reset_index(drop=True)
+    behind, table = table[~table.preferred], table[table.preferred]
     same = table.protocol == table.measured_on
+    axis.scatter(behind.published, behind.accuracy, s=9, color=[_tone(system) for system in behind.system], alpha=0.5)
     for (system, there), part in table.groupby(["system", same]):
         spread = [part.accuracy - part.low, part.high - part.accuracy]
         axis.errorbar(part.published, part.accuracy, spread, fmt="o", ms=5.5, lw=1, color=_tone(system),
                       mfc=_tone(system) if there else "white", label=system if there else None)
     hollow = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=INK, label="official split instead")
+    dot = mpl.lines.Line2D([], [], marker="o", ls="", ms=3, color=MUTED, label="another recipe")
     least, most = axis.get_xlim()
     axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
     axis.annotate("as published", (most, most), (3, 0), textcoords="offset points", fontsize=8, color=PUBLISHED)
     axis.set(xlabel="published accuracy (%)", ylabel="accuracy here (%)", xlim=(least, most + (most - least) / 8),
              ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2))
     systems, _ = axis.get_legend_handles_labels()
-    shown = systems if same.all() else [*systems, hollow]
-    figure.legend(handles=shown, loc="outside upper left", ncols=6, fontsize=8.5, title="system")
+    shown = [*systems, *[dot] * bool(len(behind)), *[hollow] * (not same.all())]
+    figure.legend(handles=shown, loc="outside upper left", ncols=7, fontsize=8.5, title="system")
     short = table[table.high < table.published].sort_values(["published", "accuracy"])
     numbers = [str(place + 1) for place in range(len(short))]
     _listed(figure, [f"{number}  {row.name} ({row.classes}): {row.accuracy:.1f} for {row.published:.2f}"

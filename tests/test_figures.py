@@ -20,10 +20,12 @@ RANKED = pd.DataFrame({"name": ["cnn", "pair"], "table": ["networks", "aggregate
                        "low": [60.0, 63.0], "high": [64.0, 67.0], "published": [62.55, np.nan]})
 COSTS = RANKED.assign(system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0])
 OUTCOME = pd.DataFrame([
-    ("cnn", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 65.0, 64.0, 66.0),
-    ("vgg", "A", 7, "pooled_64_16_20", "official", 66.7, 64.0, 63.0, 65.0),
-    ("model_a", "E", 5, "official_five", "official_five", 72.4, float("nan"), float("nan"), float("nan")),
-], columns=["name", "system", "classes", "protocol", "measured_on", "published", "accuracy", "low", "high"])
+    ("cnn", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 65.0, 64.0, 66.0, True),
+    ("cnn_shorter", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 60.0, 59.0, 61.0, False),
+    ("vgg", "A", 7, "pooled_64_16_20", "official", 66.7, 64.0, 63.0, 65.0, True),
+    ("model_a", "E", 5, "official_five", "official_five", 72.4, float("nan"), float("nan"), float("nan"), False),
+], columns=["name", "system", "classes", "protocol", "measured_on", "published", "accuracy", "low", "high",
+            "preferred"])
 REACHED = pd.DataFrame({"name": ["cnn", "cnn", "pair"], "seed": 0, "seconds": [60.0, 120.0, 200.0],
                         "epoch": [1.0, 2.0, np.nan], "accuracy": [55.0, 60.0, 63.0]})
 TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
@@ -62,6 +64,8 @@ def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measu
     assert [text.get_text()[:11] for text in figure.legends[1].get_texts()] == ["1  vgg (7):"]
     markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
     assert sorted(markers) == [palette.SERIES_COLOURS[0], "white"]
+    small, = (points for points in axis.collections if isinstance(points, mpl.collections.PathCollection))
+    assert small.get_offsets().tolist() == [[62.5, 60.0]]
 
 
 def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
