@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fercore import evaluation, learning_curve, parameters, paths, report, runs, tables
+from fercore import evaluation, learning_curve, outcome, parameters, paths, report, runs, tables
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
@@ -67,7 +67,7 @@ def readme() -> str:
 
 def with_results(readme: str, results: pd.DataFrame) -> str:
     """The text of a README with the tables between its markers made anew. Raises `EvaluationError` without markers."""
-    for name, table in (("outcome", outcome_table(results)), ("results", results_table(results))):
+    for name, table in (("outcome", _markdown(outcome.foremost(results))), ("results", _results(results))):
         before, begin, rest = readme.partition(f"<!-- {name}:begin -->")
         _, end, after = rest.partition(f"<!-- {name}:end -->")
         if not begin or not end:
@@ -77,41 +77,19 @@ def with_results(readme: str, results: pd.DataFrame) -> str:
     return readme
 
 
-def outcome_table(results: pd.DataFrame) -> str:
-    """The outcome as Markdown: of each system the figure for which it published most, by the recipe that validation
-    faces prefer, and the study's own networks."""
-    outcome = tables.outcome(results).dropna(subset="published")
-    most = outcome.groupby(["system", "notebook", "classes"]).published.transform("max")
-    foremost = outcome[outcome.preferred & (outcome.published == most)]
-    chosen = {(one.name, one.protocol): one for one in foremost.itertuples(index=False)}
-    rows = []
-    for row in _readme_rows(results):
-        one = chosen.get((row["network"][1:-1], row["split"][1:-1]))
-        if one is not None and row["official split"] == tables.NOT_RUN:
-            row["official split"] = _by_another_recipe(results, outcome, one)
-        if one is not None or row["system"] == tables.SYSTEMS[-1]:
-            rows.append(row)
-    return tables.markdown(pd.DataFrame(rows)) + "\n"
+def _markdown(rows: pd.DataFrame) -> str:
+    names = {column: "`" + rows[column] + "`" for column in ("network", "split") if len(rows)}
+    return tables.markdown(rows.assign(**names)) + "\n"
 
 
-def _by_another_recipe(results: pd.DataFrame, outcome: pd.DataFrame, one: tuple) -> str:
-    """The accuracy on the official split by the first recipe for the same published figure that ran there, with its
-    name; or 'not run'."""
-    official = tables.on_official_split(one.protocol)
-    same = outcome[(outcome.base == one.base) & (outcome.published == one.published) & (outcome.system == one.system)]
-    ran = [name for name in same.name if len(tables.select(results, official, name, "test", True))]
-    return f"{tables.accuracy(results, official, ran[0])} `{ran[0]}`" if ran else tables.NOT_RUN
-
-
-def results_table(results: pd.DataFrame) -> str:
+def _results(results: pd.DataFrame) -> str:
     """All results as Markdown, folded: every system's networks, published beside its own and the official split."""
-    rows = _readme_rows(results)
-    there = {row["network"] for row in rows}
-    waiting = ", ".join(f"`{name}`" for name in tables.entries() if f"`{name}`" not in there)
+    rows = outcome.everything(results)
+    waiting = ", ".join(f"`{name}`" for name in tables.entries() if name not in set(rows.network))
     waiting = f"\n\nBuilt and not trained on all faces yet: {waiting}." if waiting else ""
-    table, summary = tables.markdown(pd.DataFrame(rows)), f"Published and reproduced, all {len(rows)} rows"
-    folded = f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
-    return f"{folded}\n\n{_readme_note(results)}{waiting}\n"
+    summary = f"Published and reproduced, all {len(rows)} rows"
+    folded = f"<details>\n<summary>{summary}</summary>\n\n{_markdown(rows)}\n</details>"
+    return f"{folded}\n\n{_note(results)}{waiting}\n"
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
@@ -134,36 +112,7 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
         raise PublishingError(f"{name}: its record holds a path of the machine: {found[0]}")
 
 
-def _readme_rows(results: pd.DataFrame) -> list[dict]:
-    """A row for each split that a network published on, else was run on, by system; those that ran."""
-    rows = [_readme_row(results, name, entry, protocol) for name, entry in tables.entries().items()
-            for protocol in _splits(results, name, entry)]
-    rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
-    return [row for row in rows if {row["here"], row["official split"]} - {tables.NOT_RUN, ""}]
-
-
-def _splits(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[str]:
-    """The protocols of a network's published figures; without such the official one, or else those it was run on."""
-    run = results[results.network == name].protocol.unique()
-    return list(entry.published) or (["official"] if "official" in run or not len(run) else sorted(run))
-
-
-def _readme_row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: str) -> dict:
-    beside, there = tables.on_official_split(protocol), tables.measured_on(results, name, protocol)
-    trained = tables.select(results, there, name, "test", True)
-    return {
-        "system": entry.system if entry.system in tables.SYSTEMS else tables.SYSTEMS[-1],
-        "network": f"`{name}`",
-        "split": f"`{protocol}`",
-        "published": tables.number(entry.published.get(protocol, {}).get("test"), 2),
-        "here": tables.accuracy(results, protocol, name),
-        "official split": tables.accuracy(results, beside, name) if beside else "",
-        "copies removed": tables.mean(results, there, name, "accuracy_deduplicated"),
-        "training": tables.NOT_RUN if trained.empty else tables.duration(trained.train_seconds.mean()),
-    }
-
-
-def _readme_note(results: pd.DataFrame) -> str:
+def _note(results: pd.DataFrame) -> str:
     test = results[(results.split == "test") & results.tta]
     faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
     counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())

@@ -197,12 +197,13 @@ def _trained(folder: Path) -> list[tuple[str, str, int]]:
 
 
 def _tables(folder: Path, *, fer2013: bool) -> str:
-    """The accuracy tables that 30_accuracy_tables saved, system A's by protocol, as HTML."""
+    """What 30_accuracy_tables saved, as HTML: the outcome at a glance, the accuracy tables, system A's by protocol."""
     found = sorted((folder / "tables").glob("networks.*.html"))
     others = sorted((folder / "tables").glob("system_*.html"), key=lambda path: (path.stem == "system_own", path.stem))
     published = "; differences to the published figures in points" if fer2013 else ""
     parts = [f"<p>In %, with 95 % intervals over faces{published}. The report of <code>30_accuracy_tables</code> "
              "says what each column means.</p>"] if found or others else []
+    parts += _outcome(folder)
     for path in found:
         protocol = path.name.removeprefix("networks.").removesuffix(".html")
         parts.append(f"<h3>System A, <code>{protocol}</code></h3>")
@@ -212,6 +213,15 @@ def _tables(folder: Path, *, fer2013: bool) -> str:
         system = path.stem.removeprefix("system_")
         parts += [f"<h3>{'Own networks' if system == 'own' else f'System {system}'}</h3>", _scrolled(path)]
     return "\n".join(parts)
+
+
+def _outcome(folder: Path) -> list[str]:
+    table, figure = folder / "tables" / "outcome.html", folder / "figures" / "30_accuracy_tables" / "outcome.svg"
+    if not (table.exists() and figure.exists()):
+        return []
+    data = base64.b64encode(figure.read_bytes()).decode()
+    return ["<h3>At a glance</h3>", f'<img class="outcome" alt="Published accuracy across, accuracy here up, with '
+            f'intervals" src="data:image/svg+xml;base64,{data}">', _scrolled(table)]
 
 
 def _origins(folder: Path) -> str:

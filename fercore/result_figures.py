@@ -93,7 +93,7 @@ def outcome(table: pd.DataFrame) -> Figure:
     prefer another one for. Of the others those whose interval ends below the line bear a number, which the list below
     explains: name (classes), accuracy, the published one.
 
-    `table`: as `tables.outcome` returns it.
+    `table`: as `outcome.compared` returns it.
     """
     figure, axis = new(height=5.6)
     table = table.dropna(subset=["published", "accuracy"]).reset_index(drop=True)

@@ -76,48 +76,6 @@ def forest(run: evaluation.Run, *scored: Mapping[str, evaluation.Scored]) -> pd.
     return pd.DataFrame(rows)
 
 
-def outcome(results: pd.DataFrame) -> pd.DataFrame:
-    """Every test accuracy that the systems published beside this study's, views averaged, mean over seeds; in %.
-
-    Columns: name, system, base (the network's builder; 'aggregates'), notebook, protocol (the published one), classes,
-    published, measured_on (that protocol, or the official split where it was not run on it), accuracy, low, high
-    (95 %), validation, NaN where it ran on neither; preferred: of the recipes for one published figure the one with the
-    highest validation accuracy.
-    """
-    rows = []
-    for name, entry in entries().items():
-        for protocol in entry.published:
-            there = measured_on(results, name, protocol)
-            ours = select(results, there, name, "test", True)
-            rows.append({"name": name, "system": entry.system, "base": _base(entry), "notebook": entry.notebook,
-                         "protocol": protocol, "classes": len(PROTOCOLS[protocol].class_names),
-                         "published": entry.published[protocol].get("test"), "measured_on": there,
-                         "accuracy": ours.accuracy.mean(), "low": ours.accuracy_low.mean(),
-                         "high": ours.accuracy_high.mean(),
-                         "validation": select(results, there, name, "validation", True).accuracy.mean()})
-    frame = pd.DataFrame(rows)
-    figure = frame.groupby(["system", "base", "protocol", "published"], dropna=False)
-    return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
-
-
-def _base(entry: evaluation.Entry) -> str:
-    return parameters.network(entry.name)["base"] if entry.table == "networks" else entry.table
-
-
-def measured_on(results: pd.DataFrame, name: str, protocol: str) -> str:
-    """The protocol to score a network on: the one given, or the official split where it was not run on it."""
-    beside = on_official_split(protocol)
-    return protocol if not beside or select(results, protocol, name, "test", True).size else beside
-
-
-def on_official_split(protocol: str) -> str | None:
-    """The protocol of the official split that tells the same classes apart; None where `protocol` is of that split."""
-    if not PROTOCOLS[protocol].pooled:
-        return None
-    return next(name for name, other in PROTOCOLS.items()
-                if not other.pooled and other.class_names == PROTOCOLS[protocol].class_names)
-
-
 def _comparable(published: dict, protocol: str) -> dict:
     """Figures by split that were published on this protocol, else on another one with the same classes."""
     classes = PROTOCOLS[protocol].class_names

@@ -126,46 +126,6 @@ def test_networks_average_the_views_that_the_readme_says():
     assert ten == files.keys() - two
 
 
-def test_beside_each_split_the_readme_shows_the_official_one_with_the_same_classes():
-    scores = {"accuracy_low": 1, "accuracy_high": 99, "accuracy_deduplicated": 50, "train_seconds": 60, "device": "cpu",
-              "table": "networks"}
-    ran = [("cnn", "pooled_64_16_20", 63), ("cnn", "official", 65), ("five_class_cnn", "ferplus_five_tenth", 81),
-           ("five_class_cnn", "ferplus_five", 87), ("five_class_cnn", "official_five", 76),
-           ("svm_hog", "official_five", 54)]
-    results = pd.DataFrame([{"network": network, "protocol": protocol, "accuracy": accuracy, "split": "test",
-                             "tta": True, "n": 70} | scores for network, protocol, accuracy in ran])
-    rows = [[cell.strip() for cell in line.split("|")] for line in publishing.results_table(results).splitlines()]
-    official = {(row[2], row[3]): row[6][:4] for row in rows if len(row) > 6}
-    assert official["`cnn`", "`pooled_64_16_20`"] == "65.0"
-    assert official["`five_class_cnn`", "`ferplus_five_tenth`"] == "76.0"
-    assert official["`svm_hog`", "`official_five`"] == ""
-
-
-def test_the_outcome_shows_what_each_system_published_most_for():
-    scores = {"accuracy_low": 1, "accuracy_high": 99, "accuracy_deduplicated": 50, "train_seconds": 60, "device": "cpu"}
-    two_ways = ["model_a_landmarks_hog_longer", "model_b_landmarks_hog_windows"]
-    ran = ("dsift_cnn", "cnn", "dsift_vgg", "vgg", "compact", "shallow_cnn", *two_ways)
-    better_on_validation = {"model_b_landmarks_hog_windows_longer": (70, 60), "dsift_vgg_longer": (60, 70)}
-    scored = dict.fromkeys(ran, (65, 65)) | better_on_validation
-    results = pd.DataFrame([{"network": network, "protocol": "official", "accuracy": accuracy, "split": split,
-                             "tta": True, "n": 70} | scores for network, both in scored.items()
-                            for split, accuracy in zip(("validation", "test"), both, strict=True)])
-    shown = [line.split("|")[2].strip("` ") for line in publishing.outcome_table(results).splitlines()[2:]]
-    of_e = ["model_a_landmarks_hog_longer", "model_b_landmarks_hog_windows_longer"]
-    assert shown == ["cnn", "dsift_vgg", *of_e, "compact"]  # of system B it is deep_cnn, which did not run
-
-
-def test_the_outcome_names_the_recipe_of_the_official_split_where_it_is_another():
-    scores = {"accuracy_low": 60, "accuracy_high": 70, "accuracy_deduplicated": 50, "train_seconds": 60, "tta": True}
-    ran = {("dsift_vgg", "pooled_64_16_20"): 65, ("dsift_vgg", "official"): 67,
-           ("dsift_vgg_longer", "pooled_64_16_20"): 69}
-    results = pd.DataFrame([{"network": network, "protocol": protocol, "accuracy": accuracy, "split": split} | scores
-                            for (network, protocol), accuracy in ran.items() for split in ("validation", "test")])
-    row, = publishing.outcome_table(results).splitlines()[2:]
-    assert row.split(" | ")[1:6] == ["`dsift_vgg_longer`", "`pooled_64_16_20`", "67.69", "69.0 [60.0,\u00a070.0]",
-                                     "67.0 [60.0,\u00a070.0] `dsift_vgg`"]
-
-
 def test_the_full_profile_trains_each_published_network_as_it_was_trained():
     folder, full = paths.outputs("published"), parameters.profile("full")
     jobs = {(job.parameters["protocol"], job.parameters["network"]): job for job in plan.jobs(full) if job.trains}

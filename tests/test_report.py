@@ -128,12 +128,16 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
     runs.write_atomically(run_folder / "reports" / "01_look.html", "x")
     runs.write_atomically(run_folder / "figures" / "01_look" / "thumbnail.webp", base64.b64decode(PIXEL))
     runs.write_atomically(run_folder / "tables" / "networks.official.html", "<table><tr><td>65.1</td></tr></table>")
+    runs.write_atomically(run_folder / "tables" / "outcome.html", "<table><tr><td>foremost</td></tr></table>")
+    runs.write_atomically(run_folder / "figures" / "30_accuracy_tables" / "outcome.svg", "<svg/>")
     for system in ("own", "E"):
         runs.write_atomically(run_folder / "tables" / f"system_{system}.html", f"<table><td>of {system}</td></table>")
     text = report.index("try").read_text()
     assert [link for link in References(text).linked if link != "01_look.html"] == []
     for words in ("Looking", "At what?", "65.1", "one that failed: 02_fail", "embedded synthetic faces", "3 Training"):
         assert words in text
-    places = [text.index(words) for words in ("<h3>System E</h3>", "of E", "<h3>Own networks</h3>", "of own")]
+    drawn = f"svg+xml;base64,{base64.b64encode(b'<svg/>').decode()}"
+    order = ("<h3>At a glance</h3>", drawn, "foremost", "<h3>System E</h3>", "of E", "<h3>Own networks</h3>", "of own")
+    places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "More." not in text and f"base64,{PIXEL}" in text

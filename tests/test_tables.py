@@ -100,11 +100,3 @@ def test_texts():
     assert tables.duration(None) == "" and tables.duration(45) == "45 s"
     assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
     assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
-
-
-def test_the_outcome_falls_back_on_the_official_split(results):
-    outcome = tables.outcome(results).set_index("name")
-    assert outcome.loc["cnn", ["protocol", "measured_on"]].tolist() == ["pooled_64_16_20"] * 2
-    sift = outcome.loc["sift_cnn"]
-    assert (sift.measured_on, sift.published, sift.accuracy) == ("official", 61.24, 85.0)
-    assert pd.isna(outcome.loc["vgg", "accuracy"]) and not any(name.endswith("_published") for name in outcome.index)
