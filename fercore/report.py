@@ -220,8 +220,11 @@ def _outcome(folder: Path) -> list[str]:
     if not (table.exists() and figure.exists()):
         return []
     data = base64.b64encode(figure.read_bytes()).decode()
-    return ["<h3>At a glance</h3>", f'<img class="outcome" alt="Published accuracy across, accuracy here up, with '
-            f'intervals" src="data:image/svg+xml;base64,{data}">', _scrolled(table)]
+    text = ("Averaged over views of each face. Large points: of several recipes for a published figure the one that "
+            "validation faces prefer. In the table each system's highest figures and the study's own networks.")
+    picture = (f'<img class="outcome" src="data:image/svg+xml;base64,{data}" '
+               'alt="Published accuracy across, accuracy here up, with intervals">')
+    return ["<h3>At a glance</h3>", f"<p>{text}</p>", picture, _scrolled(table)]
 
 
 def _origins(folder: Path) -> str:
