@@ -15,7 +15,7 @@ import numpy as np
 
 from fercore import datasets, networks, parameters, prediction, recipes, speed, training
 
-CHOICES = ["cnn", "vgg", "deep_cnn", "vgg16_scratch", "inception_v1", "compact", "compact_mixup"]
+CHOICES = ["cnn", "vgg", "deep_cnn", "vgg16_scratch", "inception_v1", "compact", "compact_mixup", "compact_distilled"]
 
 
 def fed(model: keras.Model, recipe: recipes.Recipe, faces: datasets.Faces) -> float:
