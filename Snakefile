@@ -23,8 +23,9 @@ localrules: all, index
 
 
 rule all:
-    input:
+    input:  # the pages too, as the index of the published run is committed without them
         "reports/index.html",
+        [f"reports/{job.name}.html" for job in JOBS],
 
 
 rule index:

@@ -1,4 +1,25 @@
 """A reproducible study of facial-expression recognition on FER2013."""
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greetings, and its regrets that there is no GPU
+
+
+def _hush_greetings() -> None:
+    """In a notebook drop what compiled code writes to standard error while the cell that imports this package runs:
+    some of TensorFlow's greetings heed no setting. Warnings and errors of Python still show."""
+    events, kept = sys.modules["IPython"].get_ipython().events, os.dup(2)
+
+    def restore(*_) -> None:
+        events.unregister("post_run_cell", restore)
+        os.dup2(kept, 2)
+        os.close(kept)
+
+    events.register("post_run_cell", restore)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+
+
+if "ipykernel" in sys.modules and sys.modules["IPython"].get_ipython():
+    _hush_greetings()

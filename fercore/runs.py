@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from fercore import paths
 
@@ -197,8 +197,13 @@ def cores() -> int:
 
 
 def progress(iterable: Iterable | None = None, description: str = "", total: int | None = None) -> tqdm:
-    """A progress bar with time left: a widget in JupyterLab, text in a terminal, silent when nobody looks."""
-    return tqdm(iterable, desc=description, total=total, leave=False, disable=not _watched())
+    """A progress bar with time left, as text, gone at the end; silent when nobody looks.
+
+    In a notebook it is written to standard output, which JupyterLab does not shade; a widget would leave an error there
+    when the notebook is opened again.
+    """
+    file = sys.stdout if "ipykernel" in sys.modules else sys.stderr
+    return tqdm(iterable, desc=description, total=total, leave=False, disable=not _watched(), file=file)
 
 
 def _watched() -> bool:

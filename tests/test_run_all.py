@@ -50,6 +50,16 @@ def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
         assert "<script" not in text
 
 
+def test_a_missing_page_is_made_though_the_index_is_there(smoke):
+    page = SMOKE / "reports/00_dataset.html"
+    kept = page.rename(page.with_suffix(".kept"))  # the published index is committed without its pages
+    try:
+        _, text = run_all("--profile", "smoke", "--dry-run")
+    finally:
+        kept.rename(page)
+    assert "To do:   " in text and "\n  00_dataset " in text
+
+
 def test_no_report_tells_the_machine(smoke):
     pages = list((SMOKE / "reports").glob("*.html"))
     assert len(pages) == len(plan.jobs(parameters.profile("smoke"))) + 1
