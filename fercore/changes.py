@@ -43,9 +43,9 @@ def collect(run: Run) -> pd.DataFrame:
 
     Columns: change (key of `read`), before, after, protocol; views of a face that are averaged: as many as both
     average, else 1; seeds (how many), n (test faces); accuracy_before, accuracy_after in %, means over the seeds that
-    both have; gain in points, mean over seeds, with its 95 % bootstrap interval over faces (low, high), and the least and
-    most of single seeds; published: the gain of the published figures, NaN where split or data are others, or where one
-    figure stands for both.
+    both have; gain in points, mean over seeds, with its 95 % bootstrap interval over faces (low, high), and the least
+    and most of single seeds; published: the gain of the published figures, NaN where split or data are others, or where
+    one figure stands for both.
     """
     there = set(runs.list_predictions(run.folder))
     rows = [_row(run, key, before, after, protocol, seeds) for key, change in read().items()
@@ -53,7 +53,7 @@ def collect(run: Run) -> pd.DataFrame:
             if protocols.PROTOCOLS[protocol].share == 1
             and (seeds := sorted({s for p, name, s in there if (p, name) == (protocol, before)}
                                  & {s for p, name, s in there if (p, name) == (protocol, after)}))]
-    table = pd.DataFrame(rows, columns=COLUMNS).round(2)
+    table = pd.DataFrame(rows, columns=COLUMNS).round(3)
     runs.write_atomically(path(run.folder), table.to_csv(index=False, lineterminator="\n"))
     return table
 

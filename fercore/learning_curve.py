@@ -78,6 +78,27 @@ def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return groups.agg(mean="mean", deviation="std", seeds="count")
 
 
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains in points to read, a row a number of training faces and recipe: of each network alone, then of each when
+    averaged with the plain one. Means over seeds, behind them each seed's where there are several."""
+    frame, gains = table.drop_duplicates(["faces", "recipe"])[["faces", "recipe"]].sort_values(["faces", "recipe"]), {}
+    for column, title in (("gain", "{}"), ("together", f"{PLAIN} + {{}}")):
+        for network in (*OTHERS, PLAIN):
+            rows = table[(table.network == network) & table[column].notna()]
+            if len(rows):
+                name = f"another {PLAIN}" if network == PLAIN else network
+                gains[title.format(name)] = rows.groupby(["faces", "recipe"])[column].agg(_each)
+    index = pd.MultiIndex.from_frame(frame)
+    texts = pd.DataFrame({name: values.reindex(index).to_numpy() for name, values in gains.items()}, index=index)
+    frame = texts.fillna("").reset_index()
+    return frame.assign(faces=frame.faces.map("{:,}".format)).rename(columns={"faces": "training faces"})
+
+
+def _each(gains: pd.Series) -> str:
+    several = f" ({', '.join(f'{gain:+z.1f}' for gain in gains)})" if len(gains) > 1 else ""
+    return f"{gains.mean():+z.1f}{several}".replace(" ", "\u00a0")
+
+
 def tones() -> dict[str, str]:
     """A colour for each network."""
     return dict(zip((PLAIN, *OTHERS), figures.SERIES_COLOURS, strict=False))

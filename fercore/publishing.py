@@ -3,14 +3,16 @@
 Of trainings on a share of the faces, which are many, the table of their accuracies alone.
 """
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from fercore import evaluation, learning_curve, outcome, parameters, paths, report, runs, tables
+from fercore import changes, evaluation, learning_curve, outcome, parameters, paths, report, runs, tables
 from fercore.protocols import PROTOCOLS
 
 PUBLISHED = "published"
+CODE = ("network", "split", "before", "after", "recipe")  # columns of names in params/
 # Tables that do not come from predictions:
 MEASURED = ("own_way.csv", "ablation.*x12.csv", "one_budget.*.allx6.csv", "learning_rates.*.csv", "search.*.csv")
 LIMIT = 8_000_000  # bytes of predictions; with them the repository takes 13 MB, 3 more than was first meant, for the
@@ -48,7 +50,7 @@ def publish(profile: str) -> str:
 
 
 def update_readme() -> str:
-    """Write the tables of README.md anew from outputs/published/tables/results.csv; return what was done."""
+    """Write the tables of README.md anew from those in outputs/published/tables; return what was done."""
     path = paths.ROOT / "README.md"
     text = readme()
     if path.read_text() == text:
@@ -59,27 +61,53 @@ def update_readme() -> str:
 
 def readme() -> str:
     """README.md as it must be: its own text around the tables made from the published results."""
-    results = paths.outputs(PUBLISHED) / "tables" / "results.csv"
-    if not results.exists():
-        raise PublishingError(f"{results.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it")
-    return with_results((paths.ROOT / "README.md").read_text(), pd.read_csv(results))
+    sources = (_table(name) for name in ("results", "changes", "learning_curve"))
+    return filled((paths.ROOT / "README.md").read_text(), generated(*sources))
 
 
-def with_results(readme: str, results: pd.DataFrame) -> str:
-    """The text of a README with the tables between its markers made anew. Raises `EvaluationError` without markers."""
-    for name, table in (("outcome", _markdown(outcome.foremost(results))), ("results", _results(results))):
+def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -> dict[str, str]:
+    """What of a README is made from tables of a run, as Markdown, by the name that its markers have."""
+    return {
+        "outcome": _markdown(outcome.foremost(results)),
+        "results": _results(results),
+        "changes": _changes(gains),
+        "few faces": _markdown(learning_curve.as_text(curve)),
+    }
+
+
+def filled(readme: str, content: Mapping[str, str]) -> str:
+    """The text of a README with `content` between its markers. Raises `EvaluationError` without markers."""
+    for name, text in content.items():
         before, begin, rest = readme.partition(f"<!-- {name}:begin -->")
         _, end, after = rest.partition(f"<!-- {name}:end -->")
         if not begin or not end:
             raise evaluation.EvaluationError(
                 f"README.md: <!-- {name}:begin --> and <!-- {name}:end --> must stand around its {name}")
-        readme = f"{before}{begin}\n{table}{end}{after}"
+        readme = f"{before}{begin}\n{text}{end}{after}"
     return readme
 
 
+def _table(name: str) -> pd.DataFrame:
+    path = paths.outputs(PUBLISHED) / "tables" / f"{name}.csv"
+    if not path.exists():
+        raise PublishingError(f"{path.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it")
+    return pd.read_csv(path)
+
+
 def _markdown(rows: pd.DataFrame) -> str:
-    names = {column: "`" + rows[column] + "`" for column in ("network", "split") if len(rows)}
+    names = {column: "`" + rows[column] + "`" for column in CODE if column in rows and len(rows)}
     return tables.markdown(rows.assign(**names)) + "\n"
+
+
+def _folded(summary: str, content: str) -> str:
+    return f"<details>\n<summary>{summary}</summary>\n\n{content}\n</details>\n"
+
+
+def _changes(gains: pd.DataFrame) -> str:
+    """What each change brings as Markdown, folded: a table a change."""
+    parts = [f"**{change.title}**\n\n{_markdown(changes.as_text(gains, key))}"
+             for key, change in changes.read().items() if key in set(gains.change)]
+    return _folded(f"What each change brings, all {len(gains)} pairs", "\n".join(parts))
 
 
 def _results(results: pd.DataFrame) -> str:
@@ -88,8 +116,7 @@ def _results(results: pd.DataFrame) -> str:
     waiting = ", ".join(f"`{name}`" for name in tables.entries() if name not in set(rows.network))
     waiting = f"\n\nBuilt and not trained on all faces yet: {waiting}." if waiting else ""
     summary = f"Published and reproduced, all {len(rows)} rows"
-    folded = f"<details>\n<summary>{summary}</summary>\n\n{_markdown(rows)}\n</details>"
-    return f"{folded}\n\n{_note(results)}{waiting}\n"
+    return f"{_folded(summary, _markdown(rows))}\n{_note(results)}{waiting}\n"
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:

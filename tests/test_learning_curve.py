@@ -87,3 +87,11 @@ def test_without_rows_there_is_no_recipe(tmp_path):
 
 def test_shares_are_sorted_and_end_with_all():
     assert list(learning_curve.shares().values()) == [5, 10, 25, 50, 100]
+
+
+def test_as_text_has_a_row_a_size_and_recipe(made):
+    predict(made.folder, made.faces, "dsift_cnn", protocol="official_10_percent", seed=1, wrong=7)
+    predict(made.folder, made.faces, "cnn", protocol="official_10_percent", seed=1, wrong=7)
+    text = learning_curve.as_text(learning_curve.collect(made)).map(lambda value: value.replace("\u00a0", " "))
+    assert text[["training faces", "recipe"]].to_numpy().tolist() == [["7", "study"], ["70", "study"]]
+    assert text.dsift_cnn.tolist() == ["+5.0 (+10.0, +0.0)", ""] and "cnn + another cnn" in text

@@ -1,5 +1,6 @@
 """What may be published, and the README's table."""
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from made_up import faces, predict, run
 
 from fercore import (
     aggregation,
+    changes,
     evaluation,
     learning_curve,
     parameters,
@@ -106,16 +108,38 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
 
 def test_the_readme_is_filled_between_its_markers(tmp_path):
     data = faces()
-    predict(tmp_path, data, "cnn", protocol="pooled_64_16_20")
-    results = evaluation.results(run(tmp_path, data))
-    markers = [f"<!-- {name} -->" for name in ("outcome:begin", "outcome:end", "results:begin", "results:end")]
-    text = publishing.with_results("a\n{}\nformer\n{}\nb\n{}\n{}\nc\n".format(*markers), results)
-    assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith("<!-- results:end -->\nc\n")
+    for name in ("cnn", "dsift_cnn"):
+        predict(tmp_path, data, name, protocol="pooled_64_16_20")
+        predict(tmp_path, data, name)
+    made = run(tmp_path, data)
+    content = publishing.generated(evaluation.results(made), changes.collect(made), learning_curve.collect(made))
+    blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
+    text = publishing.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content)
+    assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith("<!-- few faces:end -->\nc\n")
     assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
     assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained on all faces yet")[1]
-    assert publishing.with_results(text, results) == text
+    assert "| `cnn` | `dsift_cnn` | `pooled_64_16_20` |" in text and "| 70 | `study` |" in text
+    assert publishing.filled(text, content) == text
     with pytest.raises(evaluation.EvaluationError, match="outcome:end --> must stand around its outcome"):
-        publishing.with_results("no markers", results)
+        publishing.filled("no markers", content)
+
+
+@has_results
+def test_every_interval_that_the_readme_types_is_in_a_published_table():
+    """'70.1 [69.1, 71.1]' or '+0.9 [0.4, 1.4]' in its prose: a value and its interval, in one row of one table."""
+    known = set()
+    for path in (path for path in (PUBLISHED / "tables").glob("*.csv") if path.read_text().strip()):
+        table = pd.read_csv(path)
+        for low in (name for name in table if name.endswith("low")):
+            high = low.removesuffix("low") + "high"
+            names = (low.removesuffix("_low"), "gain", "difference", "test", "accuracy")
+            value = next(name for name in names if name in table and name != low)
+            rows = table[[value, low, high]].dropna().to_numpy(float)
+            known |= {tuple(f"{number:z.1f}" for number in row) for row in rows}
+    text = re.sub(r"<!-- ([\w ]+):begin -->.*?<!-- \1:end -->", "", (paths.ROOT / "README.md").read_text(), flags=re.S)
+    typed = re.findall(r"(-?\d+\.\d)\s%?\s?\[(-?\d+\.\d),\s(-?\d+\.\d)\]", text)
+    assert len(typed) > 15
+    assert [found for found in typed if found not in known] == []
 
 
 def test_networks_average_the_views_that_the_readme_says():
