@@ -53,7 +53,7 @@ def collect(run: Run) -> pd.DataFrame:
             if protocols.PROTOCOLS[protocol].share == 1
             and (seeds := sorted({s for p, name, s in there if (p, name) == (protocol, before)}
                                  & {s for p, name, s in there if (p, name) == (protocol, after)}))]
-    table = pd.DataFrame(rows, columns=COLUMNS).round(3)
+    table = pd.DataFrame(rows, columns=COLUMNS).round(4)
     runs.write_atomically(path(run.folder), table.to_csv(index=False, lineterminator="\n"))
     return table
 
