@@ -152,7 +152,10 @@ def _banner(run: dict) -> str:
 
 def _facts(run: dict, folder: Path) -> dict[str, str]:
     faces = ", ".join(f"{number:,} {usage}" for usage, number in run["data"]["faces"].items())
-    facts = {"Data": run["data"]["origin"], "Faces": faces}
+    origin = run["data"]["origin"]
+    if origin.endswith("faces differ"):
+        origin += " from the original in their pixels"
+    facts = {"Data": origin, "Faces": faces}
     if trained := _trained(folder):
         networks, protocols = {key[1] for key in trained}, {key[0] for key in trained}
         facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(protocols))}"
@@ -241,8 +244,9 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
     """Title, question, links and thumbnail of one notebook; it may have run many times."""
     jobs = [job for job in made if job.notebook == notebook]
     official_first = sorted(jobs, key=lambda job: job.parameters.get("protocol") != "official")
-    pictures = [folder / "figures" / job.name / "thumbnail.webp" for job in official_first]
-    picture = next((path for path in pictures if path.exists()), None)
+    pictures = [path for job in official_first for name in (job.name, f"{job.name}.*")
+                for path in sorted((folder / "figures").glob(f"{name}/thumbnail.webp"))]
+    picture = next(iter(pictures), None)
     data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
     title = first_heading(parameters.cells(notebook)) or notebook
     return {

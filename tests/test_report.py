@@ -126,7 +126,7 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
         (tmp_path / f"notebooks/{name}.ipynb").write_text(json.dumps(source))
     (tmp_path / "params/profiles/try.yaml").write_text("description: a test")
     runs.write_atomically(run_folder / "reports" / "01_look.html", "x")
-    runs.write_atomically(run_folder / "figures" / "01_look" / "thumbnail.webp", base64.b64decode(PIXEL))
+    runs.write_atomically(run_folder / "figures" / "01_look.closely" / "thumbnail.webp", base64.b64decode(PIXEL))
     runs.write_atomically(run_folder / "tables" / "networks.official.html", "<table><tr><td>65.1</td></tr></table>")
     runs.write_atomically(run_folder / "tables" / "outcome.html", "<table><tr><td>foremost</td></tr></table>")
     runs.write_atomically(run_folder / "figures" / "30_accuracy_tables" / "outcome.svg", "<svg/>")
@@ -140,4 +140,4 @@ def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monk
     order = ("<h3>At a glance</h3>", drawn, "foremost", "<h3>System E</h3>", "of E", "<h3>Own networks</h3>", "of own")
     places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "More." not in text and f"base64,{PIXEL}" in text
+    assert "More." not in text and f"base64,{PIXEL}" in text and "The repository holds this page alone" not in text
