@@ -28,18 +28,20 @@ def trainings(run: evaluation.Run, *, watts_per_core: float = WATTS_PER_CORE) ->
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`trainings` as text."""
+    """`trainings` as text; the precision only where there are several."""
     def text(column: str, form: str = "{:,.0f}", unit: float = 1) -> pd.Series:
         return table[column].map(lambda value: "" if pd.isna(value) else form.format(value / unit))
 
-    return pd.DataFrame({
+    frame = pd.DataFrame({
         "network": table.network, "seed": table.seed, "recipe": table.recipe, "parameters": text("parameters"),
         "multiply-adds": text("macs", "{:,.0f} M", 1e6), "epochs": text("epochs"), "best epoch": text("best_epoch"),
         "training": [runs.duration(value) for value in table.train_seconds],
         "images per second": text("images_per_second"), "GFLOP/s": text("gflops"),
         "of the limit": text("limit_share", "{:.0%}"), "energy, Wh": text("watt_hours", "{:,.1f}"),
-        "precision": table.precision, "hardware": table.hardware.str.replace(" ", "\u00a0"),  # one line a row
+        "precision": table.precision,
+        "hardware": table.hardware.str.removeprefix("cpu, ").str.replace(" ", "\u00a0"),  # one line a row
     })
+    return frame if table.precision.nunique() > 1 else frame.drop(columns="precision")
 
 
 def milestones(run: evaluation.Run, protocol: str = "official") -> pd.DataFrame:

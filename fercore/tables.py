@@ -152,9 +152,11 @@ def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
 
 
 def _belongs(entry: evaluation.Entry, protocol: str) -> bool:
-    """Whether the system published figures on this protocol, or it is the one that all networks are compared on."""
-    compared_on = protocol == "official" and "official_five" not in entry.published and not entry.name.endswith(LONGER)
-    return protocol in entry.published or compared_on
+    """Whether the system published figures on this protocol, or it is the one that all networks of seven classes are
+    compared on."""
+    classes = {PROTOCOLS[name].class_names for name in entry.published} or {PROTOCOLS[protocol].class_names}
+    compared_on = protocol == "official" and classes == {PROTOCOLS[protocol].class_names}
+    return protocol in entry.published or (compared_on and not entry.name.endswith(LONGER))
 
 
 def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:
@@ -210,8 +212,18 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def html(frame: pd.DataFrame) -> str:
-    """A frame as an HTML table without row numbers; long names may break behind their underscores."""
-    return frame.to_html(index=False, border=0, na_rep="").replace("_", "_<wbr>")
+    """A frame as an HTML table without row numbers; names longer than 20 letters may break behind underscores."""
+    text = frame.to_html(index=False, border=0, na_rep="")
+    return re.sub(r"[\w+]{21,}", lambda name: name[0].replace("_", "_<wbr>"), text)
+
+
+def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The frame with a column and its interval, `<column>_low` and `_high` or `low` and `high`, as one text: '65.1
+    [63.5, 66.7]'."""
+    low, high = (f"{column}_{end}" if f"{column}_{end}" in frame else end for end in ("low", "high"))
+    texts = [f"{value:.1f} [{least:.1f}, {most:.1f}]".replace(" ", "\u00a0")
+             for value, least, most in frame[[column, low, high]].to_numpy()]
+    return frame.assign(**{column: texts}).drop(columns=[low, high])
 
 
 def p_value(p: float) -> str:

@@ -57,6 +57,8 @@ def test_what_is_missing_is_shown_with_its_reason(results):
     assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
     assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
     assert "vgg_longer" in tables.not_run(results, "pooled_64_16_20")["not trained by 11_vgg"]
+    listed = {name for names in reasons.values() for name in names}
+    assert {"compact", "svm_hog"} <= listed and not {"five_class_cnn", "compact_ferplus", "model_a"} & listed
     assert not {"cnn", "cnn+sift_cnn"} & {name for names in reasons.values() for name in names}
 
 
@@ -93,10 +95,19 @@ def test_what_is_missing_in_a_table_is_empty():
 
 
 def test_a_long_name_may_break_behind_its_underscores():
-    assert "<td>svm_<wbr>hog</td>" in tables.html(pd.DataFrame({"network": ["svm_hog"]}))
+    text = tables.html(pd.DataFrame({"network": ["svm_hog", "svm_landmarks_hog_windows"]}))
+    assert "<td>svm_hog</td>" in text and "<td>svm_<wbr>landmarks_<wbr>hog_<wbr>windows</td>" in text
 
 
 def test_texts():
     assert tables.duration(None) == "" and tables.duration(45) == "45 s"
     assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
     assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
+
+
+def test_an_interval_joins_its_value():
+    frame = pd.DataFrame({"name": ["a"], "recall": [65.12], "recall_low": [63.5], "recall_high": [66.66], "f1": [1.0]})
+    joined = tables.with_interval(frame, "recall")
+    assert list(joined) == ["name", "recall", "f1"] and joined.recall[0].replace("\u00a0", " ") == "65.1 [63.5, 66.7]"
+    other = frame.set_axis(["name", "accuracy", "low", "high", "f1"], axis=1)
+    assert list(tables.with_interval(other, "accuracy")) == ["name", "accuracy", "f1"]
