@@ -5,6 +5,7 @@ for pyplot, so that a notebook shows each one once, where a cell ends with it.
 """
 import io
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import PIL.Image
+import PIL.ImageChops
 import textalloc
 from IPython.display import SVG, Image
 from matplotlib.axes import Axes
@@ -48,6 +50,7 @@ STYLE = {
 }
 WIDTH = 6.6  # inches: a column of text in a report
 THUMBNAIL = (400, 300)  # pixels: as wide, the top of a figure that is higher
+UNSEEN = 8  # of 255: a difference of colours that no eye tells
 _with_thumbnail: set[Path] = set()
 
 
@@ -68,19 +71,21 @@ def new(
 
 def name_points(
     axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], tones: Sequence[str] | None = None,
-    points: pd.DataFrame | None = None,
+    points: pd.DataFrame | None = None, lines: Sequence[tuple[Sequence[float], Sequence[float]]] = (),
 ) -> None:
     """Write its name beside each point, where it covers no other name or point if there is room; a line leads to a name
     that had to go far. Scales and limits of the `axis` must be set before. `tones`: the names' colours; `points`: where
-    no name may lie, x and y, if there are more points than names."""
+    no name may lie, x and y, if there are more points than names; `lines`: what none may lie across, x and y of each.
+    """
     if not len(names):
         return
     axis.figure.draw_without_rendering()  # the layout decides how much room there is
     x, y = np.asarray(x, float), np.asarray(y, float)
     taken = np.column_stack([x, y]) if points is None else points.to_numpy(float)
-    textalloc.allocate(axis, x, y, list(names), x_scatter=taken[:, 0], y_scatter=taken[:, 1], textsize=7.5,
-                       textcolor=tones or INK, linecolor=MUTED, linewidth=0.5, margin=0.004, min_distance=0.008,
-                       max_distance=0.3, nbr_candidates=500)
+    textalloc.allocate(axis, x, y, list(names), x_scatter=taken[:, 0], y_scatter=taken[:, 1],
+                       x_lines=[np.asarray(along) for along, _ in lines], y_lines=[np.asarray(up) for _, up in lines],
+                       textsize=7.5, textcolor=tones or INK, linecolor=MUTED, linewidth=0.5, margin=0.008,
+                       min_distance=0.008, max_distance=0.3, nbr_candidates=500)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
@@ -167,6 +172,8 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, reference: Mapping
                       fontsize=8, color=PUBLISHED)
     left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     _curve_legend(figure, left)
     return figure
 
@@ -200,22 +207,40 @@ def _curve_legend(figure: Figure, axis: Axes) -> None:
 
 def _svg(figure: Figure) -> bytes:
     """SVG without what it repeats: the fonts stand once, at its root, lines are not indented, places have two decimals.
+    The same picture has the same bytes.
     """
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = re.sub(r"\n\s+", "\n", buffer.getvalue())
-    text = re.sub(r'\b(?:d|x|y|width|height)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    places = r'\b(?:d|x|y|width|height|transform)="[^"]*"'
+    text = re.sub(places, lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
     families = re.findall(r"font-family: ([^;\"]+)", text)
     if families:
         text = re.sub(r"font-family: [^;\"]+(; )?", "", text).replace("<svg ", f'<svg font-family="{families[0]}" ', 1)
-    return text.encode()
+    return _renamed(text).encode()
+
+
+def _renamed(svg: str) -> str:
+    """SVG with its references numbered: matplotlib names markers and clips by coordinates to the last bit, which differ
+    between machines. A checksum of the rest keeps two figures on one page apart."""
+    numbers = {name: str(k) for k, name in enumerate(dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)))}
+    place = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
+
+    def numbered(prefix: str) -> str:
+        return place.sub(lambda hit: hit[1] + (prefix + numbers[hit[2]] if hit[2] in numbers else hit[2]), svg)
+
+    return numbered(f"c{zlib.crc32(numbered('').encode()):x}_")
 
 
 def _png(figure: Figure) -> bytes:
-    """PNG of 128 colours: a third of the bytes, no visible loss on grey faces and flat colours."""
-    packed = io.BytesIO()
-    _drawn(figure).quantize(128, dither=PIL.Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    """PNG, of 128 colours where that changes none visibly: grey faces take two thirds of the bytes then."""
+    drawn, packed = _drawn(figure), io.BytesIO()
+    few = drawn.quantize(128, dither=PIL.Image.Dither.NONE)
+    apart = PIL.ImageChops.difference(drawn, few.convert("RGB"))
+    same = max(most for _, most in apart.getextrema()) <= UNSEEN
+    (few if same else drawn).save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fercore import evaluation, figures, metrics, protocols, runs
 from fercore.evaluation import Run, Scored
@@ -105,14 +106,39 @@ def tones() -> dict[str, str]:
 
 
 @figures.style()
+def draw_accuracy(table: pd.DataFrame, *, n: int | None = None) -> Figure:
+    """Test accuracy by number of training faces, mean over seeds: a line a network by the commonest recipe, hollow
+    points by others. `table`: as `collect` returns it; `n`: test faces, where known."""
+    figure, axis = figures.new(height=3.6)
+    recipe = commonest_recipe(table)
+    means, sizes = by_size(table, "accuracy"), sorted(table.faces.unique())
+    for network, tone in tones().items():
+        rows = means[means.network == network]
+        line, loose = rows[rows.recipe == recipe], rows[rows.recipe != recipe]
+        axis.plot(line.faces, line["mean"], "o-", ms=4, color=tone, label=network if len(line) else None)
+        axis.plot(loose.faces, loose["mean"], "o", ms=4, mfc="none", color=tone)
+    others = ", ".join(sorted(set(means.recipe) - {recipe}))
+    if others:
+        axis.plot([], [], "o", ms=4, mfc="none", color=figures.INK, label=f"hollow: recipe {others}")
+    axis.set_xscale("log")
+    axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axis.minorticks_off()
+    axis.set(xlabel="training faces", ylabel="test accuracy (%), mean over seeds",
+             title="Accuracy by number of training faces" + (f", n = {n:,} test faces" if n else ""))
+    axis.legend(title=f"recipe {recipe}", fontsize=8.5)
+    return figure
+
+
+@figures.style()
 def draw_gains(table: pd.DataFrame) -> Figure:
     """What descriptors bring the plain network, alone (above) and averaged with it (below), with 95 % intervals: a
     point a network and seed, a column a number of training faces; on the right, hollow, by other recipes than the
-    commonest.
+    commonest. A plain network in the panel below is averaged with one of another seed.
 
     `table`: as `collect` returns it.
     """
-    rows = table.dropna(subset=["together"]).assign(other=table.recipe != commonest_recipe(table))
+    recipe = commonest_recipe(table)
+    rows = table.dropna(subset=["together"]).assign(other=table.recipe != recipe)
     columns = rows.groupby(["other", "faces", "recipe"])
     figure, axes = figures.new(2, 1, height=5.4, sharex=True)
     panels = {"gain": "alone", "together": f"averaged with {PLAIN}"}
@@ -126,14 +152,23 @@ def draw_gains(table: pd.DataFrame) -> Figure:
                 axis.errorbar(place, row[name], spread, fmt="o", ms=4.5, lw=1.2, color=tone, label=row["network"],
                               mfc="white" if row["other"] else tone)
         axis.axhline(0, color=figures.MUTED, lw=1)
-        axis.set(title=title, ylabel="gain (points)")
-    names = [f"{faces:,}" + f"\n{by}" * other for (other, faces, by), _ in columns]
+        axis.set(title=title, ylabel=f"gain over {PLAIN} (points)")
+    keys = [key for key, _ in columns]
+    twice = {faces for other, faces, _ in keys if other}
+    names = [f"{faces:,}" + f"\nby {by}" * (faces in twice) for _, faces, by in keys]
     axes[1].set_xticks(range(len(names)), names)
     axes[1].set_xlabel("training faces")
-    handles, labels = axes[1].get_legend_handles_labels()
-    shown = dict(zip(reversed(labels), reversed(handles), strict=True))  # of each network the first, which is filled
-    figure.legend(shown.values(), shown, loc="outside lower center", ncols=4, fontsize=8.5)
+    figure.legend(handles=_legend(rows, recipe), loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
+
+
+def _legend(rows: pd.DataFrame, recipe: str) -> list[Line2D]:
+    """A mark for each network of `rows`, the plain one first, and for what hollow ones are."""
+    marks = {name: {"color": tone, "label": f"another {PLAIN}" if name == PLAIN else name}
+             for name, tone in tones().items() if name in set(rows.network)}
+    hollow = {"color": figures.INK, "mfc": "white", "label": f"hollow: another recipe than {recipe}"}
+    shown = [*marks.values(), *[hollow] * int(rows.other.any())]
+    return [Line2D([], [], marker="o", ls="", ms=4.5, **mark) for mark in shown]
 
 
 def _row(run: Run, protocol: str, network: str, seed: int) -> dict:

@@ -1,4 +1,5 @@
 """Figures of results: matrices, intervals, gains, calibration, mistakes; in the style of `figures`."""
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -63,7 +64,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
 
 @style()
 def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)") -> Figure:
-    """Accuracy with its interval, a line a row, from the top; a cross marks the published figure.
+    """Accuracy with its interval, a line a row, from the top; a cross just below marks what was published.
 
     `table` columns: name, accuracy, low, high, published (NaN where none), table ('networks' or 'aggregates'); in %.
     """
@@ -78,7 +79,8 @@ def accuracies(table: pd.DataFrame, *, n: int, xlabel: str = "test accuracy (%)"
     for row, value in enumerate(table.accuracy):
         axis.annotate(f"{value:.1f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     if table.published.notna().any():
-        axis.plot(table.published, places, "x", color=PUBLISHED, ms=6.5, mew=1.8, label="published (its own split)")
+        axis.plot(table.published, places + 0.22, "x", color=PUBLISHED, ms=6.5, mew=1.8,
+                  label="published (its own split)")
     axis.set_yticks(places, table["name"])
     axis.set(xlabel=f"{xlabel}, n = {n:,}", ylim=(len(table) - 0.4, -0.6))
     axis.grid(axis="y", visible=False)
@@ -104,8 +106,8 @@ def outcome(table: pd.DataFrame) -> Figure:
         spread = [part.accuracy - part.low, part.high - part.accuracy]
         axis.errorbar(part.published, part.accuracy, spread, fmt="o", ms=5.5, lw=1, color=_tone(system),
                       mfc=_tone(system) if there else "white", label=system if there else None)
-    hollow = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=INK, label="official split instead")
-    dot = mpl.lines.Line2D([], [], marker="o", ls="", ms=3, color=MUTED, label="another recipe")
+    hollow = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=INK, label="hollow: official split instead")
+    dot = mpl.lines.Line2D([], [], marker="o", ls="", ms=3, color=INK, alpha=0.5, label="small: another recipe")
     least, most = axis.get_xlim()
     axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
     axis.annotate("as published", (most, most), (3, 0), textcoords="offset points", fontsize=8, color=PUBLISHED)
@@ -170,13 +172,16 @@ def reliability(tables: Mapping[str, pd.DataFrame], errors: Mapping[str, float],
 
 @style()
 def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
-    """Share of faces, in %, on which two networks predict the same; `shares` [k, k] in 0..1."""
-    figure, axis = new(width=1.6 + 0.72 * len(names), height=1.1 + 0.5 * len(names))
-    axis.pcolormesh(100 * shares, cmap="Blues", vmin=40, vmax=100, edgecolors="white", linewidth=1)
-    for (row, column), value in np.ndenumerate(100 * shares):
-        _in_cell(axis, column, row + 0.5, f"{value:.0f}", color="white" if value > 82 else INK, fontsize=9)
+    """Share of faces, in %, on which two networks predict the same; `shares` [k, k] in 0..1. The diagonal, a network
+    with itself, is left blank. The more networks, the wider, up to what is still legible in a column of text."""
+    figure, axis = new(width=min(1.6 + 0.72 * len(names), 10), height=1.1 + min(0.5 * len(names), 7.2))
+    shares = np.where(np.eye(len(names), dtype=bool), np.nan, 100 * np.asarray(shares, float))
+    axis.pcolormesh(shares, cmap="Blues", vmin=40, vmax=100, edgecolors="white", linewidth=1)
+    for (row, column), value in np.ndenumerate(shares):
+        if row != column:
+            _in_cell(axis, column, row + 0.5, f"{value:.0f}", color="white" if value > 74 else INK, fontsize=9)
     middle = np.arange(len(names)) + 0.5
-    axis.set_xticks(middle, names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8.5)
+    axis.set_xticks(middle, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
     axis.set_yticks(middle, names, fontsize=8.5)
     axis.set_title(title, fontsize=10)
     axis.invert_yaxis()
@@ -198,43 +203,48 @@ def answers(
 
 @style()
 def costs(table: pd.DataFrame, *, n: int) -> Figure:
-    """Test accuracy against parameters, multiply-adds and training seconds, one panel each. The frontier is drawn and
-    what lies on it named; all else bears its place in `table`, which the list below explains.
+    """Test accuracy against parameters, multiply-adds and training seconds, one panel each. Points bear their place in
+    `table`, which the list below explains. The frontier is drawn, and what lies on it named beside its number.
 
-    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; missing costs are left
-    out of their panel.
+    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; what has no such cost is
+    told below the panel.
     """
-    panels = {"parameters": "parameters", "macs": "multiply-adds a face", "train_seconds": "training (seconds)"}
+    panels = {"parameters": "parameters", "macs": "multiply-adds", "train_seconds": "training"}
+    units = {"macs": " a face", "train_seconds": " (s, on the cores it had)"}
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     named, (figure, axes) = [], new(3, 1, height=14.5)
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
         for system, part in shown.groupby("system"):
             spread = [part.accuracy - part.low, part.high - part.accuracy]
-            axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=1, color=_tone(system), label=system)
+            axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=0.8, color=_tone(system), label=system)
         best = shown[shown.accuracy == shown.accuracy.cummax()]
-        axis.step(best[column], best.accuracy, where="post", color=MUTED, lw=1, ls="--", zorder=0)
-        axis.set(xscale="log", xlabel=label, ylabel="accuracy (%)")
+        frontier = best[column].repeat(2).iloc[1:], best.accuracy.repeat(2).iloc[:-1]
+        axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
+        without = ", ".join(table.number[~table.index.isin(shown.index)])
+        axis.set(xscale="log", ylabel="accuracy (%)")
+        axis.set_xlabel(label + units.get(column, "") + f"\nwithout {label}: {without}" * bool(without))
         axis.margins(x=0.18)
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
         axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
         axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if _decades(shown[column]) > 1 else
                                        mpl.ticker.EngFormatter(sep=""))
-        names = shown.number.where(~shown.index.isin(best.index), shown.name)
-        named.append((axis, shown[column], shown.accuracy, names))
+        names = shown.number.where(~shown.index.isin(best.index), shown.number + "  " + shown.name)
+        spreads = [([at, at], [low, high]) for at, low, high in zip(shown[column], shown.low, shown.high, strict=True)]
+        named.append((axis, shown[column], shown.accuracy, names, [frontier, *spreads]))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=8.5, title=f"system, n = {n:,} faces")
     _listed(figure, [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in table.itertuples(index=False)])
-    for points in named:  # now that the layout is settled
-        name_points(*points)
+    for *points, lines in named:  # now that the layout is settled
+        name_points(*points, lines=lines)
     return figure
 
 
 @style()
 def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     """Validation accuracy against training time: a line a network, its most accurate epoch so far, and a circle when it
-    was done, views averaged; named and in colour those that no other was ahead of at some time. Published accuracies as
-    lines across, and system A's own way as a cross at its time.
+    was done, views averaged; named, and in a colour and dash of their own, those that no other was ahead of at some
+    time. Published accuracies as lines across, and system A's own way as a cross at its time.
 
     `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
     """
@@ -244,28 +254,44 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     least = max(curves.accuracy.max() - 25, 0) if len(curves) else 0
     done = done[done.accuracy > least]
     first = [part.name[part.accuracy == part.accuracy.cummax()] for part in (curves[curves.accuracy > least], done)]
-    tones = dict(zip(pd.concat(first).unique(), SERIES_COLOURS * 3, strict=False))
+    looks = itertools.product(("-", "--", ":"), (tone for tone in SERIES_COLOURS if tone != MUTED))
+    looks = dict(zip(pd.concat(first).unique(), looks, strict=False))
+    tones = {name: tone for name, (_, tone) in looks.items()}
     for name, part in curves.groupby("name", sort=False):
-        axis.plot(part.seconds / 60, part.accuracy.cummax(), drawstyle="steps-post", color=tones.get(name, MUTED),
-                  lw=1.6 if name in tones else 0.6, alpha=1 if name in tones else 0.5, zorder=1 + (name in tones))
-    axis.plot(done.seconds / 60, done.accuracy, "o", mfc="white", mec=MUTED, ms=4, label="done, views averaged")
+        dash, tone = looks.get(name, ("-", MUTED))
+        axis.plot(part.seconds / 60, part.accuracy.cummax(), dash, drawstyle="steps-post", color=tone,
+                  label=name if name in tones else None, lw=1.6 if name in tones else 0.6,
+                  alpha=1 if name in tones else 0.5, zorder=1 + (name in tones))
+    axis.scatter(done.seconds / 60, done.accuracy, s=18, c="white", edgecolors=[tones.get(k, MUTED) for k in done.name])
     for row in targets.itertuples():
         axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
         axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), fontsize=7.5, color=PUBLISHED,
                       xycoords=("axes fraction", "data"), textcoords="offset points")
-    axis.plot(targets["own way"] / 60, targets.published, "x", color=PUBLISHED, ms=7, mew=2,
-              label="system A's own way, 100 epochs")
-    axis.legend(loc="lower right", fontsize=7.5)
+    own, = axis.plot(targets["own way"] / 60, targets.published, "x", color=PUBLISHED, ms=7, mew=2,
+                     label="system A's own way, 100 epochs")
+    circle = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=MUTED, ms=4, label="done, views averaged")
+    axis.legend(handles=[circle, own], loc="lower right", fontsize=7.5)
+    figure.legend(handles=[line for line in axis.get_lines() if line.get_label() in tones], loc="outside lower left",
+                  ncols=3, fontsize=7.5)
     axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
     axis.set_ylim(bottom=least)
     axis.margins(x=0.1)
     axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
+    _name_circles(axis, done, targets, tones)
+    return figure
+
+
+def _name_circles(axis: Axes, done: pd.DataFrame, targets: pd.DataFrame, tones: Mapping[str, str]) -> None:
+    """Write names beside the circles of `sooner`, clear of crosses and of lines that bear a name or a target."""
     named = done[done.name.isin(tones)]
-    points = done[["seconds", "accuracy"]].assign(seconds=done.seconds / 60)
-    name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones[name] for name in named.name], points)
+    crosses = targets[["own way", "published"]].set_axis(["seconds", "accuracy"], axis=1)
+    points = pd.concat([done[["seconds", "accuracy"]], crosses]).dropna() / [60, 1]
+    lines = [line.get_data() for line in axis.get_lines() if line.get_label() in tones]
+    lines += [(axis.get_xlim(), [value, value]) for value in targets.published]
+    name_points(axis, named.seconds / 60, named.accuracy, named.name, [tones[name] for name in named.name], points,
+                lines)
     for text in axis.texts:  # legible where a line runs through it
         text.set_bbox({"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.2})
-    return figure
 
 
 def _listed(figure: Figure, lines: Sequence[str]) -> None:

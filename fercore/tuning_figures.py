@@ -48,8 +48,8 @@ def ablation(table: pd.DataFrame) -> Figure:
 @style()
 def learning_rates(table: pd.DataFrame, *, chance: float, published: float | None = None) -> Figure:
     """Validation accuracy (%) after a short training against the learning rate, a panel a variant; hollow where the
-    training ran out of numbers. `table` as of `batch_normalisation.sweep`; `chance`: share of the most frequent class,
-    0..1; `published`: a rate to mark."""
+    training ran out of numbers, in two sizes, as one lies on the other then. `table` as of `batch_normalisation.sweep`;
+    `chance`: share of the most frequent class, 0..1; `published`: a rate to mark."""
     variants = list(table.variant.unique())
     columns = min(3, len(variants))
     rows = -(-len(variants) // columns)
@@ -61,19 +61,20 @@ def learning_rates(table: pd.DataFrame, *, chance: float, published: float | Non
         axis.axhline(100 * chance, color=MUTED, lw=1, ls="--", label="most frequent class")
         if published is not None:
             axis.axvline(published, color=PUBLISHED, lw=1, ls=":", label="published rate")
-        for normalised, tone in ((True, WITH), (False, WITHOUT)):
+        for normalised, tone, size in ((True, WITH, 7.5), (False, WITHOUT, 4)):
             part = table[(table.variant == variant) & (table.normalised == normalised)].sort_values("learning_rate")
             label = "with batch normalisation" if normalised else "without"
             axis.plot(part.learning_rate, 100 * part.accuracy, color=tone, lw=1.6, label=label)
             for lost, face in ((False, tone), (True, "white")):
                 some = part[part.loss.isna() == lost]
-                axis.plot(some.learning_rate, 100 * some.accuracy, "o", color=tone, mfc=face, ms=5)
+                axis.plot(some.learning_rate, 100 * some.accuracy, "o", color=tone, mfc=face, ms=size)
         axis.set(xscale="log", title=variant)
         axis.tick_params(labelbottom=True)
     figure.supxlabel("learning rate", fontsize=9)
     figure.supylabel("validation accuracy (%)", fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+    hollow = mpl.lines.Line2D([], [], marker="o", ls="", mfc="white", mec=INK, label="hollow: ran out of numbers")
+    handles = [*axes[0, 0].get_legend_handles_labels()[0], *[hollow] * int(table.loss.isna().any())]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, fontsize=8.5)
     return figure
 
 

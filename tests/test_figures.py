@@ -1,5 +1,6 @@
 """Figures: what is drawn, what is written, and that nobody's settings change."""
 import itertools
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -72,9 +73,24 @@ def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
     worse = COSTS.assign(name=["slow", "slower"], accuracy=60.0, low=59.0, high=61.0, parameters=9e6)
     table = pd.concat([COSTS, worse], ignore_index=True)
     figure = result_figures.costs(table, n=70)
-    assert {text.get_text() for text in figure.axes[0].texts if text.get_text()} == {"cnn", "pair", "3", "4"}
+    assert {text.get_text() for text in figure.axes[0].texts if text.get_text()} == {"1  cnn", "2  pair", "3", "4"}
     listed = [text.get_text() for text in figure.legends[1].get_texts()]
-    assert listed[2:] == ["3  slow  60.0 %", "4  slower  60.0 %"]
+    assert listed == ["1  cnn  62.0 %", "2  pair  65.0 %", "3  slow  60.0 %", "4  slower  60.0 %"]
+    labels = [axis.get_xlabel() for axis in figure.axes]
+    assert labels == ["parameters", "multiply-adds a face\nwithout multiply-adds: 2, 4",
+                      "training (s, on the cores it had)"]
+
+
+def test_no_name_lies_across_the_frontier():
+    rising = pd.concat([COSTS.head(1)] * 5, ignore_index=True).assign(
+        name=[f"model_{k}_landmarks" for k in "abcde"], parameters=np.geomspace(1e6, 1e8, 5),
+        accuracy=[60.0, 61, 64, 66, 67], low=lambda row: row.accuracy - 1, high=lambda row: row.accuracy + 1)
+    axis = result_figures.costs(rising, n=70).axes[0]
+    frontier, = (line for line in axis.lines if line.get_linestyle() == "--")
+    along = axis.transData.transform(frontier.get_xydata())
+    steps = np.concatenate([np.linspace(*ends, 200) for ends in itertools.pairwise(along)])
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    assert len(boxes) == 5 and not any(box.contains(*place) for box in boxes for place in steps)
 
 
 def test_the_times_name_those_that_nothing_was_ahead_of():
@@ -83,6 +99,37 @@ def test_the_times_name_those_that_nothing_was_ahead_of():
     assert {text.get_text() for text in axis.texts} == {"published, cnn", "pair"}
     widths = [line.get_linewidth() for line in axis.lines if line.get_drawstyle() == "steps-post"]
     assert widths == [1.6, 0.6]
+
+
+def test_no_two_named_networks_look_alike_and_circles_have_their_colours():
+    ever_later = [REACHED[REACHED.name == "cnn"].assign(name=f"net{k}", seconds=REACHED.seconds + 100 * k,
+                                                      accuracy=REACHED.accuracy + k) for k in range(9)]
+    done = [part.tail(1).assign(epoch=np.nan, accuracy=part.accuracy.max() + 1) for part in ever_later]
+    axis, = result_figures.sooner(pd.concat([*ever_later, *done], ignore_index=True), TARGETS).axes
+    lines = {line.get_label(): line for line in axis.lines if line.get_drawstyle() == "steps-post"}
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines.values()}) == len(lines) == 9
+    assert figures.MUTED not in {line.get_color() for line in lines.values()}
+    circles, = (points for points in axis.collections if isinstance(points, mpl.collections.PathCollection))
+    by_time = sorted(lines.values(), key=lambda line: line.get_xdata()[-1])
+    assert np.allclose(circles.get_edgecolors(), mpl.colors.to_rgba_array([line.get_color() for line in by_time]))
+
+
+def test_a_published_figure_does_not_cover_the_one_reached():
+    axis, = result_figures.accuracies(RANKED.assign(published=RANKED.accuracy), n=70).axes
+    lines = {line.get_marker(): line.get_ydata() for line in axis.lines}
+    assert np.allclose(lines["x"], [0.22, 1.22])
+
+
+def test_many_networks_agree_on_a_wider_sheet_without_the_diagonal():
+    few, many = (result_figures.agreement(np.full((k, k), 0.8), [f"net{n}" for n in range(k)]) for k in (2, 21))
+    assert few.get_figwidth() < figures.WIDTH < many.get_figwidth() <= 10
+    assert [text.get_text() for text in few.axes[0].texts] == ["80", "80"] and len(many.axes[0].texts) == 21 * 20
+
+
+def test_epochs_are_whole():
+    for axis in figures.learning_curves({"cnn": HISTORY}).axes:
+        axis.figure.draw_without_rendering()
+        assert all(float(tick).is_integer() for tick in axis.get_xticks())
 
 
 def test_every_class_has_a_colour_of_its_own():
@@ -97,6 +144,15 @@ def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
     assert sheet._repr_png_()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["counts.svg", "sheet.png", "thumbnail.webp"]
     assert (tmp_path / "sheet.png").stat().st_size < 60_000
+
+
+def test_grey_pictures_take_few_colours_and_colour_pictures_keep_theirs(tmp_path):
+    figures.save(DRAWN["face_sheet"](), tmp_path, "grey")
+    figure, axis = figures.new(height=2)
+    axis.imshow(RNG.integers(0, 256, (40, 80, 3), np.uint8))
+    figures.save(figure, tmp_path, "colour")
+    with Image.open(tmp_path / "grey.png") as grey, Image.open(tmp_path / "colour.png") as colour:
+        assert grey.mode == "P" and colour.mode == "RGB" and len(colour.getcolors(1 << 20)) > 3000
 
 
 def test_the_first_figure_saved_is_the_thumbnail(tmp_path):
@@ -114,6 +170,20 @@ def test_the_same_data_give_the_same_bytes(tmp_path):
         figures.save(DRAWN["confusion_matrix"](), tmp_path, "matrix")
         contents.append((tmp_path / "matrix.svg").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_the_last_bit_of_a_coordinate_does_not_change_an_svg(tmp_path):
+    contents = []
+    for shift in (0, 1e-9):
+        figure, axes = figures.new(1, 2, gridspec_kw={"wspace": 0.1 + shift})
+        for axis in axes:
+            axis.plot([1, 2 + shift, 3], [1, 3 + shift, 2], "o-", ms=4 + shift)
+            axis.add_patch(mpl.patches.Circle((2, 2), 0.3 + shift, hatch="/"))
+        figures.save(figure, tmp_path, "lines")
+        contents.append((tmp_path / "lines.svg").read_text())
+    assert contents[0] == contents[1]
+    ids, used = (re.findall(kind, contents[0]) for kind in (r'\bid="([^"]*)"', r'(?:url\(#|href="#)([^")]*)'))
+    assert len(ids) == len(set(ids)) and set(used) <= set(ids) and len(set(used)) > 2
 
 
 def test_names_of_points_cover_neither_each_other_nor_leave_the_axes():

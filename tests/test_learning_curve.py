@@ -72,11 +72,36 @@ def test_gains_by_another_recipe_are_drawn_apart_and_hollow(made):
     table = learning_curve.collect(made)
     other = table[table.network == "dsift_cnn"].assign(recipe="other", percent=100, faces=70, gain=2.0, gain_low=1.0,
                                                           gain_high=3.0)
-    axes = learning_curve.draw_gains(pd.concat([table, other], ignore_index=True)).axes
-    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == ["7", "70\nother"]
+    figure = learning_curve.draw_gains(pd.concat([table, other], ignore_index=True))
+    axes = figure.axes
+    assert [tick.get_text() for tick in axes[1].get_xticklabels()] == ["7", "70\nby other"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "dsift_cnn", "hollow: another recipe than study"]
+    assert axes[0].get_ylabel() == "gain over cnn (points)"
     lines = [container.lines[0] for container in axes[0].containers]
     assert [line.get_ydata().tolist() for line in lines] == [[pytest.approx(10)], [2]]
     assert [line.get_markerfacecolor() for line in lines] == [learning_curve.tones()["dsift_cnn"], "white"]
+
+
+def test_columns_of_as_many_faces_name_their_recipes_and_networks_are_in_order(made):
+    row = {"percent": 100, "faces": 70, "seed": 0, "together": 1.0, "together_low": 0.0, "together_high": 2.0}
+    rows = [row | {"network": network, "recipe": recipe, "percent": percent} for percent in (10, 100)
+            for network in ("sift_cnn", "cnn") for recipe in ("study", "other") if percent == 100 or recipe == "study"]
+    figure = learning_curve.draw_gains(pd.DataFrame(rows, columns=learning_curve.COLUMNS))
+    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()] == ["70\nby study", "70\nby other"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["another cnn", "sift_cnn"]
+
+
+def test_accuracies_by_another_recipe_are_hollow_points_off_the_line(made):
+    table = learning_curve.collect(made)
+    other = table[table.network == "dsift_cnn"].assign(recipe="other", percent=100, faces=70, accuracy=95.0)
+    axis, = learning_curve.draw_accuracy(pd.concat([table, other], ignore_index=True), n=70).axes
+    drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axis.lines if len(line.get_xdata())]
+    assert drawn == [([7, 70], [80, 90]), ([7], [90]), ([70], [95])]
+    legend = axis.get_legend()
+    assert legend.get_title().get_text() == "recipe study"
+    assert [text.get_text() for text in legend.get_texts()] == ["cnn", "dsift_cnn", "hollow: recipe other"]
+    assert axis.get_title(loc="left").endswith("n = 70 test faces") and "mean over seeds" in axis.get_ylabel()
 
 
 def test_without_rows_there_is_no_recipe(tmp_path):
