@@ -212,9 +212,17 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def html(frame: pd.DataFrame) -> str:
-    """A frame as an HTML table without row numbers; names longer than 20 letters may break behind underscores."""
+    """A frame as an HTML table without row numbers; names longer than 20 letters may break behind underscores. Cells of
+    columns of words, which are to begin below each other, are of class `words`."""
+    columns = iter([" class=\"words\"" if _of_words(frame[name]) else "" for name in frame] * (len(frame) + 1))
     text = frame.to_html(index=False, border=0, na_rep="")
+    text = re.sub(r"<(t[hd])>", lambda cell: f"<{cell[1]}{next(columns)}>", text)
     return re.sub(r"[\w+]{21,}", lambda name: name[0].replace("_", "_<wbr>"), text)
+
+
+def _of_words(column: pd.Series) -> bool:
+    """Whether some of its texts begin with a letter: names, not numbers; 'not run' stands in columns of numbers."""
+    return any(isinstance(value, str) and value[:1].isalpha() and value != NOT_RUN for value in column)
 
 
 def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -31,7 +31,20 @@ def test_a_row_a_training_none_for_aggregates(made):
     assert row.gflops == pytest.approx(6 * 2000 * 500 / 1e9)
     assert np.isnan(row.limit_share)
     assert row.watt_hours == pytest.approx(60 * 2 * 6 / 3600)
-    assert costs.readable(table).training.iloc[0] == "60 s"
+    assert costs.readable(table).training.iloc[0] == "60\u00a0s"
+
+
+def test_a_readable_row_takes_a_line_and_few_columns(made):
+    amend(made, epochs=80, best_epoch=72, matrix_product_macs=6_000_000, recipe="study", precision="bfloat16",
+          processor="AMD EPYC", cores=2, device="cpu")
+    table = costs.trainings(made)
+    row = costs.readable(table).iloc[0]
+    assert not any(" " in value for value in row if isinstance(value, str))
+    said = {name: value.replace("\u00a0", " ") for name, value in row.items() if isinstance(value, str)}
+    assert (said["best epoch"], said["of the limit"], said["hardware"]) == ("72 of 80", "50 %", "AMD EPYC, 2 cores")
+    svm = table.assign(recipe=["study", ""], precision=["bfloat16", "float32"])
+    assert "precision" not in costs.readable(svm)
+    assert "precision" in costs.readable(svm.assign(recipe="study"))
 
 
 def test_share_of_the_limit_counts_small_faces_by_their_area(made):

@@ -72,3 +72,10 @@ def test_every_network_names_a_notebook_and_a_recipe():
         assert content["notebook"] in NAMES
         recipe = content["recipe"]  # null where nothing is learnt step by step
         assert recipe is None or (paths.PARAMS / "recipes" / f"{recipe}.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["full", "quick", "smoke"])
+def test_what_is_changed_for_a_try_by_hand_is_as_the_recipe_says_in_a_run(name):
+    for job in plan.jobs(parameters.profile(name)):
+        if job.notebook == "17_compact":
+            assert job.parameters["batch_size"] is None and job.parameters["learning_rate"] is None

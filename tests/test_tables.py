@@ -96,7 +96,14 @@ def test_what_is_missing_in_a_table_is_empty():
 
 def test_a_long_name_may_break_behind_its_underscores():
     text = tables.html(pd.DataFrame({"network": ["svm_hog", "svm_landmarks_hog_windows"]}))
-    assert "<td>svm_hog</td>" in text and "<td>svm_<wbr>landmarks_<wbr>hog_<wbr>windows</td>" in text
+    assert ">svm_hog</td>" in text and ">svm_<wbr>landmarks_<wbr>hog_<wbr>windows</td>" in text
+
+
+def test_columns_of_words_are_marked():
+    frame = pd.DataFrame({"network": ["cnn", "vgg"], "test": ["65.1 [63.5, 66.7]", "not run"], "recipe": ["", "study"]})
+    text = tables.html(frame)
+    assert text.count("class=\"words\"") == 2 * 3  # header and two rows
+    assert "<th class=\"words\">recipe</th>" in text and "<td>not run</td>" in text and "<th>test</th>" in text
 
 
 def test_texts():
