@@ -202,14 +202,20 @@ def progress(iterable: Iterable | None = None, description: str = "", total: int
     In a notebook it is written to standard output, which JupyterLab does not shade; a widget would leave an error there
     when the notebook is opened again.
     """
-    file = sys.stdout if "ipykernel" in sys.modules else sys.stderr
+    file = sys.stdout if _in_kernel() else sys.stderr
     return tqdm(iterable, desc=description, total=total, leave=False, disable=not _watched(), file=file)
 
 
 def _watched() -> bool:
     if "PAPERMILL" in os.environ or "NBCONVERT" in os.environ:
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _in_kernel()
+
+
+def _in_kernel() -> bool:
+    """Whether this is a notebook's process; that ipykernel is imported does not say so."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 def _short(path: Path) -> str:
