@@ -32,7 +32,8 @@ def command(profile: str, record: dict) -> str:
     """The call of papermill that trains the network of a record again into a profile's folder."""
     content = parameters.network(record["network"])
     notebook = content["notebook"]
-    told = {key: record.get(key) for key in ("network", "protocol", "seed", "epochs")} | _changed(record, content)
+    told = {key: record.get(key) for key in ("network", "protocol", "seed", "epochs")}
+    told |= dict.fromkeys(_of_a_try(notebook) - told.keys()) | _changed(record, content)
     told |= {"subset": record["data"].get("subset"), "profile": profile}
     if record["data"]["origin"] == synthetic.ORIGIN:
         told["data"] = datasets.SYNTHETIC
@@ -40,6 +41,13 @@ def command(profile: str, record: dict) -> str:
     values = yaml.safe_dump({key: value for key, value in told.items() if key in declared}, default_flow_style=True,
                             sort_keys=False, width=float("inf")).strip()
     return f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks -y {shlex.quote(values)}"
+
+
+def _of_a_try(notebook: str) -> set[str]:
+    """Values of a recipe that a notebook opened by hand does not take as they are: null says that it shall."""
+    known = {field.name for field in dataclasses.fields(recipes.Recipe)}
+    return {name for name, value in parameters.defaults(notebook).items()
+            if name in known and value is not None and parameters.declared(notebook)[name].startswith("Optional")}
 
 
 def save(origins: pd.DataFrame, run: evaluation.Run) -> str:

@@ -118,6 +118,14 @@ def declared(notebook: str) -> dict[str, str]:
     return found
 
 
+def defaults(notebook: str) -> dict:
+    """Parameters that a notebook declares with a type: name -> default."""
+    source = "\n".join("".join(cell["source"]) for cell in cells(notebook)
+                       if "parameters" in cell["metadata"].get("tags", []))
+    return {node.target.id: ast.literal_eval(node.value) for node in ast.parse(source).body
+            if isinstance(node, ast.AnnAssign)}
+
+
 def cells(notebook: str) -> list[dict]:
     """The cells of a notebook. Raises `ParameterError` when there is no such notebook."""
     path = paths.NOTEBOOKS / f"{notebook}.ipynb"

@@ -30,6 +30,14 @@ def test_a_training_by_its_own_recipe_needs_its_name_and_epochs():
         "network": "cnn", "protocol": "official", "seed": 1, "epochs": 3, "subset": None, "profile": "full"})
 
 
+def test_values_of_a_try_by_hand_are_taken_back():
+    record = RECORD | {"network": "compact", "recipe": "compact"}
+    values = told(origins.command("full", record))[1]
+    assert values["batch_size"] is None and values["learning_rate"] is None and values["epochs"] == 3
+    changed = record | {"recipe_parameters": vars(recipes.read("compact")) | {"batch_size": 64}}
+    assert told(origins.command("full", changed))[1]["batch_size"] == 64
+
+
 @pytest.mark.parametrize("record, more", [
     (trained("study"), {"recipe": "study"}),
     (trained("study_cnn", learning_rate=0.01), {"learning_rate": 0.01}),
