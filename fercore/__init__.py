@@ -5,6 +5,12 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greetings, and its regrets that there is no GPU
 
 
+def in_kernel() -> bool:
+    """Whether this is a notebook's process; that ipykernel is imported does not say so."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
 def _hush_greetings() -> None:
     """In a notebook drop what compiled code writes to standard error while the cell that imports this package runs:
     some of TensorFlow's greetings heed no setting. Warnings and errors of Python still show."""
@@ -21,5 +27,5 @@ def _hush_greetings() -> None:
     os.close(nothing)
 
 
-if "ipykernel" in sys.modules and sys.modules["IPython"].get_ipython():
+if in_kernel():
     _hush_greetings()

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fercore import evaluation, figures, metrics, parameters, paths, protocols, runs
+from fercore import evaluation, figures, metrics, parameters, paths, protocols, runs, tables
 from fercore.evaluation import Run
 
 COLUMNS = ["change", "before", "after", "protocol", "views", "seeds", "n", "accuracy_before", "accuracy_after", "gain",
@@ -96,9 +96,10 @@ def draw(table: pd.DataFrame) -> Figure:
     for axis, key, size in zip(axes[:, 0], keys, sizes, strict=True):
         part = table[table.change == key].reset_index(drop=True)
         _gains(axis, part)
-        for place, gain in part.published[(part.published > right) | (part.published < left)].items():
-            axis.annotate(f"{gain:+.0f}", (right, place), (-2, 0), textcoords="offset points", ha="right", va="center",
-                          fontsize=7.5, color=figures.PUBLISHED)
+        for edge, side, beyond in ((right, "right", part.published > right), (left, "left", part.published < left)):
+            for place, gain in part.published[beyond].items():
+                axis.annotate(f"{gain:+.0f}", (edge, place), ha=side, va="center", fontsize=7.5,
+                              color=figures.PUBLISHED)
         axis.set_yticks(range(size), [f"{row.after}, {row.protocol}" for row in part.itertuples()], fontsize=7.5)
         axis.set(xlim=(left, right), ylim=(size - 0.4, -0.6))
         axis.set_title(" ", fontsize=9)  # makes room for one that begins at the figure's left
@@ -148,5 +149,5 @@ def _views(run: Run, protocol: str, name: str, seed: int) -> int | tuple[int, ..
 
 
 def _gain(row: tuple) -> str:
-    text = f"{row.gain:+z.1f}\u00a0[{row.low:z.1f},\u00a0{row.high:z.1f}]"
+    text = tables.interval(row.gain, row.low, row.high, form="+z.1f")
     return text if row.seeds == 1 else f"{text} ({row.seeds}\u00a0seeds: {row.least:+z.1f} to {row.most:+z.1f})"

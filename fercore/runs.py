@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from fercore import paths
+from fercore import in_kernel, paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,20 +202,14 @@ def progress(iterable: Iterable | None = None, description: str = "", total: int
     In a notebook it is written to standard output, which JupyterLab does not shade; a widget would leave an error there
     when the notebook is opened again.
     """
-    file = sys.stdout if _in_kernel() else sys.stderr
+    file = sys.stdout if in_kernel() else sys.stderr
     return tqdm(iterable, desc=description, total=total, leave=False, disable=not _watched(), file=file)
 
 
 def _watched() -> bool:
     if "PAPERMILL" in os.environ or "NBCONVERT" in os.environ:
         return False
-    return sys.stderr.isatty() or _in_kernel()
-
-
-def _in_kernel() -> bool:
-    """Whether this is a notebook's process; that ipykernel is imported does not say so."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
+    return sys.stderr.isatty() or in_kernel()
 
 
 def _short(path: Path) -> str:

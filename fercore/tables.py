@@ -229,9 +229,13 @@ def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """The frame with a column and its interval, `<column>_low` and `_high` or `low` and `high`, as one text: '65.1
     [63.5, 66.7]'."""
     low, high = (f"{column}_{end}" if f"{column}_{end}" in frame else end for end in ("low", "high"))
-    texts = [f"{value:.1f} [{least:.1f}, {most:.1f}]".replace(" ", "\u00a0")
-             for value, least, most in frame[[column, low, high]].to_numpy()]
+    texts = [interval(*values) for values in frame[[column, low, high]].to_numpy()]
     return frame.assign(**{column: texts}).drop(columns=[low, high])
+
+
+def interval(value: float, low: float, high: float, form: str = ".1f") -> str:
+    """A value and its interval as text that stays on a line: '65.1 [63.5, 66.7]'. `form`: of the value."""
+    return f"{value:{form}}\u00a0[{low:z.1f},\u00a0{high:z.1f}]"
 
 
 def p_value(p: float) -> str:

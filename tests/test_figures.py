@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fercore import figures, metrics, palette, result_figures
+from fercore import figures, metrics, palette, result_figures, system_figures
 from fercore.faces import CLASS_NAMES
 
 RNG = np.random.default_rng(0)
@@ -42,9 +42,9 @@ DRAWN = {
     "class_changes": lambda: result_figures.class_changes({"a": CHANGES, "b": CHANGES}),
     "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
-    "costs": lambda: result_figures.costs(COSTS, n=70),
-    "outcome": lambda: result_figures.outcome(OUTCOME),
-    "sooner": lambda: result_figures.sooner(REACHED, TARGETS),
+    "costs": lambda: system_figures.costs(COSTS, n=70),
+    "outcome": lambda: system_figures.outcome(OUTCOME),
+    "sooner": lambda: system_figures.sooner(REACHED, TARGETS),
     "answers": lambda: result_figures.answers(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
 }
 
@@ -59,7 +59,7 @@ def test_every_figure_is_drawn_without_changing_settings(name):
 
 
 def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measured():
-    figure = result_figures.outcome(OUTCOME)
+    figure = system_figures.outcome(OUTCOME)
     axis, = figure.axes
     assert [text.get_text() for text in axis.texts] == ["as published", "1"]
     assert [text.get_text()[:11] for text in figure.legends[1].get_texts()] == ["1  vgg (7):"]
@@ -72,7 +72,7 @@ def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measu
 def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
     worse = COSTS.assign(name=["slow", "slower"], accuracy=60.0, low=59.0, high=61.0, parameters=9e6)
     table = pd.concat([COSTS, worse], ignore_index=True)
-    figure = result_figures.costs(table, n=70)
+    figure = system_figures.costs(table, n=70)
     assert {text.get_text() for text in figure.axes[0].texts if text.get_text()} == {"1  cnn", "2  pair", "3", "4"}
     listed = [text.get_text() for text in figure.legends[1].get_texts()]
     assert listed == ["1  cnn  62.0 %", "2  pair  65.0 %", "3  slow  60.0 %", "4  slower  60.0 %"]
@@ -85,7 +85,7 @@ def test_no_name_lies_across_the_frontier():
     rising = pd.concat([COSTS.head(1)] * 5, ignore_index=True).assign(
         name=[f"model_{k}_landmarks" for k in "abcde"], parameters=np.geomspace(1e6, 1e8, 5),
         accuracy=[60.0, 61, 64, 66, 67], low=lambda row: row.accuracy - 1, high=lambda row: row.accuracy + 1)
-    axis = result_figures.costs(rising, n=70).axes[0]
+    axis = system_figures.costs(rising, n=70).axes[0]
     frontier, = (line for line in axis.lines if line.get_linestyle() == "--")
     along = axis.transData.transform(frontier.get_xydata())
     steps = np.concatenate([np.linspace(*ends, 200) for ends in itertools.pairwise(along)])
@@ -95,7 +95,7 @@ def test_no_name_lies_across_the_frontier():
 
 def test_the_times_name_those_that_nothing_was_ahead_of():
     behind = REACHED.assign(name="behind", seconds=REACHED.seconds + 300, accuracy=REACHED.accuracy - 4)
-    axis, = result_figures.sooner(pd.concat([REACHED, behind], ignore_index=True), TARGETS).axes
+    axis, = system_figures.sooner(pd.concat([REACHED, behind], ignore_index=True), TARGETS).axes
     assert {text.get_text() for text in axis.texts} == {"published, cnn", "pair"}
     widths = [line.get_linewidth() for line in axis.lines if line.get_drawstyle() == "steps-post"]
     assert widths == [1.6, 0.6]
@@ -105,7 +105,7 @@ def test_no_two_named_networks_look_alike_and_circles_have_their_colours():
     ever_later = [REACHED[REACHED.name == "cnn"].assign(name=f"net{k}", seconds=REACHED.seconds + 100 * k,
                                                       accuracy=REACHED.accuracy + k) for k in range(9)]
     done = [part.tail(1).assign(epoch=np.nan, accuracy=part.accuracy.max() + 1) for part in ever_later]
-    axis, = result_figures.sooner(pd.concat([*ever_later, *done], ignore_index=True), TARGETS).axes
+    axis, = system_figures.sooner(pd.concat([*ever_later, *done], ignore_index=True), TARGETS).axes
     lines = {line.get_label(): line for line in axis.lines if line.get_drawstyle() == "steps-post"}
     assert len({(line.get_color(), line.get_linestyle()) for line in lines.values()}) == len(lines) == 9
     assert figures.MUTED not in {line.get_color() for line in lines.values()}
