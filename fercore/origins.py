@@ -33,7 +33,7 @@ def command(profile: str, record: dict) -> str:
     content = parameters.network(record["network"])
     notebook = content["notebook"]
     told = {key: record.get(key) for key in ("network", "protocol", "seed", "epochs")}
-    told |= dict.fromkeys(_of_a_try(notebook) - told.keys()) | _changed(record, content)
+    told |= {name: None for name in _of_a_try(notebook) if name not in told} | _changed(record, content)
     told |= {"subset": record["data"].get("subset"), "profile": profile}
     if record["data"]["origin"] == synthetic.ORIGIN:
         told["data"] = datasets.SYNTHETIC
@@ -43,11 +43,11 @@ def command(profile: str, record: dict) -> str:
     return f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks -y {shlex.quote(values)}"
 
 
-def _of_a_try(notebook: str) -> set[str]:
+def _of_a_try(notebook: str) -> list[str]:
     """Values of a recipe that a notebook opened by hand does not take as they are: null says that it shall."""
     known = {field.name for field in dataclasses.fields(recipes.Recipe)}
-    return {name for name, value in parameters.defaults(notebook).items()
-            if name in known and value is not None and parameters.declared(notebook)[name].startswith("Optional")}
+    return [name for name, value in parameters.defaults(notebook).items()
+            if name in known and value is not None and parameters.declared(notebook)[name].startswith("Optional")]
 
 
 def save(origins: pd.DataFrame, run: evaluation.Run) -> str:

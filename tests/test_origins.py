@@ -33,6 +33,7 @@ def test_a_training_by_its_own_recipe_needs_its_name_and_epochs():
 def test_values_of_a_try_by_hand_are_taken_back():
     record = RECORD | {"network": "compact", "recipe": "compact"}
     values = told(origins.command("full", record))[1]
+    assert list(values) == ["network", "protocol", "seed", "epochs", "batch_size", "learning_rate", "subset", "profile"]
     assert values["batch_size"] is None and values["learning_rate"] is None and values["epochs"] == 3
     changed = record | {"recipe_parameters": vars(recipes.read("compact")) | {"batch_size": 64}}
     assert told(origins.command("full", changed))[1]["batch_size"] == 64
