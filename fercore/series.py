@@ -157,8 +157,10 @@ def failure(folder: Path, job: str) -> str:
                 error = f"{output['ename']}: {output['evalue']}".strip().split("\n")[0]
                 return f"{job}: cell [{cell['execution_count']}] `{first}`: {error}; open {place}"
     log = (folder / "run.log").read_text(errors="replace")
-    reasons = re.findall(r"^fercore: (.+)$", log, re.MULTILINE) or ["stopped without an error (killed, out of memory?)"]
-    return f"{job}: {reasons[-1]}; open {place}"
+    for start in (f"fercore: {job}: ", "fercore: "):
+        if said := [line.removeprefix(start) for line in log.splitlines() if line.startswith(start)]:
+            return f"{job}: {said[-1]}; open {place}"
+    return f"{job}: stopped without an error (killed, out of memory?); open {place}"
 
 
 def _last_error(log: Path) -> str:

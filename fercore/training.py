@@ -54,6 +54,10 @@ def device() -> str:
         import torch
 
         return "gpu" if torch.cuda.is_available() else "cpu"
+    if keras.backend.backend() == "jax":  # which fails when asked for the devices of a kind that is not there
+        import jax
+
+        return "gpu" if jax.default_backend() == "gpu" else "cpu"
     return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
 
 

@@ -47,9 +47,11 @@ TELL = ("import os, sys", "import matplotlib.pyplot as plt", "from pathlib impor
 @pytest.mark.parametrize("forked", [True, False])
 def test_a_notebook_is_executed_and_exported(forked, served, tmp_path):
     environment = served if forked else {k: v for k, v in served.items() if k != workers.ADDRESS}
-    process = start(tmp_path, environment, *TELL, "figure, axes = plt.subplots()")
+    process = start(tmp_path, environment, *TELL, "figure, axes = plt.subplots()", "import ipykernel",
+                    "print('by', ipykernel.get_connection_info(unpack=True)['transport'])")
     assert process.wait(timeout=120) == 0, process.stderr.read()
     page = (tmp_path / "page.html").read_text()
+    assert "by ipc" in page  # no port that may be taken before the kernel listens
     assert f"ran {forked}" in page and "data:image/png;base64," in page  # the libraries were there, or not
 
 
@@ -72,6 +74,7 @@ def test_a_killed_kernel_fails_its_notebook(served, tmp_path):
     process = start(tmp_path, served, *TELL, "import time", "time.sleep(600)")
     os.kill(int(awaited(tmp_path / "kernel")), 9)
     assert process.wait(timeout=60) == 1
+    assert "fercore: done: DeadKernelError: Kernel died" in process.stderr.read()
 
 
 def test_without_its_server_a_notebook_is_executed_all_the_same(served, tmp_path):
