@@ -10,7 +10,7 @@ from traitlets.config import Config
 
 from fercore import report
 
-SILENCE = 120  # seconds without a message after which a kernel counts as lost: nbclient's 4 are few on a busy machine
+SILENCE = 120  # seconds to wait for a cell's last outputs once it has run: nbclient's 4 are few on a busy machine
 
 
 def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
