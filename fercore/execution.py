@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -28,7 +29,7 @@ def execute(profile: str, notebook: str, executed: str, target: str, parameters:
         return 1
     except Exception as error:  # of the kernel: killed, or silent; papermill's own is above
         traceback.print_exc()
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0] + " (killed, out of memory?)" * isinstance(error, DeadKernelError)
         print(f"fercore: {Path(executed).stem}: {type(error).__name__}: {reason}", file=sys.stderr)
         return 1
     report.export(profile, Path(executed), Path(target))

@@ -8,6 +8,14 @@ from fercore import parameters, paths, protocols, recipes, runs
 from fercore.parameters import ParameterError, Profile, declared
 
 TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
+TABLES = {  # measured once at length, shown by a profile that trains nothing
+    "22_batch_normalisation": "learning_rates.*.csv",
+    "23_hyperparameter_search": "search.*.csv",
+    "26_few_faces": "learning_curve.csv",
+    "27_ablation": "ablation.*x12.csv",
+    "28_one_budget": "one_budget.*.allx6.csv",
+    "32_training_cost": "own_way.csv",
+}
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,9 @@ def _job(
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
     if not notebook.startswith(TRAINING):  # cheap to run again, so a change of the code behind it counts
         files += parameters.modules_used(notebook)
+    if not chosen.networks and notebook in TABLES:
+        folder = paths.outputs(chosen.name)
+        files += sorted(path.relative_to(folder) for path in (folder / "tables").glob(TABLES[notebook]))
     return Job(".".join(parts), notebook, told, after, tuple(files), outputs)
 
 

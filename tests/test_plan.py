@@ -1,5 +1,6 @@
 """A profile becomes jobs; what is wrong in it is told before anything runs."""
 import json
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,16 @@ def test_only_cheap_notebooks_run_again_when_code_changes(project):
     found = {job.notebook: job for job in jobs_of(project, "networks: {official: [cnn]}")}
     assert [path.name for path in found["01_eda"].inputs] == ["01_eda.ipynb", "figures.py", "paths.py"]
     assert not [path for path in found["10_cnn"].inputs if path.suffix == ".py"]
+
+
+def test_a_table_kept_from_a_training_counts_where_nothing_is_trained(project):
+    notebook(project / "notebooks", "26_few_faces", "profile: str = 'x'\n")
+    kept = project / "outputs/small/tables/learning_curve.csv"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    inputs = {text: jobs_of(project, text)[-1].inputs for text in ("notebooks: [26_few_faces]",
+              "notebooks: [26_few_faces]\nnetworks: {official: [cnn]}")}
+    assert [Path("tables/learning_curve.csv") in found for found in inputs.values()] == [True, False]
 
 
 def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_for_it(project):

@@ -74,7 +74,7 @@ def test_a_killed_kernel_fails_its_notebook(served, tmp_path):
     process = start(tmp_path, served, *TELL, "import time", "time.sleep(600)")
     os.kill(int(awaited(tmp_path / "kernel")), 9)
     assert process.wait(timeout=60) == 1
-    assert "fercore: done: DeadKernelError: Kernel died" in process.stderr.read()
+    assert "fercore: done: DeadKernelError: Kernel died (killed, out of memory?)" in process.stderr.read()
 
 
 def test_without_its_server_a_notebook_is_executed_all_the_same(served, tmp_path):
