@@ -69,7 +69,7 @@ def as_text(table: pd.DataFrame, change: str) -> pd.DataFrame:
     rows = table[table.change == change]
     frame = pd.DataFrame({
         "before": rows.before, "after": rows.after, "split": rows.protocol,
-        "accuracy": [f"{row.accuracy_before:.1f} → {row.accuracy_after:.1f}" for row in rows.itertuples()],
+        "accuracy": [f"{row.accuracy_before:.1f}\u00a0→\u00a0{row.accuracy_after:.1f}" for row in rows.itertuples()],
         "gain": [_gain(row) for row in rows.itertuples()],
         "published gain": ["" if pd.isna(gain) else f"{gain:+z.1f}" for gain in rows.published],
     })
@@ -150,4 +150,5 @@ def _views(run: Run, protocol: str, name: str, seed: int) -> int | tuple[int, ..
 
 def _gain(row: tuple) -> str:
     text = tables.interval(row.gain, row.low, row.high, form="+z.1f")
-    return text if row.seeds == 1 else f"{text} ({row.seeds}\u00a0seeds: {row.least:+z.1f} to {row.most:+z.1f})"
+    several = f"({row.seeds} seeds: {row.least:+z.1f} to {row.most:+z.1f})".replace(" ", "\u00a0")
+    return text if row.seeds == 1 else f"{text} {several}"

@@ -38,9 +38,11 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
 def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
     """Many confusion matrices small, shaded by the share of each given label; recall of each class on the diagonal."""
     columns = min(3 if len(matrices) <= 9 else 4, len(matrices))  # more rows than six are too high for a sheet of paper
-    rows, size = -(-len(matrices) // columns), WIDTH / max(columns, 2)
-    figure, axes = new(rows, columns, width=size * columns, height=rows * (size + 0.25) + 1.3, squeeze=False,
-                       sharex=True, sharey=True)
+    rows, width = -(-len(matrices) // columns), WIDTH * columns / max(columns, 2)
+    side = (width - 0.9) / columns  # what the names of the classes leave
+    below = 2 if len(matrices) % columns else 1  # rows of panels with the classes' names below some
+    height = rows * (side + 0.5) + 0.75 * below
+    figure, axes = new(rows, columns, width=width, height=height, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(matrices):]:
         axis.set_visible(False)
     middle = np.arange(len(class_names)) + 0.5

@@ -60,7 +60,7 @@ def test_an_average_has_the_views_of_its_members(made):
 def test_as_text(made):
     table = changes.collect(made)
     text = changes.as_text(table, "descriptor")
-    assert text.accuracy[0] == "85.0 → 90.0" and text["published gain"].tolist() == ["", "-3.6"]
+    assert text.accuracy[0] == "85.0\u00a0→\u00a090.0" and text["published gain"].tolist() == ["", "-3.6"]
     assert text.gain[0].replace("\u00a0", " ").endswith("] (2 seeds: +0.0 to +10.0)")
     assert changes.as_text(table, "depth").empty
 
