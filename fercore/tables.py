@@ -95,6 +95,16 @@ def compared(results: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return frame.rename(columns=names).sort_values("accuracy", ascending=False, ignore_index=True)
 
 
+def readable(compared: pd.DataFrame) -> pd.DataFrame:
+    """A table as of `compared` to read: accuracy with its interval, multiply-adds in millions, training as a duration,
+    other numbers to a tenth; what is not known stays NaN."""
+    forms = {"parameters": "{:,.0f}".format, "macs": lambda macs: f"{macs / 1e6:,.0f}", "train_seconds": runs.duration}
+    text = with_interval(compared, "accuracy")
+    for column in text.select_dtypes("float"):
+        text[column] = text[column].map(forms.get(column, "{:.1f}".format), na_action="ignore")
+    return text.rename(columns={"macs": "multiply-adds, M", "train_seconds": "training"})
+
+
 def calibration(scored: Mapping[str, evaluation.Scored]) -> pd.DataFrame:
     """Accuracy, mean confidence and expected calibration error of each system, in %."""
     rows = []
@@ -234,8 +244,9 @@ def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def interval(value: float, low: float, high: float, form: str = ".1f") -> str:
-    """A value and its interval as text that stays on a line: '65.1 [63.5, 66.7]'. `form`: of the value."""
-    return f"{value:{form}}\u00a0[{low:z.1f},\u00a0{high:z.1f}]"
+    """A value and its interval, if any is known, as text that stays on a line: '65.1 [63.5, 66.7]'. `form`: of the
+    value."""
+    return f"{value:{form}}" + ("" if pd.isna(low) else f"\u00a0[{low:z.1f},\u00a0{high:z.1f}]")
 
 
 def p_value(p: float) -> str:

@@ -112,6 +112,15 @@ def test_texts():
     assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
 
 
+def test_costs_are_read_in_millions_and_hours():
+    compared = pd.DataFrame({"name": ["cnn", "sum"], "accuracy": 67.41, "low": 65.8, "high": 68.8,
+                             "train_seconds": 11520.0, "parameters": 1352295.0, "macs": [49.96e6, float("nan")]})
+    row, other = tables.readable(compared).to_dict("records")
+    assert row == {"name": "cnn", "accuracy": "67.4\u00a0[65.8,\u00a068.8]", "training": "3.2 h",
+                   "parameters": "1,352,295", "multiply-adds, M": "50"}
+    assert pd.isna(other["multiply-adds, M"])
+
+
 def test_an_interval_joins_its_value():
     frame = pd.DataFrame({"name": ["a"], "recall": [65.12], "recall_low": [63.5], "recall_high": [66.66], "f1": [1.0]})
     joined = tables.with_interval(frame, "recall")
