@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from fercore import aggregation, evaluation, metrics, parameters, runs
 from fercore.aggregation import LONGER, PUBLISHED_RECIPE
@@ -228,6 +229,12 @@ def html(frame: pd.DataFrame) -> str:
     text = frame.to_html(index=False, border=0, na_rep="")
     text = re.sub(r"<(t[hd])>", lambda cell: f"<{cell[1]}{next(columns)}>", text)
     return re.sub(r"[\w+]{21,}", lambda name: name[0].replace("_", "_<wbr>"), text)
+
+
+def styled(frame: pd.DataFrame) -> Styler:
+    """A frame to be formatted and shown without row numbers; words begin below each other."""
+    left = [{"selector": "", "props": "text-align: left"}]
+    return frame.style.hide(axis="index").set_table_styles({name: left for name in frame if _of_words(frame[name])})
 
 
 def _of_words(column: pd.Series) -> bool:

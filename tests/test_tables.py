@@ -1,4 +1,6 @@
 """results.csv as tables to read."""
+import re
+
 import pandas as pd
 import pytest
 from made_up import faces, predict, run
@@ -104,6 +106,13 @@ def test_columns_of_words_are_marked():
     text = tables.html(frame)
     assert text.count("class=\"words\"") == 2 * 3  # header and two rows
     assert "<th class=\"words\">recipe</th>" in text and "<td>not run</td>" in text and "<th>test</th>" in text
+
+
+def test_words_of_styled_tables_begin_below_each_other():
+    frame = pd.DataFrame({"network": ["cnn"], "accuracy": [65.12], "recipe": ["study"]})
+    text = tables.styled(frame).format(precision=1).to_html()
+    assert ">65.1<" in text and "row_heading" not in text
+    assert re.findall(r"\.(\w+) {\s+text-align: left", text) == ["col0", "col2"]
 
 
 def test_texts():
