@@ -35,7 +35,8 @@ class Checkpoint:
             with optimizers.averaged(self.model):
                 self.best = _arrays(self.model.variables)
             self._write("best.npz", self.best)
-        self._write("last.npz", _arrays(self._variables()) | {"history": np.array(json.dumps(history))})
+        if self.folder is not None:
+            self._write("last.npz", _arrays(self._variables()) | {"history": np.array(json.dumps(history))})
 
     def load_best(self) -> None:
         """Set the model to the epoch with the highest validation accuracy (the first of equals)."""

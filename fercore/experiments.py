@@ -6,6 +6,7 @@
     history = experiments.fit(experiment, model, parts)
     predictions = experiments.save(experiment, model, parts, history)
 """
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,11 +77,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Parts:
-    """The examples of the three parts of a split."""
+    """The examples of the three parts of a split; `copies` of the training faces that are moved already, if any."""
 
     train: prediction.Examples
     validation: prediction.Examples
     test: prediction.Examples
+    copies: Sequence[prediction.Examples] = ()
 
 
 def read(
@@ -135,15 +137,19 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
     soft = None if experiment.votes is None else experiment.votes[experiment.split.train]
     if teachers := experiment.settings.get("teachers"):
-        soft = distillation.soft_labels(experiment.folder, experiment.protocol, experiment.seed, teachers,
-                                        experiment.faces, experiment.split)
+        seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
+        asked = experiment.folder, experiment.protocol, seeds, teachers
+        if experiment.recipe.copies:
+            classes = len(experiment.faces.class_names)
+            parts = replace(parts, copies=distillation.copies(*asked, parts.train, experiment.recipe, classes))
+        else:
+            soft = distillation.soft_labels(*asked, experiment.faces, experiment.split)
     return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
 def moved(experiment: Experiment, images: np.ndarray) -> np.ndarray:
     """Images uint8 [n, h, w] as an epoch of training moves them."""
-    recipe = experiment.recipe
-    how = preprocessing.Augmentation(recipe.rotation, recipe.shift, recipe.zoom, recipe.flip, recipe.erasing)
+    how = preprocessing.augmentation(experiment.recipe)
     return preprocessing.augment(images, np.random.default_rng(experiment.seed), how)[0]
 
 
@@ -153,7 +159,7 @@ def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFram
     if "model" in experiment.settings:
         return None
     history = training.fit(model, parts.train, parts.validation, experiment.recipe, seed=experiment.seed,
-                           checkpoint=_checkpoint(experiment))
+                           copies=parts.copies, checkpoint=_checkpoint(experiment))
     _keep(experiment, model, history)
     return history
 
@@ -239,7 +245,7 @@ def write(experiment: Experiment, predictions: runs.Predictions, learnt: dict) -
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {"network": experiment.network, "protocol": experiment.protocol, "seed": experiment.seed}
     record |= {"data": _data(experiment)}
-    record |= {"teachers": settings["teachers"]} if "teachers" in settings else {}
+    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
     key = experiment.protocol, experiment.network, experiment.seed
     return runs.save_predictions(experiment.folder, *key, predictions, record | learnt)
 

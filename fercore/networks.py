@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fercore import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns
+from fercore import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns, residual
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
@@ -19,7 +19,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
         plain_cnns.shallow_cnn, plain_cnns.deep_cnn, plain_cnns.five_class_cnn,
         inception_vgg16.vgg16_scratch, inception_vgg16.inception_v1, inception_vgg16.vgg16_imagenet,
         feature_cnns.model_a, feature_cnns.model_b,
-        compact.compact,
+        compact.compact, residual.residual,
     )
 }
 

@@ -1,5 +1,5 @@
 """Faces as a network sees them: light normalised, geometry varied in training and, by fixed views, when asked."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -22,6 +22,11 @@ class Augmentation:
     zoom: float = 0.0
     flip: bool = False
     erasing: float = 0.0
+
+
+def augmentation(recipe) -> Augmentation:
+    """What of a `recipes.Recipe` moves faces."""
+    return Augmentation(**{field.name: getattr(recipe, field.name) for field in fields(Augmentation)})
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,8 @@ def augment(
     n, height, width = images.shape
     mirrored = rng.random(n) < (0.5 if augmentation.flip else 0.0)
     matrices = _affine_matrices(rng, mirrored, augmentation, width, height)
+    if augmentation == Augmentation():
+        return images, mirrored
     moved = np.empty_like(images)
     for image, matrix, target in zip(images, matrices, moved, strict=True):
         cv2.warpAffine(image, matrix, (width, height), dst=target, borderMode=cv2.BORDER_REPLICATE)

@@ -25,7 +25,10 @@ class Recipe:
     `ema_momentum`: a mean of the weights over past steps is kept, of which each step leaves this share (exponential
     moving average, Polyak & Juditsky 1992), and is what is validated and kept; 0 for the weights themselves. `loss`:
     'categorical_crossentropy', or 'binary_crossentropy' of each class by itself. `soft_share`: weight of the soft
-    labels of teachers or voters, where the network's file names them, against the labels. `crop`: side in pixels of
+    labels of teachers or voters, where the network's file names them, against the labels. `copies`: so many moved
+    copies of each face are made once, mixed in pairs if `mixup` says so, and epochs take them in turn and learn
+    nothing but what teachers say of the copy itself (after Beyer et al. 2022, arXiv:2106.05237, who ask them in every
+    step); 0 for what they say of the face as it is. `crop`: side in pixels of
     what the network sees of a face, cut from its centre; null for the whole face. `small_side`: side to which faces
     are shrunk in the first `small_share` of the epochs, which makes them cheaper by their area (progressive resizing,
     Howard 2018); null for no such epochs. `mixup`: each face and its label are mixed with another's by a weight from a
@@ -54,6 +57,7 @@ class Recipe:
     loss: str = "categorical_crossentropy"
     label_smoothing: float = 0.1
     soft_share: float = 0.7
+    copies: int = 0
     normalisation: str = "standardise"
     rotation: float = 10.0
     shift: float = 0.08
@@ -86,8 +90,9 @@ class Recipe:
                 raise RecipeError(f"{name} is {value}; it must be above 0")
         if not 0 <= self.soft_share <= 1:
             raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
-        if self.mixup < 0:
-            raise RecipeError(f"mixup is {self.mixup}; it must be 0 or more")
+        for name in ("mixup", "copies"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("ema_momentum", "small_share", "descriptor_dropout", "modality_dropout", "dropout"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:

@@ -11,7 +11,8 @@ _OWN_BATCH, _OWN_RATE = 100, 1e-4
 
 
 def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
-    """Multiply-adds per second of a product of two matrices [size, size] in 'bfloat16' or 'float32'."""
+    """Multiply-adds per second of a product of two matrices [size, size] in 'bfloat16' or 'float32'. A GPU needs larger
+    ones to be busy."""
     matrix = keras.ops.cast(np.random.default_rng(0).normal(size=(size, size)), precision)
     keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
     start = time.perf_counter()

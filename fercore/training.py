@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from fercore import networks, optimizers, preprocessing, recipes, runs, speed
 from fercore.checkpoints import Checkpoint
 from fercore.prediction import Examples, predict
 from fercore.recipes import Recipe
+from fercore.whole_epochs import WholeEpochs
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,21 @@ def device() -> str:
     return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
 
 
+def gpu_name() -> str:
+    """The GPU that Keras's backend computes on, as its maker calls it."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
+
+
 def fit(
     model: keras.Model,
     train: Examples,
@@ -68,6 +84,7 @@ def fit(
     recipe: Recipe,
     *,
     seed: int,
+    copies: Sequence[Examples] = (),
     checkpoint: Path | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ) -> pd.DataFrame:
@@ -76,6 +93,9 @@ def fit(
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on from its last
     epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it ends with the same numbers.
     Where the recipe says so, the first epochs train a twin for smaller faces, whose weights the model takes over.
+    `copies` of the training faces, moved already, are what the epochs take in turn instead of moving `train`; of them
+    the soft labels alone are learnt.
+    On a GPU with Keras's JAX backend an epoch is one program, without the last batch where that is smaller.
     Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy, loss, val_accuracy, val_loss,
     learning_rate, seconds; `on_epoch` is called with each new row, and what it raises ends the training.
     """
@@ -88,8 +108,27 @@ def fit(
 
     def trained(network: keras.Model, state: Checkpoint, history: list[dict], last: int) -> list[dict]:
         bar.update(len(history) * math.ceil(len(train) / recipe.batch_size) - bar.n)
+
+        as_they_are = dataclasses.replace(recipe, **recipes.UNMOVED, mixup=0, soft_share=1)
+
+        def drawn(epoch: int) -> Iterator[tuple]:
+            given, how = (copies[epoch % len(copies)], as_they_are) if copies else (train, recipe)
+            return batches(given, how, networks.inputs(network), seed=seed, epoch=epoch,
+                           classes=network.output_shape[-1], side=networks.side(network))
+
+        whole = WholeEpochs(network, drawn) if keras.backend.backend() == "jax" and device() == "gpu" else None
         for epoch in range(len(history), last):
-            row = _epoch(network, train, validation, recipe, seed, epoch, bar)
+            start, steps = time.perf_counter(), math.ceil(len(train) / recipe.batch_size)
+            rates = [recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps) for k in range(steps)]
+            if whole:
+                accuracy, loss = whole.train(epoch, rates, last=epoch + 1 == last)
+                bar.update(steps)
+            else:
+                accuracy, loss = _step_by_step(network, drawn(epoch), rates, bar)
+            row = {"epoch": epoch + 1, "side": networks.side(network), "accuracy": accuracy, "loss": loss}
+            with optimizers.averaged(network):
+                row |= _validate(network, validation, recipe)
+            row |= {"learning_rate": rates[-1], "seconds": time.perf_counter() - start}
             history.append(row)
             state.save(history)
             bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
@@ -110,26 +149,17 @@ def fit(
     return pd.DataFrame(history)
 
 
-def _epoch(
-    model: keras.Model, train: Examples, validation: Examples, recipe: Recipe, seed: int, epoch: int, bar
-) -> dict:
-    """Train for one epoch; its row of the history."""
-    start = time.perf_counter()
-    steps = math.ceil(len(train) / recipe.batch_size)
+def _step_by_step(model: keras.Model, drawn: Iterator[tuple], rates: list[float], bar) -> tuple[float, float]:
+    """Train on the batches of an epoch; mean accuracy and loss over its examples."""
     sums = np.zeros(3)
-    drawn = batches(train, recipe, networks.inputs(model), seed=seed, epoch=epoch, classes=model.output_shape[-1],
-                    side=networks.side(model))
-    for step, batch in enumerate(drawn):
-        model.optimizer.learning_rate = recipes.learning_rate(recipe, epoch * steps + step, recipe.epochs * steps)
+    for batch, rate in zip(drawn, rates, strict=True):
+        model.optimizer.learning_rate = rate
         logs = model.train_on_batch(*batch, return_dict=True)
         n = len(batch[1])
         sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
         bar.update()
-    row = {"epoch": epoch + 1, "side": networks.side(model)}
-    row |= dict(zip(("accuracy", "loss"), (sums[:2] / sums[2]).tolist(), strict=True))
-    with optimizers.averaged(model):
-        row |= _validate(model, validation, recipe)
-    return row | {"learning_rate": float(model.optimizer.learning_rate), "seconds": time.perf_counter() - start}
+    accuracy, loss = (sums[:2] / sums[2]).tolist()
+    return accuracy, loss
 
 
 def batches(
@@ -188,6 +218,7 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
         "recipe_parameters": dataclasses.asdict(recipe),
         "precision": precision(recipe),
         "device": device(),
+        **({"gpu": gpu_name()} if device() == "gpu" else {}),
         "backend": keras.backend.backend(),
     }
 
@@ -199,7 +230,7 @@ def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
         "best_epoch": int(runs.best_epoch(history).epoch),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(n_train * len(history) / seconds, 1),
-        "matrix_product_macs": round(speed.matrix_product(precision)),  # per second, the limit of this machine now
+        "matrix_product_macs": round(speed.matrix_product(precision, 8192 if device() == "gpu" else 2048)),  # a second
         "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
     }
 
@@ -223,8 +254,7 @@ def _compile(model: keras.Model, recipe: Recipe) -> None:
 
 def _batch(chosen: Examples, recipe: Recipe, names: list[str], rng: np.random.Generator, classes: int,
            side: int | None) -> tuple:
-    how = preprocessing.Augmentation(recipe.rotation, recipe.shift, recipe.zoom, recipe.flip, recipe.erasing)
-    images, mirrored = preprocessing.augment(chosen.images, rng, how)
+    images, mirrored = preprocessing.augment(chosen.images, rng, preprocessing.augmentation(recipe))
     view = (mirrored & recipe.descriptor_follows).astype(int)
     seen = preprocessing.crop(images, recipe.crop)
     seen = preprocessing.resize(seen, side or seen.shape[1])
