@@ -8,6 +8,8 @@ from fercore import descriptors, networks, preprocessing, runs
 from fercore.faces import Faces
 from fercore.recipes import Recipe
 
+BATCH = 512  # faces that a network is asked about at a time
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -57,14 +59,17 @@ def predict(
     model: keras.Model, examples: Examples, recipe: Recipe, view: preprocessing.View = preprocessing.PLAIN
 ) -> np.ndarray:
     """Class probabilities float32 [n, classes] of the faces in one `view`, with the descriptors of their mirror images
-    where it is mirrored."""
+    where it is mirrored. All batches are of one size, the last one reaches back: for another size, a backend that
+    compiles would compile again."""
     images = preprocessing.crop(preprocessing.seen(examples.images, view), recipe.crop)
     images = preprocessing.resize(images, networks.side(model))
     parts = []
-    for k in range(0, len(images), 512):
-        x = {"image": preprocessing.normalise(images[k : k + 512], recipe.normalisation)}
-        x |= {name: array[k : k + 512, int(view.mirror)] for name, array in examples.descriptors.items()}
-        parts.append(model.predict_on_batch({name: x[name] for name in networks.inputs(model)}))
+    for k in range(0, len(images), BATCH):
+        first = max(0, min(k, len(images) - BATCH))
+        batch = slice(first, first + BATCH)
+        x = {"image": preprocessing.normalise(images[batch], recipe.normalisation)}
+        x |= {name: array[batch, int(view.mirror)] for name, array in examples.descriptors.items()}
+        parts.append(model.predict_on_batch({name: x[name] for name in networks.inputs(model)})[k - first :])
     return np.concatenate(parts).astype(np.float32)
 
 
