@@ -106,10 +106,11 @@ def combined_record(name: str, by_member: dict[str, dict]) -> dict:
     first = records[0]
     kept = {key: first.get(key) for key in ("protocol", "seed", "recipe", "data")}
     hardware = {key: _joined([record.get(key) for record in records]) for key in ("device", "processor", "cores")}
+    gpus = _joined([record.get("gpu") for record in records])
     totals = {key: _total([record.get(key) for record in records]) for key in ("parameters", "macs", "train_seconds")}
     epochs = {member: record.get("epochs") for member, record in by_member.items()}
     return {"network": name, "members": list(by_member), **kept, **totals, **hardware,
-            "member_epochs": epochs}
+            **({"gpu": gpus} if gpus and hardware["device"] == "gpu" else {}), "member_epochs": epochs}
 
 
 def _total(values: list) -> float | None:

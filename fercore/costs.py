@@ -17,8 +17,8 @@ OWN_COLUMNS = ["network", "images_per_second", "hardware", "when"]
 def trainings(run: evaluation.Run, *, watts_per_core: float = WATTS_PER_CORE) -> pd.DataFrame:
     """A row a training of a run: protocol, network, seed, recipe, parameters, macs (a face), epochs, best_epoch,
     train_seconds, images_per_second, gflops (a second, backward pass included), limit_share (of the machine's
-    matrix-product rate, both in the training's precision), watt_hours (on a processor: cores x `watts_per_core`),
-    precision, hardware. NaN where a record does not say."""
+    matrix-product rate, both in the training's precision), watt_hours (cores x `watts_per_core`), precision, hardware.
+    NaN where a record does not say; limit_share and watt_hours of a processor only, as trainings may share a GPU."""
     rows = [_training(runs.read_record(run.folder, *key), key, watts_per_core)
             for key in runs.list_predictions(run.folder)]
     order = {name: place for place, name in enumerate(evaluation.catalogue())}
@@ -50,12 +50,14 @@ def milestones(run: evaluation.Run, protocol: str = "official") -> pd.DataFrame:
     """What was known on validation faces after how many seconds of training: name, seed, seconds, epoch, accuracy (%).
 
     A row an epoch of each network, one view of each face; and one for each network and aggregate when its training
-    was done, epoch NaN, averaged over views. The seconds of a distilled network include those of its teachers.
+    was done, epoch NaN, averaged over views. The seconds of a distilled network include those of its teachers. Left out
+    is what a GPU had a part in.
     """
     rows = []
     for place, name, seed in runs.list_predictions(run.folder):
-        total = evaluation.train_seconds(run, runs.read_record(run.folder, place, name, seed))
-        if place == protocol and total is not None:
+        record = runs.read_record(run.folder, place, name, seed)
+        total = evaluation.train_seconds(run, record)
+        if place == protocol and total is not None and "gpu" not in (record.get("device") or ""):
             right = evaluation.score(run, place, name, seed, split="validation").right
             course = [*_course(run, (place, name, seed), total), (total, None, 100 * right.mean())]
             rows += [(name, seed, *one) for one in course]
@@ -139,7 +141,7 @@ def _training(record: dict, key: tuple[str, str, int], watts_per_core: float) ->
     speed_here, macs, limit = (record.get(name) for name in ("images_per_second", "macs", "matrix_product_macs"))
     work = _share_of_work(record.get("recipe_parameters", {}))
     rate = 3 * work * macs * speed_here if macs and speed_here else float("nan")  # backward takes twice the forward's
-    cores = record.get("cores") if record.get("device") == "cpu" else None
+    cores, limit = (record.get("cores"), limit) if record.get("device") == "cpu" else (None, None)
     return dict(zip(("protocol", "network", "seed"), key, strict=True)) | {
         "recipe": record.get("recipe") or "", "parameters": record.get("parameters"), "macs": macs,
         "epochs": record.get("epochs"), "best_epoch": record.get("best_epoch"), "train_seconds": seconds,

@@ -180,8 +180,9 @@ def results(run: Run) -> pd.DataFrame:
 def train_seconds(run: Run, record: dict) -> float | None:
     """Seconds that a network's training took, those of its teachers included; None where one is not known."""
     try:
-        teachers = [runs.read_record(run.folder, record["protocol"], teacher, record["seed"])
-                    for teacher in record.get("teachers", ())]
+        teachers = [runs.read_record(run.folder, record["protocol"], teacher, seed)
+                    for teacher in record.get("teachers", ())
+                    for seed in record.get("teacher_seeds", [record["seed"]])]
     except runs.RunError:
         return None
     seconds = [each.get("train_seconds") for each in (record, *teachers)]
@@ -222,7 +223,9 @@ def catalogue() -> dict[str, Entry]:
 
 
 def hardware(record: dict) -> str:
-    """The device of a record in words: 'cpu, <processor, without marks>, 2 cores'."""
+    """The device of a record in words: 'cpu, <processor, without marks>, 2 cores', or 'gpu, <its name>'."""
+    if record.get("gpu"):
+        return f"gpu, {record['gpu']}"
     cores = record.get("cores")
     processor = " ".join(re.sub(r"\(\w+\)|\bProcessor\b", "", record.get("processor") or "").split())
     parts = [record.get("device"), processor, f"{cores} core{'s' * (cores != 1)}" if cores else None]

@@ -70,7 +70,7 @@ def _row(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol: st
         "here": tables.accuracy(results, protocol, name),
         "official split": tables.accuracy(results, beside, name) if beside else "",
         "copies removed": tables.mean(results, there, name, "accuracy_deduplicated"),
-        "training": tables.NOT_RUN if trained.empty else tables.duration(trained.train_seconds.mean()),
+        "training": tables.training_time(trained),
     }
 
 

@@ -57,6 +57,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """
     panels = {"parameters": "parameters", "macs": "multiply-adds", "train_seconds": "training"}
     units = {"macs": " a face", "train_seconds": " (s, on the cores it had)"}
+    lacks = {"train_seconds": "without a time on processors alone"}
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     named, (figure, axes) = [], new(3, 1, height=14.5)
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
@@ -69,7 +70,8 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
         without = ", ".join(table.number[~table.index.isin(shown.index)])
         axis.set(xscale="log", ylabel="accuracy (%)")
-        axis.set_xlabel(label + units.get(column, "") + f"\nwithout {label}: {without}" * bool(without))
+        told = f"\n{lacks.get(column, f'without {label}')}: {without}" * bool(without)
+        axis.set_xlabel(label + units.get(column, "") + told)
         axis.margins(x=0.18)
         axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
         axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))

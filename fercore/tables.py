@@ -86,10 +86,11 @@ def _comparable(published: dict, protocol: str) -> dict:
 
 def compared(results: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Every network and aggregate of a protocol, mean over seeds: name, system, accuracy, low, high (in %, averaged
-    over views), parameters, macs, train_seconds; most accurate first."""
+    over views), parameters, macs, train_seconds (on processors; NaN where a GPU had a part); most accurate first."""
     chosen = results[(results.protocol == protocol) & (results.split == "test") & results.tta]
     costs = ["parameters", "macs", "train_seconds"]
     chosen = chosen.astype(dict.fromkeys(costs, float))
+    chosen["train_seconds"] = chosen.train_seconds.mask(on_gpu(chosen))
     frame = chosen.groupby(["network", "system"], as_index=False)[
         ["accuracy", "accuracy_low", "accuracy_high", *costs]].mean()
     names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
@@ -194,7 +195,7 @@ def _beside(results: pd.DataFrame, name: str, entry: evaluation.Entry, protocol:
         "difference": _difference(results, protocol, name, theirs),
         "views averaged": accuracy(results, protocol, name),
         "copies removed": mean(results, protocol, name, "accuracy_deduplicated"),
-        "training": NOT_RUN if rows.empty else duration(rows.train_seconds.mean()),
+        "training": training_time(rows),
     }
 
 
@@ -202,6 +203,21 @@ def _protocols(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> lis
     """Protocols of a row's own figures first, then others that it was run on; the official one when there are none."""
     run = results[results.network == name].protocol.unique()
     return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
+
+
+def training_time(rows: pd.DataFrame) -> str:
+    """How long one of these trainings took, in words, rows of results.csv: the mean over seeds."""
+    if rows.empty:
+        return NOT_RUN
+    alone, ending = rows.device.fillna("").str.startswith("gpu").all(), ""
+    if on_gpu(rows).any():
+        ending = " on a GPU" if alone else ", partly on a GPU"
+    return duration(rows.train_seconds.mean()) + ending
+
+
+def on_gpu(rows: pd.DataFrame) -> pd.Series:
+    """Which rows of results.csv a GPU had a part in."""
+    return rows.device.fillna("").str.contains("gpu")
 
 
 def entries() -> dict[str, evaluation.Entry]:

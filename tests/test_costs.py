@@ -56,7 +56,13 @@ def test_share_of_the_limit_counts_small_faces_by_their_area(made):
 
 def test_energy_of_a_gpu_is_not_guessed(made):
     amend(made, device="gpu")
-    assert np.isnan(costs.trainings(made).watt_hours.iloc[0])
+    row = costs.trainings(made).iloc[0]
+    assert np.isnan(row.watt_hours) and np.isnan(row.limit_share)
+
+
+def test_what_a_gpu_had_a_part_in_is_no_milestone(made):
+    amend(made, device="gpu")
+    assert "cnn" not in set(costs.milestones(made).name)
 
 
 def test_milestones_are_epochs_and_the_end(made):

@@ -5,7 +5,18 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import experiments, networks, parameters, paths, prediction, preprocessing, recipes, runs, training
+from fercore import (
+    distillation,
+    experiments,
+    networks,
+    parameters,
+    paths,
+    prediction,
+    preprocessing,
+    recipes,
+    runs,
+    training,
+)
 from fercore.training import TrainingError
 
 
@@ -17,6 +28,7 @@ def experiment(tmp_path, monkeypatch):
         return keras.Model({"image": image}, keras.layers.Dense(classes, activation="softmax")(x), name="small")
 
     monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
     monkeypatch.setitem(networks.NETWORKS, "small", small)
     settings = {"base": "small", "system": "own", "notebook": "17_compact", "recipe": "compact", "inputs": ["image"],
                 "parameters": {}, "teachers": ["first", "second"]}
@@ -49,6 +61,47 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
     order = x["image"][:, 0, 0, 0].astype(int)
     assert sorted(order) == list(range(14)) != list(order)
     assert np.allclose(targets, 0.3 * np.eye(7)[labels[order]] + 0.7 * soft[order], atol=1e-6)
+
+
+@pytest.fixture
+def copied(experiment):
+    recipe = dataclasses.replace(experiment.recipe, copies=3, mixup=0.4)
+    return dataclasses.replace(experiment, recipe=recipe, settings=experiment.settings | {"teacher_seeds": [0, 1]})
+
+
+def test_teachers_answer_each_copy_which_all_students_share(experiment, copied, monkeypatch):
+    models = []
+    for seed in (0, 1):
+        at = dataclasses.replace(experiment, seed=seed)
+        models += [teach(at, name, 2 * seed + k) for k, name in enumerate(("first", "second"))]
+    parts = experiments.examples(copied)
+    assert parts.train.soft_labels is None and len(parts.copies) == 3
+    for copy in parts.copies:
+        said = [prediction.predict(model, copy, experiment.recipe) for model in models]
+        assert np.allclose(copy.soft_labels, np.mean(said, axis=0), atol=1e-3)  # kept as float16
+    monkeypatch.setattr(prediction, "predict", None)  # nobody is asked again
+    again = experiments.examples(dataclasses.replace(copied, seed=1))
+    for one, other in zip(parts.copies, again.copies, strict=True):
+        assert np.array_equal(one.images, other.images) and np.array_equal(one.soft_labels, other.soft_labels)
+
+
+def test_copies_are_moved_and_mixed_each_in_its_own_way(experiment, copied):
+    faces = experiments.examples(dataclasses.replace(experiment, settings={"inputs": ["image"]})).train.images
+    first, second = (distillation._copy(faces, k, copied.recipe) for k in (0, 1))
+    still = dataclasses.replace(copied.recipe, **recipes.UNMOVED)
+    mixed, plain = (distillation._copy(faces, 0, dataclasses.replace(still, mixup=mixup)) for mixup in (0.4, 0))
+    assert not np.array_equal(first, second) and not np.array_equal(mixed, faces)
+    assert np.array_equal(plain, faces)
+
+
+def test_a_teacher_of_copies_sees_the_picture_alone(experiment, copied, monkeypatch):
+    for name in ("first", "second"):
+        for seed in (0, 1):
+            teach(dataclasses.replace(experiment, seed=seed), name, seed)
+    told = experiment.settings | {"inputs": ["dsift", "image"]}
+    monkeypatch.setattr(parameters, "network", lambda name: told)
+    with pytest.raises(TrainingError, match="takes dsift, image; a teacher of moved copies must take the image alone"):
+        experiments.examples(copied)
 
 
 def test_a_missing_teacher_is_named_with_the_notebook_that_trains_it(experiment):

@@ -32,6 +32,7 @@ def test_a_processor_is_named_without_its_marks():
     assert evaluation.hardware({"device": "cpu", "processor": "Intel(R) Xeon(R) Processor", "cores": 1}) == \
         "cpu, Intel Xeon, 1 core"
     assert evaluation.hardware({"device": "gpu"}) == "gpu"
+    assert evaluation.hardware({"device": "gpu", "gpu": "NVIDIA H200", "cores": 16}) == "gpu, NVIDIA H200"
 
 
 def test_the_time_of_a_network_counts_that_of_its_teachers(tmp_path, data):
@@ -43,6 +44,11 @@ def test_the_time_of_a_network_counts_that_of_its_teachers(tmp_path, data):
         taken = evaluation.results(run(tmp_path, data)).set_index("network").train_seconds
         assert taken["cnn"].iloc[0] == 60
         assert taken["compact"].isna().all() if seconds is None else (taken["compact"] == seconds).all()
+    predict(tmp_path, data, "cnn", seed=1)
+    taught = {"teachers": ["cnn"], "teacher_seeds": [0, 1]}
+    runs.write_json(path, runs.read_record(tmp_path, "official", "compact", 0) | taught)
+    taken = evaluation.results(run(tmp_path, data)).set_index("network").train_seconds
+    assert (taken["compact"] == 180).all()
 
 
 def test_published_figures_stand_beside_their_own_split_of_fer2013_only(tmp_path, data):

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from fercore import inception_vgg16, networks
+from fercore import inception_vgg16, networks, parameters, recipes, training
 
 PUBLISHED = {"cnn": 1_352_295, "vgg": 26_545_095, "five_class_cnn": 1_004_805}
 TRAINABLE = {"vgg16_scratch": 9_416_903, "five_class_cnn": 1_003_013}
@@ -93,6 +93,16 @@ def test_both_variants_of_the_shallow_cnn_are_there():
 def test_compact_is_within_its_limits():
     model = networks.build("compact")
     assert networks.multiply_adds(model) <= 100e6 and model.count_params() <= 2.5e6
+    matched = networks.build("compact", **parameters.network("compact_matched")["parameters"])
+    assert networks.multiply_adds(matched) <= 100e6 and matched.count_params() <= 2.5e6
+
+
+def test_the_large_networks_have_four_and_ten_times_the_work_of_compact():
+    residual, wide = (training.build(file["base"], recipes.read("large"), 0, **file["parameters"])
+                      for file in map(parameters.network, ("residual", "compact_wide")))
+    assert networks.side(residual) == networks.side(wide) == 44
+    assert (residual.count_params(), networks.multiply_adds(residual)) == (11_195_131, 953_443_328)
+    assert (wide.count_params(), networks.multiply_adds(wide)) == (4_738_115, 375_110_656)
 
 
 def test_imagenet_weights_that_are_not_there_are_one_line(tmp_path):

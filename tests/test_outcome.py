@@ -4,7 +4,8 @@ import pytest
 
 from fercore import outcome
 
-SCORES = {"accuracy_low": 60, "accuracy_high": 70, "accuracy_deduplicated": 50, "train_seconds": 60, "tta": True}
+SCORES = {"accuracy_low": 60, "accuracy_high": 70, "accuracy_deduplicated": 50, "train_seconds": 60, "device": "cpu",
+          "tta": True}
 
 
 def made_up(ran: dict) -> pd.DataFrame:

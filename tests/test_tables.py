@@ -121,6 +121,12 @@ def test_texts():
     assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
 
 
+def test_training_on_a_gpu_is_said_and_is_no_time_on_cores():
+    rows = pd.DataFrame({"train_seconds": 300.0, "device": ["cpu, 2 cores", "gpu, H200"]})
+    assert tables.training_time(rows) == "5 min, partly on a GPU" and tables.training_time(rows[1:]) == "5 min on a GPU"
+    assert tables.training_time(rows[:1]) == "5 min" and tables.training_time(rows[:0]) == tables.NOT_RUN
+
+
 def test_costs_are_read_in_millions_and_hours():
     compared = pd.DataFrame({"name": ["cnn", "sum"], "accuracy": 67.41, "low": 65.8, "high": 68.8,
                              "train_seconds": 11520.0, "parameters": 1352295.0, "macs": [49.96e6, float("nan")]})

@@ -1,4 +1,6 @@
 """One fit for every network: it learns, keeps its best epoch, and goes on where it was stopped."""
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -39,6 +41,28 @@ def trained(recipe=RECIPE, seed=0, checkpoint=None):
     model = training.build("small", recipe, seed)
     history = training.fit(model, examples(), examples(30, 1), recipe, seed=seed, checkpoint=checkpoint)
     return model, history
+
+
+def test_copies_stand_in_for_the_faces_and_their_soft_labels_for_the_labels():
+    data = examples(120)
+    truth = np.eye(3, dtype=np.float32)[data.labels]
+    copies = [replace(data.select(part), labels=np.zeros(60, int), soft_labels=truth[part])
+              for part in (np.arange(60), np.arange(60, 120))]
+    recipe = replace(RECIPE, epochs=6, soft_share=0.1, mixup=0.4)  # which the copies, made already, do not follow
+    model = training.build("small", recipe, 0)
+    untouched = replace(data.select(np.arange(60)), labels=np.zeros(60, int))
+    history = training.fit(model, untouched, examples(30, 1), recipe, seed=0, copies=copies)
+    assert history.val_accuracy.iloc[-1] > 0.9
+
+
+def test_all_batches_asked_are_of_one_size(monkeypatch):
+    model, _ = trained()
+    whole = training.predict(model, examples(30, 1), RECIPE)
+    sizes, ask = [], model.predict_on_batch
+    monkeypatch.setattr(model, "predict_on_batch", lambda x: sizes.append(len(x["image"])) or ask(x))
+    monkeypatch.setattr(prediction, "BATCH", 8)
+    assert np.allclose(training.predict(model, examples(30, 1), RECIPE), whole, atol=1e-6)
+    assert sizes == [8, 8, 8, 8]
 
 
 def test_mixed_faces_have_labels_mixed_by_the_same_weight():

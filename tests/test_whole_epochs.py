@@ -1,0 +1,54 @@
+"""An epoch as one program on a GPU learns what the same steps learn one by one. Runs where Keras has JAX, in a process
+of its own: here the backend is TensorFlow."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json
+import numpy as np
+from fercore import preprocessing, recipes, training
+from fercore.prediction import Examples
+
+random = np.random.default_rng(0)
+faces = random.integers(0, 255, (100, 48, 48), dtype=np.uint8)
+train = Examples(faces, random.integers(0, 7, 100), {})
+validation = train.select(np.arange(20))
+recipe = recipes.read("large", epochs=3, batch_size=25, precision="float32", crop=None)
+stepwise = training._step_by_step
+found = {}
+for device in ("cpu", "gpu"):
+    training.device = lambda: device
+    counted = []
+    training._step_by_step = lambda *given: counted.append(1) or stepwise(*given)
+    model = training.build("compact", recipe, 0, filters=(4, 4, 4, 4), dropout=0.3, input_shape=(48, 48, 1))
+    history = training.fit(model, train, validation, recipe, seed=0)
+    weights = np.concatenate([w.ravel() for w in model.get_weights()])
+    found[device] = [len(counted), history.drop(columns="seconds").to_numpy().tolist(), weights.tolist()]
+recipe = recipes.read("large", epochs=1, batch_size=64, precision="float32", crop=None)
+model = training.build("compact", recipe, 0, filters=(4, 4, 4, 4), input_shape=(48, 48, 1))
+training.fit(model, train, validation, recipe, seed=0)
+print(json.dumps(found | {"steps": int(model.optimizer.iterations)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+    made = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True,
+                          env=os.environ | {"KERAS_BACKEND": "jax"})
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout.splitlines()[-1])
+
+
+def test_whole_epochs_learn_what_single_steps_learn(found):
+    (stepwise, steps, step_weights), (never, epochs, epoch_weights) = found["cpu"], found["gpu"]
+    assert stepwise == 3 and never == 0
+    assert epochs == [pytest.approx(row, abs=1e-4) for row in steps]
+    assert epoch_weights == pytest.approx(step_weights, abs=1e-4)
+
+
+def test_a_smaller_last_batch_is_left_out(found):
+    assert found["steps"] == 1  # of 64 and 36 faces
