@@ -65,6 +65,8 @@ def averaged(model: keras.Model) -> Iterator[None]:
     """Within, a compiled `model` has the mean of its weights over past steps, if its optimizer keeps one."""
     weights = model.get_weights() if model.optimizer.use_ema else None
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    if weights:
+        model.set_weights(model.get_weights())  # copies: JAX takes away the arrays that it predicts with
     try:
         yield
     finally:

@@ -69,8 +69,9 @@ def _training_jobs(chosen: Profile) -> list[Job]:
                 files.append(paths.ROOT / content["model"])
             for seed in chosen.seeds:
                 path = runs.prediction_path(Path(), protocol, name, seed)
-                taught = [runs.prediction_path(Path(), protocol, teacher, seed)
-                          for teacher in content.get("teachers", ()) if teacher in names]
+                taught = [runs.prediction_path(Path(), protocol, teacher, own)
+                          for teacher in content.get("teachers", ()) if teacher in names
+                          for own in content.get("teacher_seeds", [seed]) if own in chosen.seeds]
                 outputs = () if content.get("needs") else (path, path.with_suffix(".json"))  # it may have to be skipped
                 found.append(_job(chosen, notebook, protocol=protocol, network=name, seed=seed,
                                   inputs=files + taught, outputs=outputs))

@@ -180,7 +180,7 @@ def best_epoch(history: "pd.DataFrame") -> "pd.Series":
 
 def provenance() -> dict:
     """Code, versions and machine behind a result: git commit, whether it was dirty, packages, processor."""
-    packages = ("keras", "tensorflow", "numpy", "opencv-contrib-python-headless", "scikit-learn")
+    packages = ("keras", "tensorflow", "jax", "numpy", "opencv-contrib-python-headless", "scikit-learn")
     return {
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),

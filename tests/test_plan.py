@@ -72,6 +72,15 @@ def test_a_network_waits_for_its_teachers(project):
     assert [str(path) for path in job.inputs if path.suffix == ".npz"] == ["predictions/official/cnn/seed1.npz"]
 
 
+def test_a_network_waits_for_all_seeds_of_its_teachers_that_run(project):
+    told = "notebook: 10_cnn\nrecipe: study\nteachers: [cnn]\nteacher_seeds: [0, 2, 3]\n"
+    (project / "params/networks/pupil.yaml").write_text(told)
+    found = jobs_of(project, "seeds: [1, 2, 3]\nnetworks: {official: [pupil, cnn]}")
+    job = next(job for job in found if job.parameters.get("network") == "pupil")
+    waited = [path.stem for path in job.inputs if path.suffix == ".npz"]
+    assert waited == ["seed2", "seed3"]
+
+
 def test_the_profile_replaces_defaults_where_they_are_declared(project):
     found = jobs_of(project, "networks: {official: [cnn]}\nparameters: {all: {subset: null}, 10_cnn: {rate: 2}}")
     values = {job.notebook: job.parameters for job in found}

@@ -17,7 +17,7 @@ random = np.random.default_rng(0)
 faces = random.integers(0, 255, (100, 48, 48), dtype=np.uint8)
 train = Examples(faces, random.integers(0, 7, 100), {})
 validation = train.select(np.arange(20))
-recipe = recipes.read("large", epochs=3, batch_size=25, precision="float32", crop=None)
+recipe = recipes.read("large", epochs=3, batch_size=25, precision="float32", crop=None, ema_momentum=0.5)
 stepwise = training._step_by_step
 found = {}
 for device in ("cpu", "gpu"):
