@@ -99,7 +99,9 @@ def fit(
     Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy, loss, val_accuracy, val_loss,
     learning_rate, seconds; `on_epoch` is called with each new row, and what it raises ends the training.
     """
-    bar = runs.progress(description=model.name, total=recipe.epochs * math.ceil(len(train) / recipe.batch_size))
+    steps = math.ceil(len(train) / recipe.batch_size)
+    as_they_are = dataclasses.replace(recipe, **recipes.UNMOVED, mixup=0, soft_share=1)  # of copies
+    bar = runs.progress(description=model.name, total=recipe.epochs * steps)
 
     def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:
         _compile(network, recipe)
@@ -107,9 +109,7 @@ def fit(
         return state, state.restore()
 
     def trained(network: keras.Model, state: Checkpoint, history: list[dict], last: int) -> list[dict]:
-        bar.update(len(history) * math.ceil(len(train) / recipe.batch_size) - bar.n)
-
-        as_they_are = dataclasses.replace(recipe, **recipes.UNMOVED, mixup=0, soft_share=1)
+        bar.update(len(history) * steps - bar.n)
 
         def drawn(epoch: int) -> Iterator[tuple]:
             given, how = (copies[epoch % len(copies)], as_they_are) if copies else (train, recipe)
@@ -118,7 +118,7 @@ def fit(
 
         whole = WholeEpochs(network, drawn) if keras.backend.backend() == "jax" and device() == "gpu" else None
         for epoch in range(len(history), last):
-            start, steps = time.perf_counter(), math.ceil(len(train) / recipe.batch_size)
+            start = time.perf_counter()
             rates = [recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps) for k in range(steps)]
             if whole:
                 accuracy, loss = whole.train(epoch, rates, last=epoch + 1 == last)

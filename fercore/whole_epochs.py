@@ -22,7 +22,7 @@ class WholeEpochs:
         import jax
 
         self._model, self._batches = model, batches
-        self._program = jax.jit(self._epoch, donate_argnums=0)
+        self._program = jax.jit(lambda state, steps: jax.lax.scan(self._step, state, steps), donate_argnums=0)
         self._worker = ThreadPoolExecutor(1)
         self._ahead: dict[int, Future] = {}
 
@@ -50,11 +50,6 @@ class WholeEpochs:
     def _stacked(self, epoch: int) -> Future:
         """The batches of an epoch, each input and the targets [steps, b, ...]."""
         return self._ahead.pop(epoch, None) or self._worker.submit(_stack, self._batches, epoch)
-
-    def _epoch(self, state: tuple, steps: tuple) -> tuple:
-        import jax
-
-        return jax.lax.scan(self._step, state, steps)
 
     def _step(self, state: tuple, batch: tuple) -> tuple:
         import jax
