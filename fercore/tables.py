@@ -1,13 +1,12 @@
 """results.csv as tables to read: this study beside the published figures. Frames of text in, HTML and Markdown out."""
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from fercore import aggregation, evaluation, metrics, parameters, runs
+from fercore import evaluation, metrics, runs
 from fercore.aggregation import LONGER, PUBLISHED_RECIPE
 from fercore.protocols import PROTOCOLS
 
@@ -130,45 +129,9 @@ def what_counts(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def not_run(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
-    """Why networks and aggregates that belong to this protocol have no row: reason -> names."""
-    there = set(results[results.protocol == protocol].network)
-    aggregates, found = aggregation.read_aggregates(), defaultdict(list)
-    for name, entry in entries().items():
-        if name in there or not _belongs(entry, protocol):
-            continue
-        if name == aggregation.STUDY_ENSEMBLE:
-            reason = "needs two networks"
-        elif name in aggregates:
-            missing = [member for member in aggregates[name].members if member not in there]
-            reason = f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
-        else:
-            content = parameters.network(name)
-            needs = parameters.lacking(content) or (f"needs {content['needs']}" if content.get("needs") else None)
-            reason = needs or f"not trained by {entry.notebook}"
-        found[reason].append(name)
-    return dict(found)
-
-
-def incomplete(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
-    """Aggregates of this protocol that are there without some of their optional members: name -> those members."""
-    there = set(results[results.protocol == protocol].network)
-    lacking = {name: [member for member in aggregate.optional if member not in there]
-               for name, aggregate in aggregation.read_aggregates().items() if name in there}
-    return {name: members for name, members in lacking.items() if members}
-
-
 def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
     """Protocols on which a system's networks were run, sorted."""
     return sorted(results[results.system == system].protocol.unique())
-
-
-def _belongs(entry: evaluation.Entry, protocol: str) -> bool:
-    """Whether the system published figures on this protocol, or it is the one that all networks of seven classes are
-    compared on."""
-    classes = {PROTOCOLS[name].class_names for name in entry.published} or {PROTOCOLS[protocol].class_names}
-    compared_on = protocol == "official" and classes == {PROTOCOLS[protocol].class_names}
-    return protocol in entry.published or (compared_on and not entry.name.endswith(LONGER))
 
 
 def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:

@@ -3,7 +3,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import networks, optimizers, preprocessing, recipes, runs, speed
+from fercore import devices, networks, optimizers, preprocessing, recipes, runs, speed
 from fercore.checkpoints import Checkpoint
 from fercore.prediction import Examples, predict
 from fercore.recipes import Recipe
@@ -35,46 +34,11 @@ def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
     if recipe.dropout is not None:
         parameters = {"dropout": recipe.dropout} | parameters
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(f"mixed_{precision(recipe)}" if precision(recipe) == "bfloat16" else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if devices.precision(recipe) == "bfloat16" else "float32")
     try:
         return networks.build(name, **parameters)
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-def precision(recipe: Recipe) -> str:
-    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where the processor multiplies in it, or on a GPU."""
-    if recipe.precision != "auto":
-        return recipe.precision
-    return "bfloat16" if device() == "gpu" or _processor_has_bfloat16() else "float32"
-
-
-def device() -> str:
-    """'gpu' when Keras's backend sees one, else 'cpu'."""
-    if keras.backend.backend() == "torch":  # for which keras.distribution has no devices
-        import torch
-
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    if keras.backend.backend() == "jax":  # which fails when asked for the devices of a kind that is not there
-        import jax
-
-        return "gpu" if jax.default_backend() == "gpu" else "cpu"
-    return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
-
-
-def gpu_name() -> str:
-    """The GPU that Keras's backend computes on, as its maker calls it."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.get_device_name()
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.devices()[0].device_kind
-    import tensorflow as tf
-
-    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
 
 
 def fit(
@@ -116,7 +80,7 @@ def fit(
             return batches(given, how, networks.inputs(network), seed=seed, epoch=epoch,
                            classes=network.output_shape[-1], side=networks.side(network))
 
-        whole = WholeEpochs(network, drawn) if keras.backend.backend() == "jax" and device() == "gpu" else None
+        whole = WholeEpochs(network, drawn) if keras.backend.backend() == "jax" and devices.device() == "gpu" else None
         for epoch in range(len(history), last):
             start = time.perf_counter()
             rates = [recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps) for k in range(steps)]
@@ -214,23 +178,24 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
     return {
         "parameters": model.count_params(),
         "macs": networks.multiply_adds(model),
-        **(_course(history, n_train, precision(recipe)) if history is not None else {}),
+        **(_course(history, n_train, devices.precision(recipe)) if history is not None else {}),
         "recipe_parameters": dataclasses.asdict(recipe),
-        "precision": precision(recipe),
-        "device": device(),
-        **({"gpu": gpu_name()} if device() == "gpu" else {}),
+        "precision": devices.precision(recipe),
+        "device": devices.device(),
+        **({"gpu": devices.gpu_name()} if devices.device() == "gpu" else {}),
         "backend": keras.backend.backend(),
     }
 
 
 def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
     seconds = float(history.seconds.sum())
+    size = 8192 if devices.device() == "gpu" else 2048
     return {
         "epochs": len(history),
         "best_epoch": int(runs.best_epoch(history).epoch),
         "train_seconds": round(seconds, 1),
         "images_per_second": round(n_train * len(history) / seconds, 1),
-        "matrix_product_macs": round(speed.matrix_product(precision, 8192 if device() == "gpu" else 2048)),  # a second
+        "matrix_product_macs": round(speed.matrix_product(precision, size)),  # a second
         "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
     }
 
@@ -299,11 +264,3 @@ def _key(model: keras.Model, recipe: Recipe, seed: int, train: Examples, validat
             for part in (train, validation)]
     shapes = [list(variable.shape) for variable in model.variables]
     return json.dumps([model.name, dataclasses.asdict(recipe), seed, data, shapes])
-
-
-def _processor_has_bfloat16() -> bool:
-    """Whether Linux lists bfloat16 multiplication among the processor's flags; elsewhere False."""
-    if not os.path.exists("/proc/cpuinfo"):
-        return False
-    flags = Path("/proc/cpuinfo").read_text()
-    return "avx512_bf16" in flags or "amx_bf16" in flags

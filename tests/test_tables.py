@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore import aggregation, evaluation, tables
+from fercore import aggregation, evaluation, missing, tables
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def test_what_is_missing_is_shown_with_its_reason(results):
     table = tables.beside_published(results, "official", "networks").set_index("network")
     assert table.loc["vgg", "test"] == "not run"
     assert len(table) == 6
-    reasons = tables.not_run(results, "official")
+    reasons = missing.not_run(results, "official")
     assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
     assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
-    assert "vgg_longer" in tables.not_run(results, "pooled_64_16_20")["not trained by 11_vgg"]
+    assert "vgg_longer" in missing.not_run(results, "pooled_64_16_20")["not trained by 11_vgg"]
     listed = {name for names in reasons.values() for name in names}
     assert {"compact", "svm_hog"} <= listed and not {"five_class_cnn", "compact_ferplus", "model_a"} & listed
     assert not {"cnn", "cnn+sift_cnn"} & {name for names in reasons.values() for name in names}
@@ -66,8 +66,8 @@ def test_what_is_missing_is_shown_with_its_reason(results):
 
 def test_an_ensemble_without_a_member_is_told():
     there = pd.DataFrame({"network": ["ensemble", "vgg16_scratch", "inception_v1", "aggregated_cnn"]})
-    assert tables.incomplete(there.assign(protocol="official"), "official") == {"ensemble": ["vgg16_imagenet"]}
-    assert tables.incomplete(there.assign(protocol="official"), "pooled_64_16_20") == {}
+    assert missing.incomplete(there.assign(protocol="official"), "official") == {"ensemble": ["vgg16_imagenet"]}
+    assert missing.incomplete(there.assign(protocol="official"), "pooled_64_16_20") == {}
 
 
 def test_other_data_have_no_published_columns(results):

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import json
 import numpy as np
-from fercore import preprocessing, recipes, training
+from fercore import devices, preprocessing, recipes, training
 from fercore.prediction import Examples
 
 random = np.random.default_rng(0)
@@ -21,7 +21,7 @@ recipe = recipes.read("large", epochs=3, batch_size=25, precision="float32", cro
 stepwise = training._step_by_step
 found = {}
 for device in ("cpu", "gpu"):
-    training.device = lambda: device
+    devices.device = lambda: device
     counted = []
     training._step_by_step = lambda *given: counted.append(1) or stepwise(*given)
     model = training.build("compact", recipe, 0, filters=(4, 4, 4, 4), dropout=0.3, input_shape=(48, 48, 1))
