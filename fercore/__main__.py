@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "index", _index, "the index page of a run", "profile")
     _command(commands, "renew", _renew, "ask the trained models of a run again where `views` changed", "profile")
     _command(commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile")
-    _command(commands, "readme", _readme, "write the results table of README.md")
+    _command(commands, "documents", _documents, "write the results into README.md and RESULTS.md")
     _recognition(commands)
     _own_pictures(commands)
     return parser
@@ -129,10 +129,10 @@ def _publish(options: argparse.Namespace) -> None:
     print(publishing.publish(options.profile))
 
 
-def _readme(options: argparse.Namespace) -> None:
+def _documents(options: argparse.Namespace) -> None:
     from fercore import publishing
 
-    print(publishing.update_readme())
+    print(*publishing.update_documents(), sep="\n")
 
 
 def _recognise(options: argparse.Namespace) -> int:

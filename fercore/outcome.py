@@ -1,4 +1,4 @@
-"""What the systems published beside what is reached here, all systems at a glance: for README.md and the reports."""
+"""What was published beside what is reached here, all systems at a glance: for the documents and the reports."""
 import pandas as pd
 
 from fercore import evaluation, parameters, tables

@@ -1,4 +1,4 @@
-"""What may be published, and the README's table."""
+"""What may be published, and the tables of README.md and RESULTS.md."""
 import dataclasses
 import re
 
@@ -93,8 +93,9 @@ has_results = pytest.mark.skipif(not (PUBLISHED / "tables" / "results.csv").exis
 
 
 @has_results
-def test_the_readme_shows_the_published_results():
-    assert (paths.ROOT / "README.md").read_text() == publishing.readme()
+def test_the_documents_show_the_published_results():
+    for name, text in publishing.documents().items():
+        assert (paths.ROOT / name).read_text() == text, name
 
 
 @has_results
@@ -113,7 +114,7 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
             assert report.machine_paths(path.read_text()) == [], path
 
 
-def test_the_readme_is_filled_between_its_markers(tmp_path):
+def test_a_document_is_filled_between_its_markers(tmp_path):
     data = faces()
     for name in ("cnn", "dsift_cnn"):
         predict(tmp_path, data, name, protocol="pooled_64_16_20")
@@ -121,18 +122,18 @@ def test_the_readme_is_filled_between_its_markers(tmp_path):
     made = run(tmp_path, data)
     content = publishing.generated(evaluation.results(made), changes.collect(made), learning_curve.collect(made))
     blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
-    text = publishing.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content)
+    text = publishing.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content, "RESULTS.md")
     assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith("<!-- few faces:end -->\nc\n")
     assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
     assert "| `aggregated_vgg`" not in text and "`aggregated_vgg`" in text.split("not trained on all faces yet")[1]
     assert "| `cnn` | `dsift_cnn` | `pooled_64_16_20` |" in text and "| 70 | `study` |" in text
-    assert publishing.filled(text, content) == text
-    with pytest.raises(evaluation.EvaluationError, match="outcome:end --> must stand around its outcome"):
-        publishing.filled("no markers", content)
+    assert publishing.filled(text, content, "RESULTS.md") == text
+    with pytest.raises(evaluation.EvaluationError, match=r"RESULTS\.md: .*outcome:end --> must stand around"):
+        publishing.filled("no markers", content, "RESULTS.md")
 
 
 @has_results
-def test_every_interval_that_the_readme_types_is_in_a_published_table():
+def test_every_interval_that_the_documents_type_is_in_a_published_table():
     """'70.1 [69.1, 71.1]' or '+0.9 [0.4, 1.4]' in its prose: a value and its interval, in one row of one table."""
     known = set()
     for path in (path for path in (PUBLISHED / "tables").glob("*.csv") if path.read_text().strip()):
@@ -143,13 +144,27 @@ def test_every_interval_that_the_readme_types_is_in_a_published_table():
             value = next(name for name in names if name in table and name != low)
             rows = table[[value, low, high]].dropna().to_numpy(float)
             known |= {tuple(f"{number:z.1f}" for number in row) for row in rows}
-    text = re.sub(r"<!-- ([\w ]+):begin -->.*?<!-- \1:end -->", "", (paths.ROOT / "README.md").read_text(), flags=re.S)
+    text = "".join((paths.ROOT / name).read_text() for name in publishing.DOCUMENTS)
+    text = re.sub(r"<!-- ([\w ]+):begin -->.*?<!-- \1:end -->", "", text, flags=re.S)
     typed = re.findall(r"(-?\d+\.\d)\s%?\s?\[(-?\d+\.\d),\s(-?\d+\.\d)\]", text)
     assert len(typed) > 15
     assert [found for found in typed if found not in known] == []
 
 
-def test_networks_average_the_views_that_the_readme_says():
+def test_links_of_the_documents_lead_somewhere():
+    """Files that are there, and headings as GitHub makes anchors of them."""
+    texts = {name: (paths.ROOT / name).read_text() for name in publishing.DOCUMENTS}
+    anchors = {name: {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
+                      for line in re.findall(r"^#+ (.+)$", text, flags=re.M)} for name, text in texts.items()}
+    links = [(name, link) for name, text in texts.items() for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)]
+    assert len(links) > 20
+    for name, link in links:
+        file, _, anchor = link.partition("#")
+        assert (paths.ROOT / (file or name)).exists(), link
+        assert not anchor or anchor in anchors[file or name], link
+
+
+def test_networks_average_the_views_that_the_results_say():
     files = {name: parameters.network(name) for name in parameters.network_names()}
     ten = {name for name, content in files.items() if content.get("views") == 10}
     two = {name for name, content in files.items() if str(content.get("recipe")).startswith("published")
