@@ -28,22 +28,21 @@ def trainings(run: evaluation.Run, *, watts_per_core: float = WATTS_PER_CORE) ->
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`trainings` as text, in as few columns as a window holds; precision only where trainings by a recipe differ in
-    it."""
+    """`trainings` as text, in as few columns as a window holds; with the hardware the precision of a network's training
+    where it is not bfloat16."""
     def text(column: str, form: str = "{:,.0f}", unit: float = 1) -> pd.Series:
         return table[column].map(lambda value: "" if pd.isna(value) else form.format(value / unit))
 
-    frame = pd.DataFrame({
+    other = table.precision.where((table.recipe != "") & (table.precision != "bfloat16"))
+    return pd.DataFrame({
         "network": table.network, "seed": table.seed, "recipe": table.recipe, "parameters": text("parameters"),
         "multiply-adds": text("macs", "{:,.0f} M", 1e6),
         "best epoch": (text("best_epoch") + " of " + text("epochs")).replace(" of ", ""),
         "training": [runs.duration(value) for value in table.train_seconds],
         "images per second": text("images_per_second"), "GFLOP/s": text("gflops"),
         "of the limit": text("limit_share", "{:.0f} %", 0.01), "energy, Wh": text("watt_hours", "{:,.1f}"),
-        "precision": table.precision, "hardware": table.hardware.str.removeprefix("cpu, "),
+        "hardware": table.hardware.str.removeprefix("cpu, ") + (", " + other).fillna(""),
     }).replace(" ", "\u00a0", regex=True)  # one line a row
-    differ = table.precision[table.recipe != ""].nunique() > 1
-    return frame if differ else frame.drop(columns="precision")
 
 
 def milestones(run: evaluation.Run, protocol: str = "official") -> pd.DataFrame:
