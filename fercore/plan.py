@@ -123,9 +123,9 @@ def _job(
 
 
 def _given(chosen: Profile, notebook: str, protocol: str | None, network: str | None) -> dict:
-    """The profile's values for a notebook that trains a network by a protocol."""
-    given = [chosen.parameters.get(key) or {} for key in ("all", notebook, protocol, network)]
-    return dict(ChainMap(*reversed(given)))
+    """The profile's values for the parameters that a notebook declares, when it trains a network by a protocol."""
+    given = ChainMap(*(chosen.parameters.get(key) or {} for key in (network, protocol, notebook, "all")))
+    return {key: given[key] for key in given if key in declared(notebook)}
 
 
 def _selected(chosen: Profile) -> list[str]:

@@ -171,3 +171,11 @@ def test_a_mistake_is_one_line_that_names_file_key_and_cure(project, text, words
         jobs_of(project, text)
     message = str(error.value)
     assert "\n" not in message and not [word for word in words if word not in message]
+
+
+def test_a_notebook_without_a_choice_of_recipe_keeps_the_one_of_its_network(project):
+    notebook(project / "notebooks", "11_vgg", "network: str = 'vgg'\nprotocol: str = 'a'\nseed: int = 0\n")
+    (project / "params/networks/vgg.yaml").write_text("notebook: 11_vgg\nrecipe: longer\n")
+    found = jobs_of(project, "networks: {official: [cnn, vgg]}\nparameters: {official: {recipe: mild}}")
+    recipes = {job.notebook: job.inputs[-1].name for job in found if job.trains}
+    assert recipes == {"10_cnn": "mild.yaml", "11_vgg": "longer.yaml"}
