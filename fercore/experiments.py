@@ -173,7 +173,7 @@ def fine_tune(experiment: Experiment, model: keras.Model, parts: Parts, history:
     blocks.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
     tuned = training.fit(model, parts.train, parts.validation, experiment.tuning, seed=experiment.seed,
                          checkpoint=_checkpoint(experiment, "_tuned"))
-    if tuned.val_accuracy.max() < history.val_accuracy.max():
+    if tuned.val_accuracy.max() <= history.val_accuracy.max():  # of equals the first epoch counts
         model.set_weights(frozen)
     tuned = tuned.assign(stage=2, epoch=tuned.epoch + len(history))
     history = pd.concat([history.assign(stage=1), tuned], ignore_index=True)

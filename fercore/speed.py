@@ -30,13 +30,14 @@ def own_way(name: str, faces: Faces, **parameters) -> float:
     """
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    copy = keras.models.clone_model(networks.build(name, **parameters), clone_function=_plain_layer)
+    classes = len(faces.class_names)
+    copy = keras.models.clone_model(networks.build(name, classes=classes, **parameters), clone_function=_plain_layer)
     model = keras.Model(copy.inputs[0], copy.outputs[0])
     model.compile(keras.optimizers.Adam(_OWN_RATE), "categorical_crossentropy", metrics=["accuracy"])
     images = preprocessing.crop(faces.images, model.input_shape[1])[..., None].astype("float32")
     moved = ImageDataGenerator(
         rotation_range=10, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.1, horizontal_flip=True
-    ).flow(images, np.eye(7)[faces.labels], batch_size=_OWN_BATCH)
+    ).flow(images, np.eye(classes)[faces.labels], batch_size=_OWN_BATCH)
     model.fit(moved, epochs=1, verbose=0)
     start = time.perf_counter()
     model.fit(moved, epochs=2, verbose=0)

@@ -5,6 +5,8 @@ import logging
 import math
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,7 +71,7 @@ def fit(
 
     def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:
         _compile(network, recipe)
-        state = Checkpoint(folder, network, key=_key(network, recipe, seed, train, validation))
+        state = Checkpoint(folder, network, key=_key(network, recipe, seed, train, validation, copies))
         return state, state.restore()
 
     def trained(network: keras.Model, state: Checkpoint, history: list[dict], last: int) -> list[dict]:
@@ -163,7 +165,7 @@ def load_model(path: str | Path, classes: int) -> keras.Model:
         raise TrainingError(f"{path}: no such file; give a .keras file of this study or null to train")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"{Path(path).name}: no readable .keras file; train the network again") from error
     if model.output_shape[-1] != classes:
         raise TrainingError(f"{Path(path).name}: tells {model.output_shape[-1]} classes apart, the data has {classes}")
@@ -258,9 +260,21 @@ def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
     return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
 
 
-def _key(model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples) -> str:
-    """What a checkpoint belongs to: another network, recipe, seed or data starts anew."""
-    data = [[len(part), int(part.images.sum()), int((part.labels * np.arange(len(part))).sum())]
+def _key(
+    model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples, copies: Sequence[Examples]
+) -> str:
+    """What a checkpoint belongs to: another network, first weights, recipe, seed, data or soft labels start anew."""
+    sums = [[len(part), int(part.images.sum()), int((part.labels * np.arange(len(part))).sum())]
             for part in (train, validation)]
-    shapes = [list(variable.shape) for variable in model.variables]
-    return json.dumps([model.name, dataclasses.asdict(recipe), seed, data, shapes])
+    arrays = [array for part in (train, validation) for _, array in sorted(part.descriptors.items())]
+    arrays += [part.soft_labels for part in (train, *copies) if part.soft_labels is not None]
+    arrays += [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+    checks = [[list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8))] for array in arrays]
+    return json.dumps([model.name, _layers(model), dataclasses.asdict(recipe), seed, sums, checks], default=str)
+
+
+def _layers(model: keras.Model) -> list:
+    """Kind and values of each layer; not its name, which counts what was built before."""
+    return [_layers(layer) if isinstance(layer, keras.Model) else
+            [type(layer).__name__, {key: value for key, value in layer.get_config().items() if key != "name"}]
+            for layer in model.layers]

@@ -1,4 +1,6 @@
 """What trainings cost, and how much sooner they reach what was published."""
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,4 +99,6 @@ def test_own_way_is_timed_and_read_again(tmp_path):
     assert table.images_per_second.iloc[0] > 0
     assert costs.read_own_way(tmp_path).equals(table)
     assert costs.read_own_way(tmp_path / "other").empty
+    contempt = replace(faces(35), class_names=tuple("abcdefgh"))
+    assert speed.own_way("shallow_cnn", contempt) > 0
     assert speed.own_way("compact", faces(35), filters=(2, 2, 2, 2)) > 0  # which sees 40 of the 48 pixels

@@ -15,10 +15,10 @@ RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.05, precision="float32"
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
-    def small(classes=3):
+    def small(classes=3, activation="relu"):
         image = keras.layers.Input((12, 12, 1), name="image")
         vector = keras.layers.Input((4,), name="dsift")
-        x = keras.layers.Conv2D(4, 3, activation="relu")(image)
+        x = keras.layers.Conv2D(4, 3, activation=activation)(image)
         x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(x))
         x = keras.layers.Concatenate()([keras.layers.Flatten()(x), vector])
         x = keras.layers.Dense(classes, activation="softmax")(x)
@@ -137,6 +137,27 @@ def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_
     assert list(again.loss) == list(history.loss)
     _, other = trained(Recipe(**{**vars(RECIPE), "learning_rate": 0.01}), checkpoint=tmp_path)
     assert list(other.loss) != list(history.loss)
+
+
+@pytest.mark.parametrize("change", [
+    {"builder": {"activation": "tanh"}}, {"seed_of_weights": 1}, {"descriptors": 0.5}, {"soft_labels": 1 / 3},
+])
+def test_a_checkpoint_of_another_network_weights_or_inputs_is_left_alone(tmp_path, monkeypatch, change):
+    def fit(builder=None, seed_of_weights=0, descriptors=1.0, soft_labels=None):
+        model = training.build("small", RECIPE, seed_of_weights, **builder or {})
+        train = examples()
+        soft = None if soft_labels is None else np.full((60, 3), soft_labels, np.float32)
+        train = replace(train, descriptors={"dsift": descriptors * train.descriptors["dsift"]}, soft_labels=soft)
+        return training.fit(model, train, examples(30, 1), RECIPE, seed=0, checkpoint=tmp_path)
+
+    fit()
+    steps = []
+    step = keras.Model.train_on_batch
+    monkeypatch.setattr(keras.Model, "train_on_batch", lambda *a, **k: steps.append(1) or step(*a, **k))
+    fit()
+    assert not steps
+    fit(**change)
+    assert steps
 
 
 def test_descriptor_follows_a_mirrored_face_only_when_told():
