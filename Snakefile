@@ -9,8 +9,10 @@ import sys
 from fercore import parameters, paths, plan, progress, series
 
 PROFILE = parameters.profile(config.get("profile", "quick"))
-FINGERPRINT = config.get("fingerprint") or series.prepare(PROFILE)["data"]["fingerprint"]
-JOBS = plan.jobs(PROFILE)
+RUN_FILE = paths.outputs(PROFILE.name) / "run.json"
+RUN = json.loads(RUN_FILE.read_text()) if "fingerprint" in config else series.prepare(PROFILE)
+FINGERPRINT = RUN["data"]["fingerprint"]
+JOBS = plan.jobs(PROFILE, RUN.get("left_out", ()))
 os.environ.update(series.QUIET)
 
 
@@ -60,7 +62,7 @@ for job in JOBS:
             parameters=shlex.quote(json.dumps(job.parameters)),
             data=FINGERPRINT,
             profile=PROFILE.name,
-        threads: series.training_threads(workflow.cores) if job.trains else 1
+        threads: series.threads(job, workflow.cores)
         resources:
             training=int(job.trains),
         priority: int(job.trains)

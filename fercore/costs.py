@@ -53,7 +53,7 @@ def milestones(run: evaluation.Run, protocol: str = "official") -> pd.DataFrame:
     is what a GPU had a part in.
     """
     rows = []
-    for place, name, seed in runs.list_predictions(run.folder):
+    for place, name, seed in run.predicted():
         record = runs.read_record(run.folder, place, name, seed)
         total = evaluation.train_seconds(run, record)
         if place == protocol and total is not None and "gpu" not in (record.get("device") or ""):

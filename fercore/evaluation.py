@@ -32,6 +32,12 @@ class Run:
     faces: datasets.Faces
     _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
+    def predicted(self) -> list[tuple[str, str, int]]:
+        """Protocol, network and seed of its predictions, on the protocols that its faces can be divided by."""
+        found = runs.list_predictions(self.folder)
+        left_out = protocols.obstacles(self.faces, {key[0] for key in found})
+        return [key for key in found if key[0] not in left_out]
+
     def prepared(self, protocol: str, subset: int | None) -> tuple[datasets.Faces, protocols.Split]:
         """`protocols.prepare` of its faces, `subset` of each usage; kept for the next network."""
         key = protocol, subset
@@ -128,7 +134,7 @@ def score_all(run: Run, protocol: str, seed: int = 0, *, split: str = "test", tt
 
     Raises `EvaluationError` when the run has none.
     """
-    there = set(runs.list_predictions(run.folder))
+    there = set(run.predicted())
     names = [name for name in catalogue() if (protocol, name, seed) in there]
     names = [name for name in names if not name.endswith(aggregation.PUBLISHED_RECIPE)]
     if not names:
@@ -158,7 +164,7 @@ def results(run: Run) -> pd.DataFrame:
     """results.csv: a row a network or aggregate, protocol, seed, split and test-time augmentation; columns COLUMNS."""
     rows, masks = [], {}
     known = catalogue()
-    for protocol, network, seed in runs.list_predictions(run.folder):
+    for protocol, network, seed in run.predicted():
         record = runs.read_record(run.folder, protocol, network, seed)
         predictions = runs.load_predictions(run.folder, protocol, network, seed)
         entry = known.get(network, Entry(network, "networks", "own", ""))
@@ -177,16 +183,18 @@ def results(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"parameters": "Int64", "macs": "Int64"})
 
 
-def train_seconds(run: Run, record: dict) -> float | None:
-    """Seconds that a network's training took, those of its teachers included; None where one is not known."""
+def train_seconds(run: Run, *records: dict) -> float | None:
+    """Seconds that the trainings of these records took, those of their teachers included, each once; None where one is
+    not known."""
+    counted = {(record["network"], record["seed"]): record for record in records}
     try:
-        teachers = [runs.read_record(run.folder, record["protocol"], teacher, seed)
-                    for teacher in record.get("teachers", ())
-                    for seed in record.get("teacher_seeds", [record["seed"]])]
+        counted |= {(teacher, seed): runs.read_record(run.folder, record["protocol"], teacher, seed)
+                    for record in records for teacher in record.get("teachers", ())
+                    for seed in record.get("teacher_seeds", [record["seed"]])}
     except runs.RunError:
         return None
-    seconds = [each.get("train_seconds") for each in (record, *teachers)]
-    return None if None in seconds else sum(seconds)
+    seconds = [record.get("train_seconds") for record in counted.values()]
+    return None if None in seconds else round(sum(seconds), 1)
 
 
 def save_results(table: pd.DataFrame, folder: Path) -> Path:
@@ -194,18 +202,6 @@ def save_results(table: pd.DataFrame, folder: Path) -> Path:
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, lineterminator="\n")
     return runs.write_atomically(folder / "tables" / "results.csv", buffer.getvalue())
-
-
-def read_results(folder: Path) -> pd.DataFrame:
-    """Read results.csv of a run. Raises `EvaluationError` when it is missing or has other columns."""
-    path = folder / "tables" / "results.csv"
-    if not path.exists():
-        raise EvaluationError(f"outputs/{folder.name}/tables/results.csv: missing; execute notebook 30_accuracy_tables")
-    table = pd.read_csv(path)
-    if tuple(table.columns) != COLUMNS:
-        raise EvaluationError(f"outputs/{folder.name}/tables/results.csv: other columns than expected; execute "
-                              "notebook 30_accuracy_tables again")
-    return table
 
 
 def catalogue() -> dict[str, Entry]:
@@ -244,15 +240,7 @@ def _subset_of(run: Run, record: dict, network: str) -> int | None:
     if not made_on(record, run.faces):
         raise EvaluationError(f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
                               f"than these ({run.faces.origin}); choose another profile, or train it on these")
-    return data["subset"] if "subset" in data else _per_split(run.faces, data["n"])
-
-
-def _per_split(faces: datasets.Faces, n: int) -> int | None:
-    """The number of faces of each usage of a `datasets.subset` of `n` faces; None for all of them."""
-    if n >= len(faces):
-        return None
-    _, counts = np.unique(faces.usage, return_counts=True)
-    return int(np.argmax(np.minimum.outer(np.arange(counts.max()), counts).sum(1) >= n))
+    return data["subset"]
 
 
 def _unseen(scored: Scored, protocol: str, masks: dict) -> np.ndarray:

@@ -33,7 +33,7 @@ def collect(run: Run) -> pd.DataFrame:
     of the two's probabilities gains over the plain one, with its own. Two networks are mostly better than one, whatever
     the second has learnt from: the control is `together` of a plain network, averaged with one of another seed.
     """
-    rows = [_row(run, protocol, network, seed) for protocol, network, seed in runs.list_predictions(run.folder)
+    rows = [_row(run, protocol, network, seed) for protocol, network, seed in run.predicted()
             if protocol in shares() and network in (PLAIN, *OTHERS)]
     return add(run.folder, pd.DataFrame(rows, columns=COLUMNS), data=data_of(run.faces))
 
@@ -178,7 +178,7 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     row = {"percent": shares()[protocol], "network": network, "seed": seed, "faces": len(train),
            "data": data_of(run.faces), "recipe": record.get("recipe"), "epochs": record.get("epochs"),
            "accuracy": 100 * ours.right.mean()}
-    seeds = [key[2] for key in runs.list_predictions(run.folder) if key[:2] == (protocol, PLAIN)
+    seeds = [key[2] for key in run.predicted() if key[:2] == (protocol, PLAIN)
              and runs.read_record(run.folder, *key).get("recipe") == row["recipe"]]
     if network == PLAIN:
         others = [number for number in seeds if number != seed]

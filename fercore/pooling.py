@@ -44,7 +44,7 @@ def candidates(run: Run, protocol: str, *, split: str = "validation") -> dict[Me
     """
     known = parameters.network_names()
     found = {(network, seed): evaluation.score(run, protocol, network, seed, split=split)
-             for place, network, seed in runs.list_predictions(run.folder) if place == protocol and network in known}
+             for place, network, seed in run.predicted() if place == protocol and network in known}
     most = max((len(scored.faces) for scored in found.values()), default=0)
     found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
     if len(found) < 2:
@@ -156,18 +156,21 @@ def save(run: Run, protocol: str) -> Pool:
 
     Raises `PoolingError` when there are fewer than two networks.
     """
-    parts = {split: candidates(run, protocol, split=split) for split in evaluation.SPLITS}
-    pool = fitted(parts["validation"], members(grow(parts["validation"])))
-    answers, row_ids, split = [], [], []
-    for name, scored in parts.items():
+    validation = candidates(run, protocol)
+    pool = fitted(validation, members(grow(validation)))
+    plain, averaged, row_ids, split = [], [], [], []
+    for name, number in evaluation.SPLITS.items():
+        for answers, tta in ((plain, False), (averaged, True)):
+            scored = {member: evaluation.score(run, protocol, *member, split=name, tta=tta) for member in pool.members}
+            answers.append(pooled(scored, pool))
         first = next(iter(scored.values()))
-        answers.append(pooled(scored, pool))
         row_ids.append(first.faces.row_ids[first.positions])
-        split.append(np.full(len(first.labels), evaluation.SPLITS[name], np.int8))
-    probabilities = np.concatenate(answers)
-    predictions = runs.Predictions(np.concatenate(row_ids), np.concatenate(split), probabilities, probabilities)
-    record = aggregation.combined_record(aggregation.STUDY_ENSEMBLE, _records(run, protocol, pool.members))
-    record |= {"seed": 0, "weights": [round(float(weight), 4) for weight in pool.weights]}
+        split.append(np.full(len(first.labels), number, np.int8))
+    predictions = runs.Predictions(*map(np.concatenate, (row_ids, split, plain, averaged)))
+    records = _records(run, protocol, pool.members)
+    record = aggregation.combined_record(aggregation.STUDY_ENSEMBLE, records)
+    record |= {"seed": 0, "weights": [round(float(weight), 4) for weight in pool.weights],
+               "train_seconds": evaluation.train_seconds(run, *records.values())}  # teachers included
     runs.save_predictions(run.folder, protocol, aggregation.STUDY_ENSEMBLE, 0, predictions, record)
     return pool
 

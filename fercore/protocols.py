@@ -2,6 +2,7 @@
 
 This is the one place where FER2013's Training, PublicTest and PrivateTest become train, validation and test.
 """
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +69,17 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Split]:
     if _kept(protocol, faces) != faces.class_names:
         faces = with_classes(faces, protocol.class_names)
     return faces, split(faces, name)
+
+
+def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
+    """Why faces cannot be divided by some of these protocols, a line each: for want of votes, classes or a usage."""
+    found = {}
+    for name in names:
+        try:
+            prepare(faces, name)
+        except DatasetError as error:
+            found[name] = str(error)
+    return found
 
 
 def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:

@@ -48,7 +48,7 @@ def export(profile: str, executed: Path, target: Path) -> Path:
 def index(profile: str) -> Path:
     """Write reports/index.html of a run: data, tables, a card a notebook, provenance. Raises `ReportError`."""
     folder, run = paths.outputs(profile), _run(profile)
-    jobs = plan.jobs(parameters.profile(profile))
+    jobs = plan.jobs(parameters.profile(profile), run.get("left_out", ()))
     made = [job for job in jobs if (folder / "reports" / f"{job.name}.html").exists()]
     body = jinja2.Environment(loader=TEMPLATES, autoescape=False).get_template("index.html").render(
         profile=profile,
@@ -159,6 +159,8 @@ def _facts(run: dict, folder: Path) -> dict[str, str]:
     if trained := _trained(folder):
         networks, protocols = {key[1] for key in trained}, {key[0] for key in trained}
         facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(protocols))}"
+    if left_out := run.get("left_out"):
+        facts["Left out"] = html.escape("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
     return facts
 
 

@@ -34,8 +34,7 @@ class Predictions:
     """Class probabilities of one trained network, or of an aggregate, for validation and test faces.
 
     `row_ids` int32 [n]; `split` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
-    `probabilities_tta` likewise, averaged over views: the face and its mirror image, of a recipe that
-    crops at five places.
+    `probabilities_tta` likewise, averaged over as many views of the face as the network's file says: 1, 2 or 10.
     """
 
     row_ids: np.ndarray
@@ -126,9 +125,10 @@ def _by_row(predictions: Predictions) -> Predictions:
 
 
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
-    """To three decimals, below a tenth, where it decides nothing, to multiples of .005: float16."""
+    """To three decimals, below a tenth, where the highest of the face is above .11, to multiples of .005: float16."""
     exact = np.asarray(probabilities, np.float64)
-    return np.where(exact < 0.1, np.round(200 * exact) / 200, np.round(exact, 3)).astype(np.float16)
+    decides_nothing = (exact < 0.1) & (exact.max(-1, keepdims=True) > 0.11)
+    return np.where(decides_nothing, np.round(200 * exact) / 200, np.round(exact, 3)).astype(np.float16)
 
 
 def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Predictions:

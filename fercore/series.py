@@ -4,12 +4,13 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fercore import datasets, parameters, paths, plan, runs, workers
+from fercore import datasets, parameters, paths, plan, protocols, runs, workers
 from fercore.parameters import ParameterError, Profile
 from fercore.progress import Progress, follow
 
@@ -18,11 +19,13 @@ QUIET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # two trainings may share a GPU
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
+GOES_ON = ("tables/learning_rates.*.csv", "tables/ablation.*.csv", "tables/one_budget.*.csv", "search/*.db")
 CORES_A_TRAINING = 8  # TensorFlow gains little from more
 
 
 def prepare(profile: Profile) -> dict:
-    """Find and verify the data of a profile, write run.json into its folder, return it.
+    """Find and verify the data of a profile, write run.json into its folder, return it. Its `left_out` says why by
+    protocol, if the data cannot be divided by one.
 
     Raises `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 and there is none.
     """
@@ -35,15 +38,20 @@ def prepare(profile: Profile) -> dict:
     counts = {usage: int((faces.usage == usage).sum()) for usage in datasets.USAGES}
     data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
     content = {"profile": profile.name, "description": profile.description, "data": data}
+    predicted = {key[0] for key in runs.list_predictions(paths.outputs(profile.name))}
+    if left_out := protocols.obstacles(faces, profile.networks or sorted(predicted)):
+        content["left_out"] = left_out
     path = paths.outputs(profile.name) / "run.json"
     if not path.exists() or json.loads(path.read_text()) != content:
         runs.write_json(path, content)
     return content
 
 
-def training_threads(cores: int | None) -> int:
-    """Cores of one training: one is left to the notebooks beside it."""
-    return max(1, min(CORES_A_TRAINING, (cores or 2) - 1))
+def threads(job: plan.Job, cores: int | None) -> int:
+    """Cores of a job: a training leaves one to the notebooks beside it, what times the machine leaves none."""
+    if job.parameters.get("own_way_faces"):
+        return cores or 1
+    return max(1, min(CORES_A_TRAINING, (cores or 2) - 1)) if job.trains else 1
 
 
 def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, extra: Iterable[str] = ()) -> int:
@@ -51,7 +59,7 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
     if (named := os.environ.get("FER2013")) and named != datasets.SYNTHETIC:
         os.environ["FER2013"] = os.path.abspath(os.path.expanduser(named))  # notebooks run in another folder
     profile = parameters.profile(name)
-    jobs = plan.jobs(profile)
+    plan.jobs(profile)  # what is wrong in it is told before data are read
     folder = paths.outputs(name)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -59,10 +67,17 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ParameterError(f"profile {name}: runs already, in another terminal; wait for it or stop it") from None
-        data = prepare(profile)["data"]
+        content = prepare(profile)
+        data, left_out = content["data"], content.get("left_out", {})
+        jobs = plan.jobs(profile, left_out)
+        if force and not dry_run:
+            _forget(folder, jobs)
         print(f"Profile {name}: {profile.description}")
-        print(f"Data:    {_describe(data)}", flush=True)
-        progress = Progress(jobs, _expected(profile, data), cores)
+        print(f"Data:    {_describe(data)}")
+        for protocol, reason in left_out.items():
+            print(f"Without: {protocol} ({reason})")
+        sys.stdout.flush()
+        progress = Progress(jobs, _expected(profile, data, jobs), cores)
         command = _command(profile, data, cores, force, dry_run, list(extra))
         log = folder / "run.log"
         with _workers(jobs, own=not dry_run and "--executor" not in extra) as variables:
@@ -71,6 +86,14 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
             status = _close(status, log, progress, dry_run)
         _remember(folder, data, progress)
     return status
+
+
+def _forget(folder: Path, jobs: list[plan.Job]) -> None:
+    """Remove what the trainings of a profile would go on from; a profile without any shows what is kept."""
+    if any(job.trains for job in jobs):
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        for path in (path for pattern in GOES_ON for path in folder.glob(pattern)):
+            path.unlink()
 
 
 def _workers(jobs: list[plan.Job], *, own: bool) -> contextlib.AbstractContextManager[dict[str, str]]:
@@ -96,13 +119,13 @@ def _command(profile: Profile, data: dict, cores: int, force: bool, dry_run: boo
     return [*command, *extra, "--config", f"profile={profile.name}", f"fingerprint={data['fingerprint']}"]
 
 
-def _expected(profile: Profile, data: dict) -> dict[str, float]:
+def _expected(profile: Profile, data: dict, jobs: Iterable[plan.Job]) -> dict[str, float]:
     """Seconds of each job: as measured in this folder on this data, else as the profile says."""
     kind = "FER2013" if data["origin"].startswith("FER2013") else "synthetic"
     minutes = profile.minutes.get(kind, {})
     measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
     guessed = {}
-    for job in plan.jobs(profile):
+    for job in jobs:
         general = minutes.get(job.notebook, 0.3)
         guessed[job.name] = 60 * minutes.get(job.parameters.get("network"), general)
     return guessed | {name: seconds for name, seconds in measured.items() if name in guessed}

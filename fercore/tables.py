@@ -21,8 +21,8 @@ def beside_published(results: pd.DataFrame, protocol: str, table: str, *, fer201
     longer only where they were.
 
     Accuracies with 95 % intervals, or mean and standard deviation of several seeds; differences to the published test
-    accuracy in points. 'copies removed' is the flip-averaged accuracy on test faces without an exact copy in training
-    or validation. The published columns are left out where `fer2013` is False: other data, other numbers.
+    accuracy in points. 'copies removed': accuracy, views averaged, on test faces without an exact copy in training or
+    validation. The published columns are left out where `fer2013` is False: other data, other numbers.
     """
     rows, there = [], set(results[results.protocol == protocol].network)
     for name, entry in entries().items():

@@ -48,8 +48,9 @@ def ablation(table: pd.DataFrame) -> Figure:
 @style()
 def learning_rates(table: pd.DataFrame, *, chance: float, published: float | None = None) -> Figure:
     """Validation accuracy (%) after a short training against the learning rate, a panel a variant; hollow where the
-    training ran out of numbers, in two sizes, as one lies on the other then. `table` as of `batch_normalisation.sweep`;
-    `chance`: share of the most frequent class, 0..1; `published`: a rate to mark."""
+    training ran out of numbers, in two sizes, as one lies on the other then. `table` as of
+    `batch_normalisation.short_trainings`; `chance`: share of the most frequent class, 0..1; `published`: a rate to
+    mark."""
     variants = list(table.variant.unique())
     columns = min(3, len(variants))
     rows = -(-len(variants) // columns)

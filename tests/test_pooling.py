@@ -1,4 +1,6 @@
 """The study's ensemble: weights, choice of members, what is saved."""
+import dataclasses
+
 import numpy as np
 import pytest
 from made_up import faces, predict, run
@@ -53,6 +55,25 @@ def test_a_pool_is_chosen_on_validation_faces_and_saved(tmp_path):
     record = runs.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)
     assert record["members"] == [f"{network}, seed {seed}" for network, seed in pool.members]
     assert len(record["weights"]) == len(pool.members) and record["parameters"] == 100 * len(pool.members)
+
+
+def test_a_pool_pools_single_views_too_and_its_time_is_that_of_members_and_teachers(tmp_path):
+    data = faces()
+    for network in ("cnn", "vgg", "compact"):
+        predict(tmp_path, data, network, wrong={"cnn": 3, "vgg": 5, "compact": 7}[network])
+        one = runs.load_predictions(tmp_path, "official", network, 0)
+        record = runs.read_record(tmp_path, "official", network, 0) | {"teachers": ["shallow_cnn"] * (network != "cnn")}
+        blurred = dataclasses.replace(one, probabilities=0.5 * one.probabilities + 0.5 / 7)
+        runs.save_predictions(tmp_path, "official", network, 0, blurred, record)
+    predict(tmp_path, data, "shallow_cnn", wrong=60)
+    made = run(tmp_path, data)
+    pool = pooling.save(made, "official")
+    plain, averaged = (evaluation.score(made, "official", aggregation.STUDY_ENSEMBLE, tta=tta).probabilities.max(1)
+                       for tta in (False, True))
+    assert plain.mean() < averaged.mean() - 0.05
+    taught = any(network in ("vgg", "compact") for network, _ in pool.members)
+    seconds = 60 * len({network for network, _ in pool.members} | ({"shallow_cnn"} if taught else set()))
+    assert runs.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)["train_seconds"] == seconds
 
 
 def test_the_smallest_cross_entropy_decides_how_many(tmp_path):

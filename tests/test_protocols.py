@@ -58,7 +58,7 @@ def test_voted_labels_follow_their_faces():
     faces = made_up(300)
     voted, _ = protocols.prepare(faces, "ferplus")
     names = np.array(ferplus.EXPRESSIONS)[voted.labels]
-    expected = ferplus.majority(datasets.load_votes(None, faces))[voted.row_ids]
+    expected = ferplus.majority(datasets.load_votes(faces))[voted.row_ids]
     assert (names == np.array(ferplus.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
     given = np.array(faces.class_names)[faces.labels[voted.row_ids]]
     assert (names == given).mean() > 0.95  # synthetic voters agree in four of five votes
@@ -70,7 +70,7 @@ def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_other
     votes[:, 1] = 10  # happiness
     votes[4, [0, 1, 2, 8]] = 2, 6, 1, 1  # neutral; single votes for surprise and for unknown
     votes[5, [1, 8]] = 1, 9
-    monkeypatch.setattr(datasets, "load_votes", lambda source, asked: votes[asked.row_ids])
+    monkeypatch.setattr(datasets, "load_votes", lambda asked: votes[asked.row_ids])
     some = protocols.with_classes(faces, protocols.FIVE)
     shares = ferplus.vote_shares(faces, some)
     row = {int(row_id): share for row_id, share in zip(some.row_ids, shares, strict=True)}
@@ -129,6 +129,14 @@ def test_errors_name_what_is_valid():
         protocols.split(faces.select(np.arange(4)), "pooled_64_16_20")
     with pytest.raises(DatasetError, match="classes Contempt: not in these data"):
         protocols.with_classes(faces, ("Angry", "Contempt"))
+
+
+def test_obstacles_are_told_by_protocol():
+    faces = made_up(100)
+    happy = replace(faces, labels=faces.labels * 0, class_names=("Happy",))
+    found = protocols.obstacles(happy, ["official", "official_five"])
+    assert list(found) == ["official_five"] and found["official_five"].startswith("classes Angry, Sad")
+    assert protocols.obstacles(faces, PROTOCOLS.keys() - {"ferplus", "ferplus_five", "ferplus_five_tenth"}) == {}
 
 
 @pytest.fixture

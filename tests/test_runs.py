@@ -56,3 +56,11 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
 def test_provenance_names_versions():
     assert runs.provenance()["versions"]["keras"].startswith("3.")
+
+
+def test_rounding_changes_no_answer_among_many_classes(tmp_path):
+    """Of a hundred classes the highest may be below a tenth."""
+    said = np.random.default_rng(0).dirichlet(np.full(100, 20.0), 50)
+    runs.save_predictions(tmp_path, "official", "cnn", 0, runs.Predictions(np.arange(50), np.ones(50), said, said), {})
+    kept = runs.load_predictions(tmp_path, "official", "cnn", 0).probabilities.astype(float)
+    assert said.max() < 0.1 and np.abs(kept - said).max() < 0.0006
