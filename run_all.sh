@@ -60,6 +60,7 @@ parse() {
 set_option() {
     case $1 in
         --profile)
+            [[ $2 =~ ^[A-Za-z0-9_-]+$ ]] || fail "--profile wants a name of letters, digits, - and _, not '$2'"
             [[ -f params/profiles/$2.yaml ]] ||
                 fail "unknown profile $2; there are $(cd params/profiles && echo *.yaml | sed 's/\.yaml//g; s/ /, /g')"
             profile=$2 ;;
@@ -144,8 +145,12 @@ if [[ ${1:-} == test ]]; then
 fi
 parse "$@"
 if [[ -n ${FER2013:-} && $FER2013 != synthetic ]]; then
-    FER2013=$(absolute "$FER2013") || fail "FER2013=$FER2013: no such file or folder"
-    export FER2013
+    found=$(absolute "$FER2013") || fail "FER2013=$FER2013: no such file or folder"
+    export FER2013=$found
+fi
+if [[ -n ${FERPLUS:-} ]]; then
+    found=$(absolute "$FERPLUS") || fail "FERPLUS=$FERPLUS: no such file or folder"
+    export FERPLUS=$found
 fi
 find_python
 exec "$python" -m fercore run "$profile" ${cores:+--cores "$cores"} ${arguments[@]+"${arguments[@]}"}

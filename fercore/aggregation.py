@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from fercore import paths, runs
+from fercore import parameters, paths, runs
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
 LONGER = "_longer"  # one trained for more epochs than the study's recipe gives its family
@@ -34,18 +33,23 @@ class Aggregate:
 
 def read_aggregates(path: Path | None = None) -> dict[str, Aggregate]:
     """The aggregates of params/aggregates.yaml by name, of the study's recipe and of the published one (ending
-    `_published`). Raises `AggregationError` naming what is missing in which entry."""
+    `_published`); none where there is no such file. Raises `AggregationError` naming what is missing in which entry,
+    `ParameterError` for what is not understood."""
     path = path or paths.PARAMS / "aggregates.yaml"
-    entries = yaml.safe_load(path.read_text()) or {}
-    found = {}
+    found, place = {}, parameters.place(path)
+    known = {"system": "str", "members": "list[str]", "optional": "list[str] | None", "rows": "dict[str, int]",
+             "published": "dict[str, dict[str, float]]", "scores": "dict[str, float]"}
+    entries = parameters.read_yaml(path) if path.exists() else {}
+    parameters.check(place, entries, dict.fromkeys(entries, "dict"))
     for name, entry in entries.items():
-        if not isinstance(entry, dict) or len(entry.get("members") or ()) < 2:
-            raise AggregationError(f"{path.name}: {name} needs `members`, a list of two networks or more")
+        parameters.check(f"{place}: {name}", entry, known)
+        if len(entry.get("members", ())) < 2:
+            raise AggregationError(f"{place}: {name} needs `members`, a list of two networks or more")
         for ending in ("", PUBLISHED_RECIPE):
             members, optional = (tuple(member + ending for member in entry.get(key) or ())
                                  for key in ("members", "optional"))
             if not set(optional) <= set(members):
-                raise AggregationError(f"{path.name}: {name} has `optional` ones that are none of its members")
+                raise AggregationError(f"{place}: {name} has `optional` ones that are none of its members")
             system, published = entry.get("system", "own"), entry.get("published", {})
             found[name + ending] = Aggregate(name + ending, system, members, published, optional)
     return found

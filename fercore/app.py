@@ -5,7 +5,6 @@
 """
 import html
 import io
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,10 +64,7 @@ def build(recogniser: Recogniser | None = None) -> ipywidgets.Widget:
 
 def read(content: bytes, name: str) -> np.ndarray:
     """The picture in the bytes of a file, uint8 [h, w, 3]. Raises `PictureError`, which calls the file `name`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (Path(name).name[-100:] or "picture")
-        path.write_bytes(content)
-        return pictures.read(path)
+    return pictures.read_bytes(content, Path(name).name or "picture")
 
 
 def bars(faces: Sequence[Face]) -> str:

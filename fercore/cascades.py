@@ -5,6 +5,7 @@ and checked here in any case, so that the training can be done where the program
 detector: `Recogniser(detector="cascade.xml")`.
 """
 import csv
+import math
 import os
 import re
 import shutil
@@ -53,8 +54,9 @@ class Plan:
     def __post_init__(self):
         if self.features not in ("HAAR", "LBP"):
             raise CascadeError(f"features {self.features!r}: choose HAAR or LBP")
-        if min(self.width, self.height) < 8 or self.stages < 1 or not 0 < self.share <= 1 or not self.negatives > 0:
-            raise CascadeError(f"{self}: sizes from 8, stages from 1, share up to 1, negatives above 0")
+        if (min(self.width, self.height) < 8 or self.stages < 1 or not 0 < self.share <= 1
+                or not 0 < self.negatives < math.inf):
+            raise CascadeError(f"{self}: sizes from 8, stages from 1, share up to 1, negatives above 0 and finite")
 
 
 def read_positives(table: str | Path) -> dict[Path, list[Box]]:

@@ -26,10 +26,13 @@ def read(path: Path | None = None) -> dict[str, Change]:
     """The changes of params/changes.yaml, in its order. Raises `ParameterError` that says what is wrong in which."""
     path = path or paths.PARAMS / "changes.yaml"
     known, found = evaluation.catalogue(), {}
-    for key, entry in parameters.read_yaml(path).items():
+    entries = parameters.read_yaml(path)
+    parameters.check(parameters.place(path), entries, dict.fromkeys(entries, "dict"))
+    for key, entry in entries.items():
         where = f"{parameters.place(path)}: {key}"
-        pairs = entry.get("pairs") if isinstance(entry, dict) else None
-        if not pairs or "title" not in entry or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
+        parameters.check(where, entry, {"title": "str", "pairs": "list[list[str]]"})
+        pairs = entry.get("pairs")
+        if not pairs or "title" not in entry or any(len(pair) != 2 for pair in pairs):
             raise parameters.ParameterError(f"{where}: needs a `title` and `pairs`, a list of [before, after]")
         for name in (name for pair in pairs for name in pair if name not in known):
             raise parameters.ParameterError(f"{where}: {name!r} is no network or aggregate; "
@@ -47,7 +50,7 @@ def collect(run: Run) -> pd.DataFrame:
     and most of single seeds; published: the gain of the published figures, NaN where split or data are others, or where
     one figure stands for both.
     """
-    there = set(runs.list_predictions(run.folder))
+    there = set(run.predicted())
     rows = [_row(run, key, before, after, protocol, seeds) for key, change in read().items()
             for before, after in change.pairs for protocol in protocols.PROTOCOLS
             if protocols.PROTOCOLS[protocol].share == 1
@@ -144,7 +147,8 @@ def _views(run: Run, protocol: str, name: str, seed: int) -> int | tuple[int, ..
     members = record.get("members")
     if not members:
         return record.get("views", 2)
-    several = {_views(run, protocol, member, seed) for member in members}
+    named = [member.partition(", seed ") for member in members]  # the study's ensemble names seeds of its members
+    several = {_views(run, protocol, member, int(own or seed)) for member, _, own in named}
     return several.pop() if len(several) == 1 else tuple(sorted(several))
 
 

@@ -76,16 +76,16 @@ def _stratified(faces: Faces, usage: str, size: int, generator: np.random.Genera
     return positions[np.argsort(rank, kind="stable")[:size]]
 
 
-def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
+def load_votes(faces: Faces) -> np.ndarray:
     """The FER+ votes of each face, int8 [n, 10], columns `VOTE_NAMES`, joined by row of fer2013.csv.
 
-    `source` is fer2013new.csv, its folder, or the data file beside which it lies; without it, where the faces were
-    read, `FERPLUS` and `FER2013` in the environment and the data folder are looked at. Synthetic faces have synthetic
-    votes. Raises `DatasetError`.
+    First hit wins: `FERPLUS` in the environment (the votes' file or its folder); fer2013new.csv beside the file that
+    the faces were read from, or in the folder above; the project's data folder. Synthetic faces have synthetic votes.
+    Raises `DatasetError`, also when `FERPLUS` names nothing.
     """
     if faces.origin == synthetic.ORIGIN:
         return synthetic.votes(faces, VOTE_NAMES)
-    path = _find_votes(source or faces.source)
+    path = _find_votes(faces.source)
     votes, usage = _read_votes(path)
     if not verification.in_file_order(faces):
         raise DatasetError(f"{path.name}: FER+ votes go by row of fer2013.csv; not these faces' rows ({faces.origin})")
@@ -94,16 +94,18 @@ def load_votes(source: str | Path | None, faces: Faces) -> np.ndarray:
     return votes[faces.row_ids]
 
 
-def _find_votes(source: str | Path | None) -> Path:
-    named = os.environ.get("FERPLUS")
-    if named and Path(named).expanduser().is_file():
-        return Path(named).expanduser()
-    for place in (source, named, os.environ.get("FER2013"), paths.DATA):
-        if place and place != SYNTHETIC:
-            place = Path(place).expanduser()
-            folder = place if place.is_dir() else place.parent
-            if (folder / VOTES_FILE).is_file():
-                return folder / VOTES_FILE
+def _find_votes(source: str) -> Path:
+    if named := os.environ.get("FERPLUS"):
+        for path in _meant(named):
+            for file in (path, path / VOTES_FILE):
+                if file.is_file():
+                    return file
+        raise DatasetError(f"FERPLUS={named}: no file, and no folder with {VOTES_FILE} ({FERPLUS_PAGE})")
+    read = Path(source).absolute()
+    beside = (read, *read.parents[:2]) if source else ()
+    for folder in (*beside, paths.DATA):
+        if (folder / VOTES_FILE).is_file():
+            return folder / VOTES_FILE
     raise DatasetError(f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS ({FERPLUS_PAGE})")
 
 
@@ -126,12 +128,17 @@ def _read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _existing(named: str | Path) -> Path:
-    """A path as the user gave it, from the working directory or the project's root."""
-    given = Path(named).expanduser()
-    for path in (given, paths.ROOT / given):
+    """What the user named, from the working directory or the project's root."""
+    for path in _meant(named):
         if path.exists():
             return path
     raise DatasetError(f"{named}: no such file or folder; give FER2013's CSV, archive or folder, or '{SYNTHETIC}'")
+
+
+def _meant(named: str | Path) -> tuple[Path, Path]:
+    """What a path may mean: from the working directory, from the project's root."""
+    given = Path(os.path.expanduser(named))  # Path's own raises for an unknown ~user
+    return given, paths.ROOT / given
 
 
 def _within(path: Path) -> Path:

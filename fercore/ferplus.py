@@ -16,7 +16,7 @@ def relabelled(faces: Faces) -> Faces:
 
     Raises `DatasetError` where these faces have no votes.
     """
-    labels = majority(datasets.load_votes(None, faces))
+    labels = majority(datasets.load_votes(faces))
     kept = faces.select(labels >= 0)
     return replace(kept, labels=labels[labels >= 0], class_names=EXPRESSIONS)
 
@@ -31,7 +31,7 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     column = [datasets.VOTE_NAMES.index(VOTED[name]) for name in faces.class_names]
     order = np.argsort(everybody.row_ids)
     place = order[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=order)]
-    votes = datasets.load_votes(None, everybody)[place][:, column]
+    votes = datasets.load_votes(everybody)[place][:, column]
     counted = np.where(votes > 1, votes, 0).astype(np.float32)
     counted[counted.sum(1) == 0] = np.eye(len(column), dtype=np.float32)[faces.labels[counted.sum(1) == 0]]
     return counted / counted.sum(1, keepdims=True)

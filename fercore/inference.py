@@ -210,6 +210,9 @@ def _card(path: Path) -> dict:
         raise ModelError(f"{file.name}: no model card ({error})") from error
     if missing:
         raise ModelError(f"{file.name}: no model card, it lacks {', '.join(missing)}")
+    names = card["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{file.name}: class_names {names!r} is no list of names; export the model again")
     return card
 
 

@@ -6,6 +6,7 @@
 
 What comes of it is a folder of 48×48 faces, `train/Happy/00012_holiday.png`: look through it, delete what is wrong.
 """
+import math
 import os
 import shutil
 import tempfile
@@ -57,9 +58,9 @@ def make(
     A picture that cannot be read or shows no face, a copy, a folder that is no class, a class of fewer than three
     pictures: left out and listed. Raises `DatasetError` when what remains is no data set; `DetectorError`.
     """
-    folder, target = Path(folder).expanduser(), Path(target).expanduser()
+    folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     _check(folder, target, split)
-    classes = classes or class_names_of(folder)
+    classes = [name.strip() for name in classes or () if name.strip()] or class_names_of(folder)
     problems: list[tuple[str, str]] = []
     found = list(_faces(_pictures(folder, classes, problems), folder, detection.detector(faces), faces, problems))
     kept = _enough(_without_copies(found, folder, problems), problems)
@@ -68,7 +69,10 @@ def make(
         raise DatasetError(f"{folder.name}: faces of {len(names)} classes, two are needed{_first(problems)}")
     parts = {name: _divided(kept[name], split, np.random.default_rng([seed, k])) for k, name in enumerate(names)}
     listed = pd.DataFrame(problems, columns=["picture", "problem"])
-    _write(target, parts, listed)
+    try:
+        _write(target, parts, listed)
+    except OSError as error:
+        raise DatasetError(f"{target}: cannot be written ({error.strerror})") from error
     counts = pd.DataFrame({part: [len(parts[name][k]) for name in names] for k, part in enumerate(PARTS)}, names)
     return Made(target, counts, listed)
 
@@ -76,11 +80,11 @@ def make(
 def _check(folder: Path, target: Path, split: Sequence[float]) -> None:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; give one with a subfolder of pictures for each class")
-    if target.exists():
+    if os.path.exists(target):  # False where Path.exists() raises: a name too long, a folder one may not look into
         raise DatasetError(f"{target}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):
         raise DatasetError(f"{target}: lies in the folder that is read; give a place outside of it")
-    if len(split) != len(PARTS) or min(split) <= 0:
+    if len(split) != len(PARTS) or not all(0 < share < math.inf for share in split):
         shares = " ".join(f"{share:g}" for share in split)
         raise DatasetError(f"split {shares}: give three shares above 0, as 80 10 10")
 
@@ -166,7 +170,7 @@ def _write(target: Path, parts: dict[str, list[list[_Found]]], problems: pd.Data
             for part, faces in zip(PARTS, divided, strict=True):
                 (made / part / name).mkdir(parents=True)
                 for face in sorted(faces, key=lambda face: face.picture):
-                    file = made / part / name / f"{number:05d}_{face.picture.stem[:80]}.png"
+                    file = made / part / name / f"{number:05d}_{face.picture.stem[:50]}.png"
                     runs.write_atomically(file, cv2.imencode(".png", face.pixels)[1].tobytes())
                     number += 1
         if tuple(parts) != CLASS_NAMES:

@@ -3,14 +3,24 @@ import ast
 import copy
 import difflib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
+from inspect import formatannotation
 from pathlib import Path
 
 import yaml
 
 from fercore import paths, preprocessing
+
+TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool, "list": list, "dict": dict}
+NETWORK = {  # what a file in params/networks may hold
+    "base": "str", "system": "str", "notebook": "str", "recipe": "str | None", "inputs": "list[str]",
+    "parameters": "dict", "views": "int", "model": "str", "fine_tuning": "dict[str, str]", "teachers": "list[str]",
+    "teacher_seeds": "list[int]", "soft_labels": "str", "needs": "str", "published_parameters": "int",
+    "published": "dict[str, dict[str, float]] | None",
+}
 
 
 class ParameterError(ValueError):
@@ -29,7 +39,7 @@ class Profile:
     seeds: tuple[int, ...] = (0,)
     notebooks: tuple[str, ...] = ()
     networks: dict[str, list[str]] = field(default_factory=dict)
-    parameters: dict[str, dict] = field(default_factory=dict)
+    parameters: dict[str, dict | None] = field(default_factory=dict)
     minutes: dict[str, dict[str, float]] = field(default_factory=dict)
     requires_fer2013: bool = False
 
@@ -40,15 +50,15 @@ def profiles() -> list[str]:
 
 
 def profile(name: str) -> Profile:
-    """Read params/profiles/<name>.yaml. Raises `ParameterError` for an unknown profile or key."""
+    """Read params/profiles/<name>.yaml. Raises `ParameterError` for an unknown profile or key, or a value of a wrong
+    type."""
     path = paths.PARAMS / "profiles" / f"{name}.yaml"
     if not path.exists():
         raise ParameterError(f"profile {name}: unknown; there are {', '.join(profiles())}")
     content = read_yaml(path)
-    known = [key for key in Profile.__dataclass_fields__ if key != "name"]
-    for key in content:
-        if key not in known:
-            raise ParameterError(f"{place(path)}: unknown key {key!r}; {suggestion(key, known)}")
+    known = annotations(Profile) | {"seeds": "list[int]", "notebooks": "list[str]"}
+    del known["name"]
+    check(place(path), content, known)
     lists = {key: tuple(content[key]) for key in ("seeds", "notebooks") if key in content}
     return Profile(**{"name": name, "description": ""} | content | lists)
 
@@ -64,6 +74,7 @@ def network(name: str) -> dict:
 @cache
 def _read_once(path: Path, _changed: int) -> dict:
     content = read_yaml(path)
+    check(place(path), content, NETWORK, needed=["notebook"])
     if content.get("views", 2) not in preprocessing.VIEWS:
         known = ", ".join(map(str, preprocessing.VIEWS))
         raise ParameterError(f"{place(path)}: views {content['views']!r} is none of {known}")
@@ -90,13 +101,32 @@ def read_yaml(path: Path) -> dict:
     """A YAML file whose top level is a mapping. Raises `ParameterError` naming the line at fault."""
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ParameterError(f"{place(path)}{line}: not YAML ({getattr(error, 'problem', error)})") from error
     if not isinstance(content, dict):
-        raise ParameterError(f"{place(path)}: keys and values expected, found {type(content).__name__}")
+        found = "nothing" if content is None else type(content).__name__
+        raise ParameterError(f"{place(path)}: keys and values expected, found {found}")
     return content
+
+
+def check(where: str, content: dict, known: Mapping[str, str], needed: Iterable[str] = ()) -> None:
+    """Check what was read from a file; `known`: key -> annotation. Raises `ParameterError`, which begins with `where`,
+    for an unknown key, a value of a wrong type, or a `needed` key that is missing."""
+    for key, value in content.items():
+        if key not in known:
+            raise ParameterError(f"{where}: unknown key {key!r}; {suggestion(key, known)}")
+        if wrong := misfit(key, value, known[key]):
+            raise ParameterError(f"{where}: {wrong}")
+    for key in needed:
+        if key not in content:
+            raise ParameterError(f"{where}: needs `{key}`")
+
+
+def annotations(described: type) -> dict[str, str]:
+    """The fields of a dataclass: name -> annotation as written."""
+    return {one.name: formatannotation(one.type) for one in fields(described)}
 
 
 def notebooks() -> list[str]:
@@ -159,16 +189,39 @@ def _imported(source: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def fits(value: object, annotation: str) -> bool:
-    """Whether a YAML value is of the annotated type: int, float, str, bool, list[...], Optional[...]."""
-    if annotation.startswith("Optional["):
-        return value is None or fits(value, annotation[9:-1])
-    if annotation.lower().startswith("list"):
-        return isinstance(value, list)
-    types = {"int": int, "float": (int, float), "str": str, "bool": bool}
-    if isinstance(value, bool) and annotation in types:
-        return annotation == "bool"
-    return isinstance(value, types.get(annotation, object))
+def misfit(name: str, value: object, annotation: str) -> str | None:
+    """What of the YAML value called `name` is not of the annotated type, and what to write; None when all of it is.
+
+    Understood are int, float (a whole number too), str, bool, list[...], dict[..., ...], which is asked for its values
+    only, Optional[...] and ... | None; any other annotation takes whatever is given.
+    """
+    plain = annotation[9:-1] if annotation.startswith("Optional[") else annotation.removesuffix(" | None")
+    outer, _, inner = plain.removesuffix("]").partition("[")
+    outer = outer.lower()
+    if (value is None and plain != annotation) or outer not in TYPES:
+        return None
+    if not isinstance(value, TYPES[outer]) or (isinstance(value, bool) and outer != "bool"):
+        return f"{name} is {'empty' if value is None else repr(value)}, {annotation} expected{_cure(value, outer)}"
+    parts = []
+    if outer == "list":
+        parts = [(name, item, inner) for item in value]
+    elif outer == "dict":
+        parts = [(f"{name}: {key}", item, inner.partition(", ")[2]) for key, item in value.items()]
+    return next(filter(None, (misfit(*part) for part in parts)), None)
+
+
+def _cure(value: object, wanted: str) -> str:
+    """How to write a value that is meant for another type than YAML takes it for; '' when that is not known."""
+    if wanted == "list" and isinstance(value, (int, float, str)):
+        return f"; write [{value}]"
+    try:
+        number = float(value) if isinstance(value, str) and wanted in ("int", "float") else math.nan
+    except ValueError:
+        return ""
+    if not math.isfinite(number):
+        return ""
+    written = yaml.safe_dump(int(number) if number.is_integer() else number).split()[0]
+    return f"; YAML takes it for text: write {written}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

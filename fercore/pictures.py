@@ -1,7 +1,9 @@
 """Pictures of any kind become RGB bytes: files, folders, arrays. What cannot is one clear line."""
+import io
 import re
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,21 +24,32 @@ def read(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     _check_file(path)
+    return _decoded(path, path.name)
+
+
+def read_bytes(content: bytes, name: str) -> np.ndarray:
+    """The picture in the bytes of a file, as `read` gives it. Raises `PictureError`, which calls the file `name`."""
+    if not content:
+        raise PictureError(f"{name}: the file is empty")
+    return _decoded(io.BytesIO(content), name)
+
+
+def _decoded(file: Path | BinaryIO, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MAX_PIXELS` stands below that warning
-            with Image.open(path) as image:
-                _check_size(image.size, path.name)
+            with Image.open(file) as image:
+                _check_size(image.size, name)
                 return _pixels(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
-        raise PictureError(_too_large(path.name, "more than 178")) from None
+        raise PictureError(_too_large(name, "more than 178")) from None
     except UnidentifiedImageError:
-        raise PictureError(f"{path.name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
+        raise PictureError(f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
                            ) from None
     except PictureError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PictureError(f"{path.name}: damaged or cut off ({error}); give a whole picture") from error
+        raise PictureError(f"{name}: damaged or cut off ({error}); give a whole picture") from error
 
 
 def as_rgb(array: np.ndarray) -> np.ndarray:

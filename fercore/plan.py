@@ -1,13 +1,14 @@
 """What a profile runs: the executions of its notebooks, their parameters, and which waits for which."""
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fercore import parameters, paths, protocols, recipes, runs
 from fercore.parameters import ParameterError, Profile, declared
 
-TRAINING, REPORTING = "1", "2"  # first digit of the notebooks that train, and of those that run once a protocol
+TRAINING, REPORTING, RECOGNISING = "1", "2", "4"  # first digit of the notebooks that train, that read predictions (from
+# 3 on once, not once a protocol), and that need none: they use the committed model
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
@@ -35,28 +36,28 @@ class Job:
         return self.notebook.startswith(TRAINING)
 
 
-def jobs(chosen: Profile) -> list[Job]:
-    """Every notebook execution of a profile, checked, in the order of the series.
+def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
+    """Every notebook execution of a profile, checked, in the order of the series; none on the protocols `left_out`.
 
     Raises `ParameterError` for a key that a notebook does not declare, a value of the wrong type,
     an unknown notebook or network.
     """
     _check_parameters(chosen)
-    trained = _training_jobs(chosen)
+    trained = _training_jobs(chosen, left_out)
     predictions = [path for job in trained for path in job.outputs if path.suffix == ".npz"]
     if not trained:
-        predictions = _predictions_at_hand(chosen)
+        predictions = [path for path in _predictions_at_hand(chosen) if path.parts[-3] not in left_out]
     result = [_job(chosen, name) for name in _selected(chosen) if name < TRAINING] + trained
     for name in _selected(chosen):
-        if name >= REPORTING:
+        if REPORTING <= name < RECOGNISING:
             result += _reporting_jobs(chosen, name, predictions, result)
-    return result
+    return result + [_job(chosen, name) for name in _selected(chosen) if name >= RECOGNISING]
 
 
-def _training_jobs(chosen: Profile) -> list[Job]:
+def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
     found = []
     for protocol, names in chosen.networks.items():
-        for name in names:
+        for name in names if protocol not in left_out else ():
             content = parameters.network(name)
             if parameters.lacking(content):
                 continue
@@ -149,6 +150,15 @@ def _check_parameters(chosen: Profile) -> None:
                 near = parameters.suggestion(key, known)
                 raise ParameterError(f"{place}: {key!r} is no parameter of {where}; {near}")
             for one in concerned:
-                if not parameters.fits(value, declared(one).get(key, "")):
-                    wanted = declared(one)[key]
-                    raise ParameterError(f"{place}: {key}: {value!r} is no {wanted}, which notebook {one} wants")
+                if wrong := parameters.misfit(key, value, declared(one).get(key, "")):
+                    raise ParameterError(f"{place}: {wrong} (notebook {one})")
+    for protocol, names in chosen.networks.items():
+        for name in names:
+            content = parameters.network(name)
+            own = _given(chosen, content["notebook"], protocol, name).get("recipe") or content.get("recipe")
+            for recipe in (own, content.get("fine_tuning", {}).get("recipe")):
+                if recipe and recipes.path_of(recipe).is_file():
+                    recipes.read(recipe)
+    from fercore import aggregation  # not above: it imports pandas
+
+    aggregation.read_aggregates()

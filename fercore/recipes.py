@@ -6,12 +6,21 @@ from pathlib import Path
 
 import yaml
 
-from fercore import paths, preprocessing, runs
+from fercore import parameters, paths, preprocessing, runs
+from fercore.faces import SIDE
 
 UNMOVED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}  # values that leave faces as they are
+LIMITS = (  # values of a recipe, what is right for them, and that in words
+    (("epochs", "batch_size", "learning_rate", "decay", "decay_steps"), lambda value: value > 0, "above 0"),
+    (("mixup", "copies", "weight_decay", "rotation", "shift"), lambda value: value >= 0, "0 or more"),
+    (("momentum", "ema_momentum", "label_smoothing", "zoom", "small_share", "descriptor_dropout", "modality_dropout",
+      "dropout"), lambda value: 0 <= value < 1, "0 or more and below 1"),
+    (("soft_share", "warmup", "erasing"), lambda value: 0 <= value <= 1, "0 to 1"),
+    (("crop", "small_side"), lambda value: 1 <= value <= SIDE, f"1 to {SIDE}, the side of a face; null for all of it"),
+)
 
 
-class RecipeError(ValueError):
+class RecipeError(parameters.ParameterError):
     """A recipe that is missing or cannot be followed."""
 
 
@@ -77,26 +86,19 @@ class Recipe:
     precision: str = "auto"
 
     def __post_init__(self):
+        for name, annotation in parameters.annotations(Recipe).items():
+            if wrong := parameters.misfit(name, getattr(self, name), annotation):
+                raise RecipeError(wrong)
         _one_of("optimizer", self.optimizer, ("sgd", "momentum", "adam"))
         _one_of("schedule", self.schedule, ("one_cycle", "constant", "exponential"))
         _one_of("loss", self.loss, ("categorical_crossentropy", "binary_crossentropy"))
         _one_of("normalisation", self.normalisation, preprocessing.NORMALISATIONS)
         _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
-        for name in ("epochs", "batch_size", "learning_rate", "decay", "decay_steps"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise RecipeError(f"{name} is {value!r}, a text; YAML takes 1.0e-3 for a number, not 1e-3")
-            if value <= 0:
-                raise RecipeError(f"{name} is {value}; it must be above 0")
-        if not 0 <= self.soft_share <= 1:
-            raise RecipeError(f"soft_share is {self.soft_share}; it must be 0 to 1")
-        for name in ("mixup", "copies"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("ema_momentum", "small_share", "descriptor_dropout", "modality_dropout", "dropout"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share < 1:
-                raise RecipeError(f"{name} is {share}; it must be 0 or more and below 1")
+        for names, right, wanted in LIMITS:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not right(value):
+                    raise RecipeError(f"{name} is {value}; it must be {wanted}")
 
     @property
     def small_epochs(self) -> int:
@@ -112,19 +114,23 @@ def path_of(name: str) -> Path:
 def read(name: str, **changes) -> Recipe:
     """The recipe in the file that `path_of` gives; `changes` that are not None replace its values.
 
-    Raises `RecipeError` naming the file and the key when it is missing or not understood.
+    Raises `RecipeError` naming the file and the key when it is missing or not understood, `ParameterError` when it is
+    no YAML.
     """
     path, own = path_of(name), str(name).endswith(".yaml")
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (paths.PARAMS / "recipes").glob("*.yaml")))
         what = f"recipe {name}: no such file" if own else f"recipe {name!r} is unknown"
         raise RecipeError(f"{what}; params/recipes/ has {known}")
-    place = path.name if own else f"params/recipes/{path.name}"
-    values = _values(path, place) | {key: value for key, value in changes.items() if value is not None}
-    unknown = values.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    values, changes = parameters.read_yaml(path), {key: value for key, value in changes.items() if value is not None}
+    unknown = (values | changes).keys() - {field.name for field in dataclasses.fields(Recipe)}
     if unknown:
-        raise RecipeError(f"{place}: {', '.join(sorted(unknown))} is no part of a recipe")
-    return Recipe(**values)
+        raise RecipeError(f"{parameters.place(path)}: {', '.join(sorted(map(str, unknown)))} is no part of a recipe")
+    try:
+        recipe = Recipe(**values)
+    except RecipeError as error:
+        raise RecipeError(f"{parameters.place(path)}: {error}") from None
+    return dataclasses.replace(recipe, **changes)
 
 
 def write(recipe: Recipe, path: Path, *, comment: str) -> Path:
@@ -143,16 +149,6 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if step < rise:
         return recipe.learning_rate * (step + 1) / rise
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
-
-
-def _values(path: Path, place: str) -> dict:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{place}: not YAML ({getattr(error, 'problem', error)})") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{place}: keys and values expected, found {type(values).__name__}")
-    return values
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

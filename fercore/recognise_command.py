@@ -39,6 +39,7 @@ def run(options: Namespace) -> int:
     targets = _targets(files, out) if chosen == "png" and several else [out]
     if out is not None:
         _check_writable(out, folder=chosen == "png" and several)
+        _check_spared(files, targets)
     recogniser = _recogniser(options)
     if chosen == "png":
         return _write_pictures(files, targets, several, recogniser)
@@ -174,6 +175,23 @@ def _check_writable(out: Path, *, folder: bool) -> None:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise RecognitionError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def _check_spared(files: list[Path], targets: list[Path]) -> None:
+    """No result takes the place of a picture that is read, by whatever name either goes."""
+    read = {_identity(file) for file in files} - {None}
+    for target in targets:
+        if _identity(target) in read:
+            raise RecognitionError(f"{target}: the output would overwrite a picture that is read; give another --out")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What is the same for all names of a file; None when there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _tell(line: str) -> None:

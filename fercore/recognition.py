@@ -22,6 +22,7 @@ from fercore.faces import SIDE
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST = 10_000  # pixels: of a longer square not every row and column is read, so that it fits into memory
 MARGINS = {"haar": 0.01, "lbp": 0.0}  # by detector, from benchmarks/margin.py; others take that of haar
 
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
@@ -116,14 +117,16 @@ class Recogniser:
 def crop(rgb: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
     """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48].
 
-    Beyond the picture's edge its last pixels are repeated.
+    Beyond the picture's edge its last pixels are repeated. Of a square of `LARGEST` pixels a side or more, as it lies
+    around a very thin picture, every second, third, ... row and column is taken.
     """
     x, y, width, height = (float(value) for value in box)
     side = max(width, height) * (1 + 2 * margin)
     left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
     side = max(1, round(side))
-    rows = np.clip(np.arange(top, top + side), 0, rgb.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side), 0, rgb.shape[1] - 1)
+    step = 1 + side // LARGEST
+    rows = np.clip(np.arange(top, top + side, step), 0, rgb.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side, step), 0, rgb.shape[1] - 1)
     face = pictures.gray(rgb[rows[:, None], columns])
     return cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC)
 

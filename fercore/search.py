@@ -16,10 +16,10 @@ import pandas as pd
 from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
-from fercore import experiments, paths, recipes, runs, training
+from fercore import experiments, parameters, paths, recipes, runs, training
 from fercore.experiments import Experiment, Parts
-from fercore.parameters import read_yaml, suggestion
-from fercore.recipes import Recipe
+from fercore.parameters import suggestion
+from fercore.recipes import Recipe, RecipeError
 
 HEARTBEAT = 60  # seconds; a trial whose machine has been silent for two of them is tried again
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -52,20 +52,34 @@ class Space:
 
 
 def read(name: str) -> Space:
-    """The space in params/searches/<name>.yaml. Raises `SearchError` when it is missing or not understood."""
+    """The space in params/searches/<name>.yaml. Raises `SearchError` when it is missing or cannot be
+    searched, `ParameterError` when it is not understood."""
     path = paths.PARAMS / "searches" / f"{name}.yaml"
     if not path.exists():
         raise SearchError(f"search {name!r}: no such file; {suggestion(name, (p.stem for p in _spaces()))}")
-    content = read_yaml(path)
-    known = [field.name for field in dataclasses.fields(Recipe)]
-    for key in content.get("ranges", {}):
-        if key not in known:
-            raise SearchError(f"params/searches/{name}.yaml: {key!r} is no part of a recipe; {suggestion(key, known)}")
-    try:
-        return Space(content["recipe"], {key: Range(**values) for key, values in content["ranges"].items()})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SearchError(f"params/searches/{name}.yaml: recipe and ranges of low, high and log expected ({error})") \
-            from error
+    content, where = parameters.read_yaml(path), parameters.place(path)
+    parameters.check(where, content, {"recipe": "str", "ranges": "dict[str, dict]"}, needed=["recipe", "ranges"])
+    if not content["ranges"]:
+        raise SearchError(f"{where}: ranges is empty; name a value of a recipe with its low and high")
+    return Space(content["recipe"], {key: _range(where, key, limits) for key, limits in content["ranges"].items()})
+
+
+def _range(where: str, name: str, limits: dict) -> Range:
+    """The range of the value `name` of a recipe, both ends of which a recipe must bear."""
+    known = [key for key, kind in parameters.annotations(Recipe).items() if kind.startswith("float")]
+    if name not in known:
+        raise SearchError(f"{where}: {name!r} is no real number of a recipe; {suggestion(name, known)}")
+    where = f"{where}: {name}"
+    parameters.check(where, limits, parameters.annotations(Range), needed=["low", "high"])
+    found = Range(**limits)
+    if found.low > found.high or (found.log and found.low <= 0):
+        raise SearchError(f"{where}: low {found.low} must be below high {found.high}, and above 0 where `log` is true")
+    for limit in (found.low, found.high):
+        try:
+            Recipe(**{name: limit})
+        except RecipeError as error:
+            raise SearchError(f"{where}: {error}") from None
+    return found
 
 
 def open_study(

@@ -5,6 +5,7 @@ from made_up import faces, predict, run
 
 from fercore import aggregation, comparison, evaluation, runs
 from fercore.aggregation import AggregationError
+from fercore.parameters import ParameterError
 
 
 def predictions(values, rows=(3, 5)):
@@ -47,6 +48,20 @@ def test_an_entry_without_members_is_named(tmp_path):
 def test_optional_members_must_be_members(tmp_path):
     (tmp_path / "aggregates.yaml").write_text("pair: {members: [cnn, vgg], optional: [vgg16]}\n")
     with pytest.raises(AggregationError, match=r"aggregates\.yaml: pair has `optional` ones that are none"):
+        aggregation.read_aggregates(tmp_path / "aggregates.yaml")
+
+
+@pytest.mark.parametrize("content, words", [
+    ("pair: {members: [cnn, vgg", r"aggregates\.yaml, line 1: not YAML"),
+    ("- pair", r"aggregates\.yaml: keys and values expected, found list"),
+    ("pair: [cnn, vgg]", r"aggregates\.yaml: pair is \['cnn', 'vgg'\], dict expected"),
+    ("pair: {members: cnn}", r"aggregates\.yaml: pair: members is 'cnn', list\[str\] expected; write \[cnn\]"),
+    ("pair: {members: [cnn, 3]}", r"aggregates\.yaml: pair: members is 3, str expected"),
+    ("pair: {members: [cnn, vgg], optionl: [vgg]}", r"aggregates\.yaml: pair: unknown key 'optionl'; did you mean"),
+])
+def test_a_file_of_aggregates_that_is_not_understood_is_one_line(tmp_path, content, words):
+    (tmp_path / "aggregates.yaml").write_text(content)
+    with pytest.raises(ParameterError, match=words):
         aggregation.read_aggregates(tmp_path / "aggregates.yaml")
 
 

@@ -88,6 +88,14 @@ def test_names_are_no_paths_and_no_html(page):
     assert "<b>" not in faces.value
 
 
+def test_a_long_name_is_no_obstacle(page):
+    entry, _, _ = page
+    send(entry, png(frame(0)), f"{'顔' * 100}.png")
+    assert entry.status.endswith(".png: 2 faces")
+    send(entry, b"text", f"{'顔' * 100}.png")
+    assert "顔.png: no picture, whatever its name says" in entry.status
+
+
 def test_the_notebook_only_builds_the_app():
     cells = json.loads((paths.ROOT / "app" / "recognise.ipynb").read_text())["cells"]
     code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")

@@ -145,7 +145,8 @@ def test_negatives_are_checked(own):
 
 
 @pytest.mark.parametrize(
-    "values", [{"features": "HOG"}, {"width": 3}, {"stages": 0}, {"share": 1.5}, {"negatives": 0}]
+    "values", [{"features": "HOG"}, {"width": 3}, {"stages": 0}, {"share": 1.5}, {"negatives": 0},
+               {"negatives": float("inf")}]
 )
 def test_plans_that_cannot_be(values):
     with pytest.raises(CascadeError):

@@ -91,6 +91,8 @@ def test_the_mean_over_seeds_keeps_a_face_together():
 @pytest.mark.parametrize("content, words", [
     ("sift: {title: SIFT}", "changes.yaml: sift: needs a `title` and `pairs`"),
     ("sift: {title: SIFT, pairs: [[cnn]]}", "needs a `title` and `pairs`"),
+    ("sift: {title: SIFT, pairs: 5}", r"changes.yaml: sift: pairs is 5, list\[list\[str\]\] expected"),
+    ("sift: {title: SIFT, pairs: [[cnn, [vgg]]]}", r"changes.yaml: sift: pairs is \['vgg'\], str expected"),
     ("sift: {title: SIFT, pairs: [[cnn, sift_cn]]}", "'sift_cn' is no network or aggregate; did you mean 'sift_cnn'?"),
 ])
 def test_a_bad_file_is_refused(tmp_path, content, words):

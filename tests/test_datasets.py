@@ -367,32 +367,67 @@ def votes_file(path, usage, fields=None):
 
 
 def test_votes_are_joined_by_row(tmp_path, reference, arrays, monkeypatch):
-    read = from_arrays(*arrays, "")
+    read = replace(from_arrays(*arrays, ""), source=str(tmp_path / "fer2013.csv"))
     beside = votes_file(tmp_path / "fer2013new.csv", read.usage)
-    votes = datasets.load_votes(tmp_path / "fer2013.csv", read.select(np.array([5, 3])))
+    votes = datasets.load_votes(read.select(np.array([5, 3])))
     assert votes.dtype == np.int8 and votes.tolist() == [[5] * 10, [3] * 10]
     five = replace(read.select(read.labels >= 2), labels=read.labels[read.labels >= 2] - 2, class_names=CLASS_NAMES[2:])
-    assert len(datasets.load_votes(beside, five)) == len(five)
+    assert len(datasets.load_votes(five)) == len(five)
     monkeypatch.setenv("FERPLUS", str(beside.rename(tmp_path / "votes.csv")))
-    assert len(datasets.load_votes(None, read)) == N
+    assert len(datasets.load_votes(read)) == N
+
+
+def test_votes_lie_beside_the_data_wherever_the_working_directory_is(tmp_path, lines, monkeypatch):
+    root, sub = tmp_path / "project", tmp_path / "project" / "notebooks"
+    (root / "faces" / "unpacked").mkdir(parents=True)
+    sub.mkdir()
+    monkeypatch.chdir(sub)
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(verification, "in_file_order", lambda faces: True)
+    written(root / "faces" / "unpacked" / "fer2013.csv", lines)
+    read = datasets.load("faces")
+    beside = votes_file(root / "faces" / "unpacked" / "fer2013new.csv", read.usage, ["2"] * 10)
+    assert (datasets.load_votes(read) == 2).all()
+    beside.rename(root / "faces" / "fer2013new.csv")
+    assert (datasets.load_votes(read) == 2).all()
+    paths.DATA.mkdir()
+    votes_file(paths.DATA / "fer2013new.csv", read.usage, ["3"] * 10)
+    assert (datasets.load_votes(read) == 2).all()
+    (root / "faces" / "fer2013new.csv").unlink()
+    assert (datasets.load_votes(read) == 3).all()
+    votes_file(root / "faces" / "votes.csv", read.usage, ["4"] * 10)
+    monkeypatch.setenv("FERPLUS", "faces/votes.csv")
+    assert (datasets.load_votes(read) == 4).all()
+    monkeypatch.setenv("FERPLUS", str(paths.DATA))
+    assert (datasets.load_votes(read) == 3).all()
+
+
+def test_a_wrong_ferplus_is_told(tmp_path, reference, arrays, monkeypatch):
+    read = replace(from_arrays(*arrays, ""), source=str(tmp_path / "fer2013.csv"))
+    votes_file(tmp_path / "fer2013new.csv", read.usage)
+    (tmp_path / "empty").mkdir()
+    for named in ("nowhere.csv", str(tmp_path / "empty")):
+        monkeypatch.setenv("FERPLUS", named)
+        with pytest.raises(DatasetError, match=f"FERPLUS={named}: no file, and no folder with fer2013new.csv"):
+            datasets.load_votes(read)
 
 
 def test_votes_that_do_not_belong_are_refused(tmp_path, reference, arrays):
-    read = from_arrays(*arrays, "made-up faces")
+    read = replace(from_arrays(*arrays, "made-up faces"), source=str(tmp_path / "fer2013.csv"))
     with pytest.raises(DatasetError, match=r"fer2013new.csv: not found; put it beside"):
-        datasets.load_votes(tmp_path, read)
+        datasets.load_votes(read)
     path = votes_file(tmp_path / "fer2013new.csv", read.usage)
     with pytest.raises(DatasetError, match="made-up faces"):
-        datasets.load_votes(tmp_path, read.select(np.arange(N)[::-1]) and replace(read, images=255 - read.images))
+        datasets.load_votes(replace(read, images=255 - read.images))
     votes_file(path, read.usage[::-1])
     with pytest.raises(DatasetError, match="Usage differs"):
-        datasets.load_votes(tmp_path, read)
+        datasets.load_votes(read)
     votes_file(path, read.usage, ["1"] * 9)
     with pytest.raises(DatasetError, match=r"row 1 \(line 2\): not 10 counts of votes"):
-        datasets.load_votes(tmp_path, read)
+        datasets.load_votes(read)
     path.write_text("emotion,pixels,Usage\n")
     with pytest.raises(DatasetError, match="line 1 is not Usage,Image name,neutral"):
-        datasets.load_votes(tmp_path, read)
+        datasets.load_votes(read)
 
 
 def test_subset_keeps_splits_and_classes():

@@ -125,14 +125,32 @@ def test_the_largest_face_is_taken_and_pictures_without_one_are_told(folder, mon
     [
         ({"split": (80, 20)}, "three shares above 0"),
         ({"split": (100, 0, 0)}, "three shares above 0"),
+        ({"split": (float("nan"), 10, 10)}, "split nan 10 10: give three shares above 0"),
+        ({"split": (80, float("nan"), 10)}, "split 80 nan 10: give three shares above 0"),
+        ({"split": (80, 10, float("inf"))}, "split 80 10 inf: give three shares above 0"),
         ({"target": "photos/made"}, "lies in the folder that is read"),
         ({"target": "photos"}, "there already"),
+        ({"target": "/dev/null/mine"}, "^/dev/null/mine: cannot be written"),
+        ({"target": "n" * 300}, "cannot be written"),
     ],
 )
 def test_mistakes_are_one_line_and_nothing_is_written(folder, options, message):
     with pytest.raises(DatasetError, match=message):
         make(folder, **options)
     assert sorted(path.name for path in folder.parent.iterdir() if path.name != "cache") == ["photos"]
+
+
+def test_names_of_classes_are_stripped(folder):
+    assert list(make(folder, classes=("Happy", " Sad", "")).counts.index) == ["Happy", "Sad"]
+    (folder / "happy").rename(folder / "holiday")
+    with pytest.raises(DatasetError, match="faces of 1 classes, two are needed"):
+        make(folder, "other", classes=("Happy", "Sad", ""))
+
+
+def test_long_names_are_cut(tmp_path):
+    folder = pictures(tmp_path / "photos", TEN)
+    (folder / "happy" / "p0.png").rename(folder / "happy" / f"{'😀' * 60}.png")
+    assert any("😀" in path.name for path in make(folder).folder.rglob("*.png"))
 
 
 def test_the_command_prints_counts_and_problems(folder, capsys):

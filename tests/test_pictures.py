@@ -23,6 +23,15 @@ def test_a_png_is_read_exactly(tmp_path):
     assert np.array_equal(pictures.read(str(tmp_path / "a.png")), RGB)
 
 
+def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path):
+    content = saved(tmp_path / "a.png").read_bytes()
+    assert np.array_equal(pictures.read_bytes(memoryview(content), "a.png"), RGB)
+    for bad, message in ((b"", "a.png: the file is empty"), (b"text", "a.png: no picture"),
+                         (content[:-40], "a.png: damaged or cut off")):
+        with pytest.raises(PictureError, match=message):
+            pictures.read_bytes(bad, "a.png")
+
+
 def test_a_gray_picture_has_three_equal_channels(tmp_path):
     read = pictures.read(saved(tmp_path / "a.png", RGB[..., 0]))
     assert read.shape == RGB.shape and all(np.array_equal(read[..., k], RGB[..., 0]) for k in range(3))

@@ -179,3 +179,44 @@ def test_a_notebook_without_a_choice_of_recipe_keeps_the_one_of_its_network(proj
     found = jobs_of(project, "networks: {official: [cnn, vgg]}\nparameters: {official: {recipe: mild}}")
     recipes = {job.notebook: job.inputs[-1].name for job in found if job.trains}
     assert recipes == {"10_cnn": "mild.yaml", "11_vgg": "longer.yaml"}
+
+
+def test_protocols_that_the_data_cannot_have_are_left_out(project):
+    text = "networks: {official: [cnn], pooled_64_16_20: [cnn]}"
+    found = plan.jobs(write_profile(project, text), {"pooled_64_16_20": "no votes"})
+    assert [job.name for job in found] == ["01_eda", "10_cnn.official.cnn.seed0", "20_mean.official", "30_tables"]
+    assert not any("pooled" in str(path) for job in found for path in job.inputs)
+
+
+def test_recognition_waits_for_no_training(project):
+    notebook(project / "notebooks", "40_recognition", "profile: str = 'x'\n")
+    job = jobs_of(project, "networks: {official: [cnn]}")[-1]
+    assert job.name == "40_recognition" and not job.after
+    assert [path.name for path in job.inputs] == ["40_recognition.ipynb"]
+
+
+@pytest.mark.parametrize("file, content, words", [
+    ("aggregates.yaml", "pair: {members: cnn}", r"params/aggregates\.yaml: pair: members is 'cnn', list"),
+    ("aggregates.yaml", "pair: [", r"params/aggregates\.yaml, line 1: not YAML"),
+    ("recipes/study.yaml", "mixup: 2e-1", r"params/recipes/study\.yaml: mixup is '2e-1', float expected"),
+    ("recipes/second.yaml", "epochs: 0", r"params/recipes/second\.yaml: epochs is 0; it must be above 0"),
+    ("networks/cnn.yaml", "recipe: study", r"params/networks/cnn\.yaml: needs `notebook`"),
+])
+def test_the_files_that_a_profile_needs_are_checked_before_a_training(project, file, content, words):
+    (project / "params/networks/tuned.yaml").write_text(
+        "{notebook: 10_cnn, recipe: study, fine_tuning: {trainable_from: top, recipe: second}}")
+    (project / "params/recipes").mkdir()
+    (project / "params" / file).write_text(content)
+    with pytest.raises(ParameterError, match=words):
+        jobs_of(project, "networks: {official: [cnn, tuned]}")
+
+
+def test_a_number_that_yaml_takes_for_text_is_told_how_to_write(project):
+    with pytest.raises(ParameterError, match=r"rate is '1e-1', float expected; .* write 0\.1 \(notebook 10_cnn\)"):
+        jobs_of(project, "parameters: {10_cnn: {rate: 1e-1}}")
+
+
+def test_a_recipe_that_no_network_follows_is_no_hindrance(project):
+    (project / "params/recipes").mkdir()
+    (project / "params/recipes/other.yaml").write_text("mixup: 2e-1")
+    assert jobs_of(project, "networks: {official: [cnn]}")

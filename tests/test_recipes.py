@@ -1,7 +1,7 @@
 """Recipes: read, checked, and the learning rate they give."""
 import pytest
 
-from fercore import recipes
+from fercore import parameters, paths, recipes
 from fercore.recipes import Recipe, RecipeError
 
 
@@ -41,8 +41,42 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path):
     with pytest.raises(RecipeError, match=r"none.yaml: no such file; params/recipes/ has compact"):
         recipes.read(str(tmp_path / "none.yaml"))
     for text, message in (("- 1", "keys and values expected, found list"), ("a: [", "not YAML"),
-                          ("learning_rate: 1e-3", "learning_rate is '1e-3', a text; YAML takes 1.0e-3"),
-                          ("dropout: 1", "dropout is 1; it must be 0 or more and below 1")):
+                          ("{epochs: 3, 1: 2, colour: red}", "mine.yaml: 1, colour is no part of a recipe")):
         path.write_text(text)
-        with pytest.raises(RecipeError, match=message):
+        with pytest.raises(parameters.ParameterError, match=message):
             recipes.read(str(path))
+
+
+@pytest.mark.parametrize("text, words", [
+    ("mixup: 2e-1", "mixup is '2e-1', float expected; YAML takes it for text: write 0.2"),
+    ("ema_momentum: 9e-1", "ema_momentum is '9e-1', float expected; YAML takes it for text: write 0.9"),
+    ("weight_decay: 5e-4", "weight_decay is '5e-4', float expected; YAML takes it for text: write 0.0005"),
+    ("learning_rate: 1e-3", "learning_rate is '1e-3', float expected; YAML takes it for text: write 0.001"),
+    ("epochs: null", "epochs is empty, int expected"),
+    ("epochs: 2.5", "epochs is 2.5, int expected"),
+    ("batch_size: 1.5", "batch_size is 1.5, int expected"),
+    ("flip: 1", "flip is 1, bool expected"),
+    ("optimizer: [sgd]", "optimizer is ['sgd'], str expected"),
+    ("descriptor_scaling: {sift: 1}", "descriptor_scaling: sift is 1, str expected"),
+    ("crop: 60", "crop is 60; it must be 1 to 48, the side of a face; null for all of it"),
+    ("small_side: 0", "small_side is 0; it must be 1 to 48, the side of a face; null for all of it"),
+    ("dropout: 1", "dropout is 1; it must be 0 or more and below 1"),
+    ("momentum: 1.5", "momentum is 1.5; it must be 0 or more and below 1"),
+    ("warmup: 2", "warmup is 2; it must be 0 to 1"),
+    ("weight_decay: -0.1", "weight_decay is -0.1; it must be 0 or more"),
+])
+def test_a_value_that_cannot_be_followed_is_told_with_its_file(tmp_path, text, words):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(RecipeError) as error:
+        recipes.read(str(tmp_path / "mine.yaml"))
+    assert str(error.value) == f"mine.yaml: {words}"
+
+
+def test_a_value_given_by_a_notebook_is_not_blamed_on_the_file():
+    with pytest.raises(RecipeError, match=r"^epochs is 2\.5, int expected$"):
+        recipes.read("study", epochs=2.5)
+
+
+def test_every_recipe_of_the_study_is_read():
+    for path in (paths.PARAMS / "recipes").glob("*.yaml"):
+        assert recipes.read(path.stem).epochs > 0

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import exported
 import numpy as np
@@ -121,6 +122,20 @@ def test_beyond_the_edge_the_last_pixels_are_repeated():
     assert (face[:, :24] == 0).all() and face[0, 30] == scene[0, 6, 0]
 
 
+def test_the_square_around_a_thin_picture_fits_into_memory(monkeypatch):
+    tracemalloc.start()
+    try:
+        face = recognition.crop(picture(90, (20, 12_000, 3)), (0, 0, 12_000, 20), 0.0)
+        assert (face == 90).all() and tracemalloc.get_traced_memory()[1] < 250e6
+    finally:
+        tracemalloc.stop()
+    smooth = np.linspace(0, 255, 600).astype(np.uint8)
+    scene = np.repeat(np.add.outer(smooth // 2, smooth // 2)[..., None], 3, axis=2)
+    whole = recognition.crop(scene, (100, 50, 450, 500), 0.1)
+    monkeypatch.setattr(recognition, "LARGEST", 200)
+    assert np.abs(recognition.crop(scene, (100, 50, 450, 500), 0.1).astype(int) - whole).max() <= 2
+
+
 def test_the_middle_of_a_face_is_what_the_network_sees(recogniser):
     crops = np.zeros((1, 48, 48), np.uint8)
     crops[:, 4:44, 4:44] = 128
@@ -189,6 +204,11 @@ def test_models_that_cannot_be_used_are_told(model, tmp_path):
     with pytest.raises(ModelError, match=r"tiny.onnx: damaged or no ONNX model") as caught:
         inference.load(five)
     assert "\n" not in str(caught.value)
+    for names in (3, "Happy", ["Happy", 1]):
+        card = {"class_names": names, "side": 40, "normalisation": "raw"}
+        model.with_suffix(".json").write_text(json.dumps(card))
+        with pytest.raises(ModelError, match=r"tiny.json: class_names .* is no list of names"):
+            inference.load(model)
     model.with_suffix(".json").write_text("{}")
     with pytest.raises(ModelError, match=r"tiny.json: no model card, it lacks class_names, side, normalisation"):
         inference.load(model)
@@ -247,6 +267,22 @@ def test_several_pictures_and_folders_are_taken_at_once(capsys, model, tmp_path)
     (tmp_path / "film.mp4").touch()
     status, _, errors = command(capsys, first, tmp_path / "film.mp4", *options)
     assert status == 2 and "film.mp4: give a video by itself" in errors
+
+
+@pytest.mark.parametrize("arguments", [
+    ["in", "--out", "in", "--format", "png"], ["in/a.png", "in/b.png", "--out", "in"],
+    ["in/a.png", "--out", "in/a.png"], ["in/a.png", "--out", "in/a.png", "--format", "csv"],
+    ["link.png", "--out", "in/../in/a.png"],
+])
+def test_no_picture_that_is_read_is_overwritten(capsys, model, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    before = [save(tmp_path / "in" / name).read_bytes() for name in ("a.png", "b.png")]
+    (tmp_path / "link.png").symlink_to("in/a.png")
+    status, text, errors = command(capsys, *arguments, "--model", model, "--detector", "whole")
+    assert status == 2 and not text and errors.count("\n") == 1
+    assert "a.png: the output would overwrite a picture that is read; give another --out" in errors
+    assert [path.read_bytes() for path in sorted((tmp_path / "in").iterdir())] == before
 
 
 def model_classes(model):

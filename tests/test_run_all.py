@@ -118,6 +118,7 @@ def test_run_again_it_has_nothing_to_do(smoke):
 @pytest.mark.parametrize("arguments, words", [
     (["--profle"], "unknown option --profle"),
     (["--profile", "nix"], "unknown profile nix; there are full, published, quick, smoke"),
+    (["--profile", "../profiles/smoke"], "--profile wants a name of letters, digits, - and _, not '../profiles/smoke'"),
     (["--profile"], "--profile wants a value"),
     (["--cores", "two"], "--cores wants a number of cores, not 'two'"),
     (["--data", "nowhere.csv"], "--data nowhere.csv: no such file or folder"),
@@ -125,6 +126,13 @@ def test_run_again_it_has_nothing_to_do(smoke):
 def test_a_mistake_is_answered_in_one_line(arguments, words):
     status, text = run_all(*arguments)
     assert status == 2 and words in text and len(text.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["FER2013", "FERPLUS"])
+def test_a_place_in_the_environment_that_is_not_there_is_named(monkeypatch, name):
+    monkeypatch.delenv("FER2013", raising=False)
+    monkeypatch.setenv(name, "/nosuch")
+    assert run_all("--dry-run") == (2, f"run_all.sh: {name}=/nosuch: no such file or folder\n")
 
 
 def test_help_lists_profiles_and_options():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from fercore import experiments, recipes, runs, search, training
+from fercore.parameters import ParameterError
 from fercore.search import Range, SearchError, Space
 
 SPACE = Space("features_published", {"learning_rate": Range(1e-5, 0.1, log=True), "dropout": Range(0.01, 0.3)})
@@ -99,7 +100,7 @@ def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
         opened(tmp_path, CONDITIONS | {"epochs": 5})
 
 
-def test_spaces_are_read_and_checked(tmp_path, monkeypatch):
+def test_spaces_are_read_and_checked():
     space = search.read("system_e")
     assert space.ranges["learning_rate"] == Range(1e-5, 0.1, log=True) and space.ranges["decay"] == Range(0.5, 0.99)
     for name in ("system_e", "one_cycle"):
@@ -109,14 +110,29 @@ def test_spaces_are_read_and_checked(tmp_path, monkeypatch):
         assert recipe.optimizer != "adam" or "momentum" not in space.ranges
     with pytest.raises(SearchError, match="search 'system_f': no such file; did you mean 'system_e'"):
         search.read("system_f")
+
+
+@pytest.mark.parametrize("text, words", [
+    ("ranges: {momentun: {low: 0, high: 0.9}}", "'momentun' is no real number of a recipe; did you mean 'momentum'?"),
+    ("ranges: {batch_size: {low: 32, high: 64}}", "'batch_size' is no real number of a recipe; there are "),
+    ("ranges: {momentum: {from: 0, high: 0.9}}", "momentum: unknown key 'from'; there are high, log, low"),
+    ("ranges: {momentum: {high: 0.9}}", "momentum: needs `low`"),
+    ("ranges: {momentum: 0.9}", "ranges: momentum is 0.9, dict expected"),
+    ("ranges: {momentum: {low: 1e-5, high: 0.9}}", "momentum: low is '1e-5', float expected; YAML takes it for text: "),
+    ("ranges: {momentum: {low: 0.9, high: 0.5}}", "momentum: low 0.9 must be below high 0.5"),
+    ("ranges: {weight_decay: {low: 0, high: 1, log: true}}", "weight_decay: low 0 must be below high 1, and above 0 "),
+    ("ranges: {dropout: {low: 0, high: 1}}", "dropout: dropout is 1; it must be 0 or more and below 1"),
+    ("ranges: {}", "ranges is empty; name a value of a recipe with its low and high"),
+    ("ranges:", "ranges is empty, dict[str, dict] expected"),
+    ("", "needs `ranges`"),
+])
+def test_a_space_that_cannot_be_searched_is_one_line(tmp_path, monkeypatch, text, words):
     monkeypatch.setattr(search.paths, "PARAMS", tmp_path)
     (tmp_path / "searches").mkdir()
-    (tmp_path / "searches" / "s.yaml").write_text("recipe: study\nranges: {momentun: {low: 0, high: 1}}\n")
-    with pytest.raises(SearchError, match=r"s.yaml: 'momentun' is no part of a recipe; did you mean 'momentum'"):
+    (tmp_path / "searches" / "s.yaml").write_text(f"recipe: study\n{text}\n")
+    with pytest.raises(ValueError) as error:
         search.read("s")
-    (tmp_path / "searches" / "s.yaml").write_text("recipe: study\nranges: {momentum: {from: 0, high: 1}}\n")
-    with pytest.raises(SearchError, match=r"s.yaml: recipe and ranges of low, high and log expected"):
-        search.read("s")
+    assert isinstance(error.value, (ParameterError, SearchError)) and str(error.value).startswith(f"s.yaml: {words}")
 
 
 def test_bad_storages_and_pruners_are_one_line(tmp_path):
