@@ -126,7 +126,7 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
     if file:
         return _fitting(training.load_model(file, classes), Path(file).name, experiment)
     return training.build(settings["base"], experiment.recipe, experiment.seed, classes=classes,
-                          **settings["parameters"] | changes)
+                          **settings.get("parameters", {}) | changes)
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:

@@ -82,7 +82,7 @@ def _by_another_recipe(results: pd.DataFrame, figures: pd.DataFrame, one: tuple)
 
 
 def _base(entry: evaluation.Entry) -> str:
-    return parameters.network(entry.name)["base"] if entry.table == "networks" else entry.table
+    return parameters.network(entry.name).get("base", entry.name) if entry.table == "networks" else entry.table
 
 
 def _splits(results: pd.DataFrame, name: str, entry: evaluation.Entry) -> list[str]:

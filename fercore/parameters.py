@@ -53,7 +53,7 @@ def profile(name: str) -> Profile:
     """Read params/profiles/<name>.yaml. Raises `ParameterError` for an unknown profile or key, or a value of a wrong
     type."""
     path = paths.PARAMS / "profiles" / f"{name}.yaml"
-    if not path.exists():
+    if name not in profiles():
         raise ParameterError(f"profile {name}: unknown; there are {', '.join(profiles())}")
     content = read_yaml(path)
     known = annotations(Profile) | {"seeds": "list[int]", "notebooks": "list[str]"}
@@ -74,7 +74,8 @@ def network(name: str) -> dict:
 @cache
 def _read_once(path: Path, _changed: int) -> dict:
     content = read_yaml(path)
-    check(place(path), content, NETWORK, needed=["notebook"])
+    own_model = "model" in content  # which is built already
+    check(place(path), content, NETWORK, needed=["notebook", "recipe", "inputs"] + ["base"] * (not own_model))
     if content.get("views", 2) not in preprocessing.VIEWS:
         known = ", ".join(map(str, preprocessing.VIEWS))
         raise ParameterError(f"{place(path)}: views {content['views']!r} is none of {known}")

@@ -55,6 +55,7 @@ def test_a_profile_of_wrong_types_is_one_line(tmp_path, monkeypatch, content, wo
 
 @pytest.mark.parametrize("content, words", [
     ("recipe: study", "net.yaml: needs `notebook`"),
+    ("{notebook: 10_cnn, recipe: study, inputs: [image]}", "net.yaml: needs `base`"),
     ("{notebook: 10_cnn, recipie: study}", "net.yaml: unknown key 'recipie'; did you mean 'recipe'?"),
     ("{notebook: 10_cnn, teachers: cnn}", "net.yaml: teachers is 'cnn', list[str] expected; write [cnn]"),
     ("{notebook: 10_cnn, published: {official: 65}}", "net.yaml: published: official is 65, dict[str, float] expected"),

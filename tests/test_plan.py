@@ -7,6 +7,8 @@ import pytest
 from fercore import parameters, paths, plan
 from fercore.parameters import ParameterError
 
+CNN = "notebook: 10_cnn\nrecipe: study\nbase: cnn\ninputs: [image]\n"
+
 
 def notebook(folder, name, declarations, imports=""):
     cells = [
@@ -32,7 +34,7 @@ def project(tmp_path, monkeypatch):
     notebook(tmp_path / "notebooks", "20_mean", shared + "protocol: str = 'a'\n")
     notebook(tmp_path / "notebooks", "30_tables", shared)
     for name in ("cnn", "sift_cnn"):
-        (tmp_path / f"params/networks/{name}.yaml").write_text("notebook: 10_cnn\nrecipe: study\n")
+        (tmp_path / f"params/networks/{name}.yaml").write_text(CNN)
     parameters.declared.cache_clear()
     parameters.modules_used.cache_clear()
     yield tmp_path
@@ -66,14 +68,14 @@ def test_jobs_cover_every_network_protocol_and_seed(project):
 
 
 def test_a_network_waits_for_its_teachers(project):
-    (project / "params/networks/pupil.yaml").write_text("notebook: 10_cnn\nrecipe: study\nteachers: [cnn, other]\n")
+    (project / "params/networks/pupil.yaml").write_text(CNN + "teachers: [cnn, other]\n")
     found = jobs_of(project, "seeds: [1]\nnetworks: {official: [pupil, cnn]}")
     [job] = [job for job in found if job.parameters.get("network") == "pupil"]
     assert [str(path) for path in job.inputs if path.suffix == ".npz"] == ["predictions/official/cnn/seed1.npz"]
 
 
 def test_a_network_waits_for_all_seeds_of_its_teachers_that_run(project):
-    told = "notebook: 10_cnn\nrecipe: study\nteachers: [cnn]\nteacher_seeds: [0, 2, 3]\n"
+    told = CNN + "teachers: [cnn]\nteacher_seeds: [0, 2, 3]\n"
     (project / "params/networks/pupil.yaml").write_text(told)
     found = jobs_of(project, "seeds: [1, 2, 3]\nnetworks: {official: [pupil, cnn]}")
     job = next(job for job in found if job.parameters.get("network") == "pupil")
@@ -122,7 +124,7 @@ def test_a_table_kept_from_a_training_counts_where_nothing_is_trained(project):
 
 
 def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_for_it(project):
-    (project / "params/networks/far.yaml").write_text("notebook: 10_cnn\nrecipe: study\nneeds: weights\n")
+    (project / "params/networks/far.yaml").write_text(CNN + "needs: weights\n")
     found = {job.name: job for job in jobs_of(project, "networks: {official: [cnn, far], pooled_64_16_20: [cnn]}")}
     assert found["10_cnn.official.far.seed0"].outputs == ()
     assert "10_cnn.official.far.seed0" in found["20_mean.official"].after
@@ -132,13 +134,14 @@ def test_a_network_that_may_be_skipped_promises_no_predictions_and_reports_wait_
 
 
 def test_views_that_nobody_knows_are_told_before_a_training(project):
-    (project / "params/networks/odd.yaml").write_text("notebook: 10_cnn\nrecipe: study\nviews: 5\n")
+    (project / "params/networks/odd.yaml").write_text(CNN + "views: 5\n")
     with pytest.raises(ParameterError, match=r"params/networks/odd.yaml: views 5 is none of 1, 2, 10"):
         jobs_of(project, "networks: {official: [odd]}")
 
 
 def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
-    (project / "params/networks/mine.yaml").write_text("notebook: 10_cnn\nrecipe: study\nmodel: models/mine.keras\n")
+    (project / "params/networks/mine.yaml").write_text(
+        "notebook: 10_cnn\nrecipe: study\ninputs: [image]\nmodel: models/mine.keras\n")
     [job] = [job for job in jobs_of(project, "networks: {official: [mine]}") if job.notebook == "10_cnn"]
     assert [path.name for path in job.inputs] == ["10_cnn.ipynb", "mine.yaml", "study.yaml", "mine.keras"]
 
@@ -175,7 +178,7 @@ def test_a_mistake_is_one_line_that_names_file_key_and_cure(project, text, words
 
 def test_a_notebook_without_a_choice_of_recipe_keeps_the_one_of_its_network(project):
     notebook(project / "notebooks", "11_vgg", "network: str = 'vgg'\nprotocol: str = 'a'\nseed: int = 0\n")
-    (project / "params/networks/vgg.yaml").write_text("notebook: 11_vgg\nrecipe: longer\n")
+    (project / "params/networks/vgg.yaml").write_text("notebook: 11_vgg\nrecipe: longer\nbase: vgg\ninputs: [image]\n")
     found = jobs_of(project, "networks: {official: [cnn, vgg]}\nparameters: {official: {recipe: mild}}")
     recipes = {job.notebook: job.inputs[-1].name for job in found if job.trains}
     assert recipes == {"10_cnn": "mild.yaml", "11_vgg": "longer.yaml"}
@@ -203,8 +206,7 @@ def test_recognition_waits_for_no_training(project):
     ("networks/cnn.yaml", "recipe: study", r"params/networks/cnn\.yaml: needs `notebook`"),
 ])
 def test_the_files_that_a_profile_needs_are_checked_before_a_training(project, file, content, words):
-    (project / "params/networks/tuned.yaml").write_text(
-        "{notebook: 10_cnn, recipe: study, fine_tuning: {trainable_from: top, recipe: second}}")
+    (project / "params/networks/tuned.yaml").write_text(CNN + "fine_tuning: {trainable_from: top, recipe: second}\n")
     (project / "params/recipes").mkdir()
     (project / "params" / file).write_text(content)
     with pytest.raises(ParameterError, match=words):

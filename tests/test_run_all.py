@@ -178,7 +178,7 @@ def project(tmp_path_factory):
         notebook = nbformat.v4.new_notebook(cells=new, metadata={"kernelspec": kernel})
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     for path, text in {
-        "networks/one.yaml": "{notebook: 10_net, recipe: study}",
+        "networks/one.yaml": "{notebook: 10_net, recipe: study, base: cnn, inputs: [image]}",
         "recipes/study.yaml": "{}",
         "profiles/try.yaml": "{data: synthetic, networks: {official: [one]}}",
     }.items():
