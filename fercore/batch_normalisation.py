@@ -9,7 +9,7 @@ import pandas as pd
 
 from fercore import evaluation, metrics, runs
 from fercore.evaluation import Run
-from fercore.sweeps import sweep
+from fercore.sweeps import data_of, sweep
 
 PROTOCOL = "official_five"
 WITHOUT = "_nobn"  # the ending of a network without batch normalisation
@@ -64,8 +64,9 @@ def short_trainings(
 ) -> pd.DataFrame:
     """Train a network for each variant, with batch normalisation and without, at each learning rate.
 
-    A row a training: variant, normalised, learning_rate, accuracy (validation, 0..1, after the last epoch), loss (NaN
-    where the training ran out of numbers), seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does.
+    A row a training: variant, normalised, learning_rate, batch_size, faces (which data), accuracy (validation, 0..1,
+    after the last epoch), loss (NaN where the training ran out of numbers), seconds. Rows are kept in a file of
+    `folder`, as `sweeps.sweep` does.
     `chosen`: epochs, subset, and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
     from fercore import experiments  # here, as a notebook that only reports does without Keras
@@ -75,10 +76,11 @@ def short_trainings(
         raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
     experiment = experiments.read(network, protocol=PROTOCOL, seed=seed, recipe="features_published", **chosen)
 
-    def train(variant: str, normalised: bool, learning_rate: float) -> dict:
+    def train(variant: str, normalised: bool, learning_rate: float, **_) -> dict:
         return _train(experiment, VARIANTS[variant], normalised, learning_rate)
 
-    wanted = [{"variant": variant, "normalised": normalised, "learning_rate": float(rate)}
+    same = {"batch_size": experiment.recipe.batch_size, "faces": data_of(experiment.faces)}
+    wanted = [{"variant": variant, "normalised": normalised, "learning_rate": float(rate)} | same
               for variant in variants for normalised in (True, False) for rate in rates]
     file = path(folder, network, len(experiment.split.train), experiment.recipe.epochs, seed)
     return sweep(file, wanted, train, "learning rates")

@@ -24,4 +24,4 @@ def data_of(faces: Faces) -> str:
 
 
 def _found(done: list[dict], key: dict) -> list[dict]:
-    return [row for row in done if all(row[name] == value for name, value in key.items())]
+    return [row for row in done if all(row.get(name) == value for name, value in key.items())]

@@ -83,6 +83,16 @@ def test_each_combination_is_trained_once_and_rows_are_kept(tmp_path, trained):
         bn.short_trainings("model_a", [0.1], ["luck"], tmp_path, **SMALL)
 
 
+def test_rows_of_another_batch_size_or_other_data_stay_apart(tmp_path, trained):
+    for size in (8, 16, 16):
+        bn.short_trainings("model_a", [0.001], ["published"], tmp_path, **SMALL | {"batch_size": size})
+    assert [recipe.batch_size for _, _, recipe in trained] == [8, 8, 16, 16]
+    [file] = (tmp_path / "tables").iterdir()
+    file.write_text(file.read_text().replace("embedded", "other"))
+    bn.short_trainings("model_a", [0.001], ["published"], tmp_path, **SMALL | {"batch_size": 16})
+    assert len(trained) == 6
+
+
 def test_a_variant_changes_what_it_names_only(tmp_path, trained):
     bn.short_trainings("model_a", [0.01], ["published", "no momentum", "inputs standardised"], tmp_path, **SMALL)
     published, still, standardised = (recipe for normalised, _, recipe in trained if normalised)
