@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fercore import datasets, preprocessing
-from fercore.sweeps import data_of, sweep
+from fercore import preprocessing
+from fercore.sweeps import data_of, recipe_of, sweep
 
 NETWORK, BASE = "compact", "as it is"
 CHANNELS = [32, 64, 128, 256]  # of all but one variant: with the network's own, an epoch takes twice as long
@@ -48,20 +48,26 @@ VARIANTS = {
 def ablate(names: Iterable[str], seeds: Iterable[int], folder: Path, **chosen: str | int | None) -> pd.DataFrame:
     """Train the network in each of the variants `names` of `VARIANTS` with each seed, for few epochs.
 
-    A row a training: variant, seed, faces (which data), accuracy and mirrored (accuracies on validation faces in %, of
-    the best epoch, from one view and from a face and its mirror image), train_accuracy (% on the faces as moved, in
-    the last epoch), seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: protocol, epochs,
-    and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
+    A row a training: variant, seed, faces (which data), recipe (as `sweeps.recipe_of` has it), accuracy and mirrored
+    (accuracies on validation faces in %, of the best epoch, from one view and from a face and its mirror image),
+    train_accuracy (% on the faces as moved, in the last epoch), seconds. Rows are kept in a file of `folder`, as
+    `sweeps.sweep` does. `chosen`: protocol, epochs, and what else `experiments.read` takes. Raises `ValueError` for an
+    unknown variant.
     """
+    from fercore import experiments  # here, as a notebook that only reports does without Keras
+
     names = list(names)
     if unknown := set(names) - VARIANTS.keys():
         raise ValueError(f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}")
 
-    def train(variant: str, seed: int, faces: str) -> dict:
+    def train(variant: str, seed: int, **_) -> dict:
         return _train(VARIANTS[variant], seed, **chosen)
 
-    faces = data_of(datasets.load(chosen.get("data")))
-    wanted = [{"variant": name, "seed": seed, "faces": faces} for seed in seeds for name in names]
+    base = experiments.read(NETWORK, **chosen)
+    faces, values = data_of(base.faces), (dataclasses.asdict(base.recipe), base.settings["parameters"], CHANNELS)
+    recipes = {name: recipe_of(base.settings["recipe"], *values, dataclasses.asdict(VARIANTS[name])) for name in names}
+    wanted = [{"variant": name, "seed": seed, "faces": faces, "recipe": recipes[name]}
+              for seed in seeds for name in names]
     return sweep(path(folder, **chosen), wanted, train, "variants")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fercore import evaluation, metrics, runs
 from fercore.evaluation import Run
-from fercore.sweeps import data_of, sweep
+from fercore.sweeps import data_of, recipe_of, sweep
 
 PROTOCOL = "official_five"
 WITHOUT = "_nobn"  # the ending of a network without batch normalisation
@@ -64,9 +64,9 @@ def short_trainings(
 ) -> pd.DataFrame:
     """Train a network for each variant, with batch normalisation and without, at each learning rate.
 
-    A row a training: variant, normalised, learning_rate, batch_size, faces (which data), accuracy (validation, 0..1,
-    after the last epoch), loss (NaN where the training ran out of numbers), seconds. Rows are kept in a file of
-    `folder`, as `sweeps.sweep` does.
+    A row a training: variant, normalised, learning_rate, batch_size, faces (which data), recipe (as `sweeps.recipe_of`
+    has it), accuracy (validation, 0..1, after the last epoch), loss (NaN where the training ran out of numbers),
+    seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does.
     `chosen`: epochs, subset, and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
     from fercore import experiments  # here, as a notebook that only reports does without Keras
@@ -80,8 +80,11 @@ def short_trainings(
         return _train(experiment, VARIANTS[variant], normalised, learning_rate)
 
     same = {"batch_size": experiment.recipe.batch_size, "faces": data_of(experiment.faces)}
-    wanted = [{"variant": variant, "normalised": normalised, "learning_rate": float(rate)} | same
-              for variant in variants for normalised in (True, False) for rate in rates]
+    values = dataclasses.asdict(experiment.recipe), experiment.settings["parameters"]
+    recipes = {name: recipe_of(experiment.settings["recipe"], *values, dataclasses.asdict(VARIANTS[name]))
+               for name in variants}
+    wanted = [{"variant": name, "normalised": normalised, "learning_rate": float(rate)} | same | {"recipe": recipe}
+              for name, recipe in recipes.items() for normalised in (True, False) for rate in rates]
     file = path(folder, network, len(experiment.split.train), experiment.recipe.epochs, seed)
     return sweep(file, wanted, train, "learning rates")
 

@@ -169,14 +169,18 @@ def fine_tune(experiment: Experiment, model: keras.Model, parts: Parts, history:
 
     Returns the history of both stages, column `stage` 1 and 2; the model ends with the best epoch of all on validation.
     """
-    frozen = model.get_weights()
+    frozen, learning = model.get_weights(), [layer.trainable for layer in model.layers]
     blocks.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
-    tuned = training.fit(model, parts.train, parts.validation, experiment.tuning, seed=experiment.seed,
-                         checkpoint=_checkpoint(experiment, "_tuned"))
-    if tuned.val_accuracy.max() <= history.val_accuracy.max():  # of equals the first epoch counts
-        model.set_weights(frozen)
+    try:
+        tuned = training.fit(model, parts.train, parts.validation, experiment.tuning, seed=experiment.seed,
+                             checkpoint=_checkpoint(experiment, "_tuned"), start=frozen)
+    finally:  # so that a cell run again finds the first stage as it was
+        for layer, learns in zip(model.layers, learning, strict=True):
+            layer.trainable = learns
     tuned = tuned.assign(stage=2, epoch=tuned.epoch + len(history))
     history = pd.concat([history.assign(stage=1), tuned], ignore_index=True)
+    if runs.best_epoch(history).stage == 1:
+        model.set_weights(frozen)
     _keep(experiment, model, history)
     return history
 

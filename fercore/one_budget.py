@@ -1,4 +1,5 @@
 """All networks by one recipe for as many epochs: what each makes of the same budget."""
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pandas as pd
 
 from fercore import datasets, evaluation, metrics, parameters, runs
 from fercore.faces import SIDE
-from fercore.sweeps import data_of, sweep
+from fercore.sweeps import data_of, recipe_of, sweep
 
 PROTOCOL, RECIPE = "official", "one_budget"
 VIEWS = 2  # averaged: the face and its mirror image
@@ -15,21 +16,23 @@ VIEWS = 2  # averaged: the face and its mirror image
 def train(networks: Iterable[str], seeds: Iterable[int], folder: Path, **chosen: str | int | None) -> pd.DataFrame:
     """Train each of `networks`, by the names of `params/networks/`, with each seed by the recipe `one_budget`.
 
-    A row a training: network, seed, faces (which data), validation and test (accuracies in %, of the best epoch on
-    validation faces, a face and its mirror image averaged), low and high (95 % of test), train_accuracy (% on the faces
-    as moved, in the last epoch), n (test faces), parameters, macs, train_seconds, hardware. Rows are kept in a file of
-    `folder`, as `sweeps.sweep` does. `chosen`: epochs, subset and what else `experiments.read` takes.
+    A row a training: network, seed, faces (which data), recipe (as `sweeps.recipe_of` has it), validation and test
+    (accuracies in %, of the best epoch on validation faces, a face and its mirror image averaged), low and high (95 %
+    of test), train_accuracy (% on the faces as moved, in the last epoch), n (test faces), parameters, macs,
+    train_seconds, hardware. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: epochs, subset and
+    what else `experiments.read` takes.
     Raises `ParameterError` for an unknown network.
     """
     networks = list(networks)
     for name in networks:
         parameters.network(name)
 
-    def trained(network: str, seed: int, faces: str) -> dict:
+    def trained(network: str, seed: int, **_) -> dict:
         return _train(network, seed, **chosen)
 
-    faces = data_of(datasets.load(chosen.get("data")))
-    wanted = [{"network": name, "seed": seed, "faces": faces} for seed in seeds for name in networks]
+    faces, recipes = data_of(datasets.load(chosen.get("data"))), {name: _recipe(name, **chosen) for name in networks}
+    wanted = [{"network": name, "seed": seed, "faces": faces, "recipe": recipes[name]}
+              for seed in seeds for name in networks]
     return sweep(path(folder, **chosen), wanted, trained, "networks")
 
 
@@ -53,13 +56,23 @@ def compared(table: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     return means.sort_values("accuracy", ascending=False, ignore_index=True)
 
 
+def _read(network: str, seed: int = 0, **chosen):
+    from fercore import experiments  # here, as a notebook that only reports does without Keras
+
+    return experiments.read(network, protocol=PROTOCOL, seed=seed, recipe=RECIPE, settings={"views": VIEWS}, **chosen)
+
+
+def _recipe(network: str, **chosen) -> str:
+    experiment = _read(network, **chosen)
+    return recipe_of(RECIPE, dataclasses.asdict(experiment.recipe), experiment.settings["parameters"])
+
+
 def _train(network: str, seed: int, **chosen) -> dict:
-    import keras  # here, as a notebook that only reports does without Keras
+    import keras
 
     from fercore import experiments, training
 
-    experiment = experiments.read(network, protocol=PROTOCOL, seed=seed, recipe=RECIPE, settings={"views": VIEWS},
-                                  **chosen)
+    experiment = _read(network, seed, **chosen)
     parts = experiments.examples(experiment)
     model = experiments.build(experiment, input_shape=(SIDE, SIDE, 1))  # compact's own sees 40 pixels of them
     history = training.fit(model, parts.train, parts.validation, experiment.recipe, seed=seed)

@@ -9,6 +9,7 @@ from fercore.parameters import ParameterError, Profile, declared
 
 TRAINING, REPORTING, RECOGNISING = "1", "2", "4"  # first digit of the notebooks that train, that read predictions (from
 # 3 on once, not once a protocol), and that need none: they use the committed model
+ABOUT = {"22_batch_normalisation": "official_five", "23_hyperparameter_search": "official_five"}  # a protocol of theirs
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
@@ -47,11 +48,12 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     predictions = [path for job in trained for path in job.outputs if path.suffix == ".npz"]
     if not trained:
         predictions = [path for path in _predictions_at_hand(chosen) if path.parts[-3] not in left_out]
-    result = [_job(chosen, name) for name in _selected(chosen) if name < TRAINING] + trained
-    for name in _selected(chosen):
+    selected = [name for name in _selected(chosen) if _about(chosen, name) not in left_out]
+    result = [_job(chosen, name) for name in selected if name < TRAINING] + trained
+    for name in selected:
         if REPORTING <= name < RECOGNISING:
             result += _reporting_jobs(chosen, name, predictions, result)
-    return result + [_job(chosen, name) for name in _selected(chosen) if name >= RECOGNISING]
+    return result + [_job(chosen, name) for name in selected if name >= RECOGNISING]
 
 
 def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
@@ -131,6 +133,11 @@ def _given(chosen: Profile, notebook: str, protocol: str | None, network: str | 
 
 def _selected(chosen: Profile) -> list[str]:
     return list(chosen.notebooks) or [name for name in parameters.notebooks() if not name.startswith(TRAINING)]
+
+
+def _about(chosen: Profile, notebook: str) -> str | None:
+    """The only protocol that a notebook trains on beside those of the profile, if there is one."""
+    return _given(chosen, notebook, None, None).get("task", ABOUT.get(notebook))
 
 
 def _check_parameters(chosen: Profile) -> None:

@@ -1,13 +1,15 @@
 """One `fit` for every network: recipe in, best weights and history out, resumable at every epoch."""
+import contextlib
 import dataclasses
 import json
 import logging
 import math
 import tempfile
 import time
+import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from fercore.recipes import Recipe
 from fercore.whole_epochs import WholeEpochs
 
 logger = logging.getLogger(__name__)
+_first = weakref.WeakKeyDictionary()  # check sums of the values that a model had before it learnt anything here
 
 
 class TrainingError(ValueError):
@@ -52,12 +55,15 @@ def fit(
     seed: int,
     copies: Sequence[Examples] = (),
     checkpoint: Path | None = None,
+    start: Sequence[np.ndarray] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
 ) -> pd.DataFrame:
     """Train `model`; it ends with the weights of the epoch that was best on `validation`.
 
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on from its last
     epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it ends with the same numbers.
+    Another network, recipe, seed or data than the checkpoint's start anew; so do other first weights, which are
+    `start`, where an earlier training made them, or those that `model` was built with.
     Where the recipe says so, the first epochs train a twin for smaller faces, whose weights the model takes over.
     `copies` of the training faces, moved already, are what the epochs take in turn instead of moving `train`; of them
     the soft labels alone are learnt.
@@ -71,7 +77,8 @@ def fit(
 
     def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:
         _compile(network, recipe)
-        state = Checkpoint(folder, network, key=_key(network, recipe, seed, train, validation, copies))
+        key = _key(network, recipe, seed, train, validation, copies, start) if folder else ""
+        state = Checkpoint(folder, network, key)
         return state, state.restore()
 
     def trained(network: keras.Model, state: Checkpoint, history: list[dict], last: int) -> list[dict]:
@@ -82,25 +89,26 @@ def fit(
             return batches(given, how, networks.inputs(network), seed=seed, epoch=epoch,
                            classes=network.output_shape[-1], side=networks.side(network))
 
-        whole = WholeEpochs(network, drawn) if keras.backend.backend() == "jax" and devices.device() == "gpu" else None
-        for epoch in range(len(history), last):
-            start = time.perf_counter()
-            rates = [recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps) for k in range(steps)]
-            if whole:
-                accuracy, loss = whole.train(epoch, rates, last=epoch + 1 == last)
-                bar.update(steps)
-            else:
-                accuracy, loss = _step_by_step(network, drawn(epoch), rates, bar)
-            row = {"epoch": epoch + 1, "side": networks.side(network), "accuracy": accuracy, "loss": loss}
-            with optimizers.averaged(network):
-                row |= _validate(network, validation, recipe)
-            row |= {"learning_rate": rates[-1], "seconds": time.perf_counter() - start}
-            history.append(row)
-            state.save(history)
-            bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
-            logger.info("%s epoch %d: %s", network.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
-            if on_epoch is not None:
-                on_epoch(row)
+        at_once = keras.backend.backend() == "jax" and devices.device() == "gpu"
+        with WholeEpochs(network, drawn) if at_once else contextlib.nullcontext() as whole:
+            for epoch in range(len(history), last):
+                began = time.perf_counter()
+                rates = [recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps) for k in range(steps)]
+                if whole:
+                    accuracy, loss = whole.train(epoch, rates, last=epoch + 1 == last)
+                    bar.update(steps)
+                else:
+                    accuracy, loss = _step_by_step(network, drawn(epoch), rates, bar)
+                row = {"epoch": epoch + 1, "side": networks.side(network), "accuracy": accuracy, "loss": loss}
+                with optimizers.averaged(network):
+                    row |= _validate(network, validation, recipe)
+                row |= {"learning_rate": rates[-1], "seconds": time.perf_counter() - began}
+                history.append(row)
+                state.save(history)
+                bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
+                logger.info("%s epoch %d: %s", network.name, epoch + 1, {k: round(v, 4) for k, v in row.items()})
+                if on_epoch is not None:
+                    on_epoch(row)
         return history
 
     state, history = prepared(model, checkpoint)
@@ -165,7 +173,7 @@ def load_model(path: str | Path, classes: int) -> keras.Model:
         raise TrainingError(f"{path}: no such file; give a .keras file of this study or null to train")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"{Path(path).name}: no readable .keras file; train the network again") from error
     if model.output_shape[-1] != classes:
         raise TrainingError(f"{Path(path).name}: tells {model.output_shape[-1]} classes apart, the data has {classes}")
@@ -261,16 +269,25 @@ def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
 
 
 def _key(
-    model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples, copies: Sequence[Examples]
+    model: keras.Model, recipe: Recipe, seed: int, train: Examples, validation: Examples, copies: Sequence[Examples],
+    start: Sequence[np.ndarray] | None,
 ) -> str:
-    """What a checkpoint belongs to: another network, first weights, recipe, seed, data or soft labels start anew."""
+    """What a checkpoint belongs to: another network, first weights, recipe, seed, data or soft labels start anew.
+
+    The first weights of a model that has learnt already, such as one whose training was stopped, are those from before.
+    """
     sums = [[len(part), int(part.images.sum()), int((part.labels * np.arange(len(part))).sum())]
             for part in (train, validation)]
     arrays = [array for part in (train, validation) for _, array in sorted(part.descriptors.items())]
     arrays += [part.soft_labels for part in (train, *copies) if part.soft_labels is not None]
-    arrays += [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    checks = [[list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8))] for array in arrays]
+    built = _first.setdefault(model, _checks(keras.ops.convert_to_numpy(variable) for variable in model.variables))
+    checks = _checks(arrays), built if start is None else _checks(start)
     return json.dumps([model.name, _layers(model), dataclasses.asdict(recipe), seed, sums, checks], default=str)
+
+
+def _checks(arrays: Iterable[np.ndarray]) -> list:
+    """Shape and check sum of each array."""
+    return [[list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8))] for array in arrays]
 
 
 def _layers(model: keras.Model) -> list:

@@ -16,6 +16,7 @@ RATE = 1  # place of the learning rate among an optimizer's variables
 class WholeEpochs:
     """Trains a compiled `model` on what `batches(epoch)` yields: ({input name: array [b, ...]}, targets [b, classes]),
     as many each epoch. A last batch that is smaller than the others is left out: its shape would be a second program.
+    At the end of `with` nothing more is made, and what was is given up.
     """
 
     def __init__(self, model: keras.Model, batches: Callable[[int], Iterable[tuple]]):
@@ -25,6 +26,13 @@ class WholeEpochs:
         self._program = jax.jit(lambda state, steps: jax.lax.scan(self._step, state, steps), donate_argnums=0)
         self._worker = ThreadPoolExecutor(1)
         self._ahead: dict[int, Future] = {}
+
+    def __enter__(self) -> "WholeEpochs":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._worker.shutdown(cancel_futures=True)
+        self._ahead.clear()
 
     def train(self, epoch: int, rates: Sequence[float], *, last: bool) -> tuple[float, float]:
         """Train for `epoch`, step k at learning rate `rates[k]`; mean accuracy and loss over its examples.

@@ -52,6 +52,13 @@ def test_rows_of_other_faces_are_not_taken(made_up, tmp_path):
     assert len(made_up) == 2 and len(pd.read_csv(file)) == 2
 
 
+def test_a_change_of_the_recipe_counts(made_up, tmp_path):
+    for rate in (None, 0.05, 0.05):
+        ablation.ablate([ablation.BASE], [0], tmp_path, **SMALL, learning_rate=rate)
+    assert len(made_up) == 2 and made_up[1][0].learning_rate == 0.05
+    assert len(pd.read_csv(ablation.path(tmp_path, **SMALL))) == 1
+
+
 def test_an_unknown_variant_is_named(tmp_path):
     with pytest.raises(ValueError, match="variant luck is unknown; there are as it is, twice the epochs"):
         ablation.ablate(["luck"], [0], tmp_path, **SMALL)

@@ -5,7 +5,7 @@ import pytest
 from made_up import faces, run
 
 from fercore import batch_normalisation as bn
-from fercore import datasets, parameters, protocols, runs, training, tuning_figures
+from fercore import datasets, parameters, protocols, runs, sweeps, training, tuning_figures
 
 
 def predicted(folder, data, network, wrong):
@@ -91,6 +91,27 @@ def test_rows_of_another_batch_size_or_other_data_stay_apart(tmp_path, trained):
     file.write_text(file.read_text().replace("embedded", "other"))
     bn.short_trainings("model_a", [0.001], ["published"], tmp_path, **SMALL | {"batch_size": 16})
     assert len(trained) == 6
+
+
+def test_rows_kept_before_they_had_a_recipe_are_shown_and_give_way(tmp_path, trained):
+    wanted = {**SMALL, "batch_size": 16}
+    bn.short_trainings("model_a", [0.001], ["published"], tmp_path, **wanted)
+    [file] = (tmp_path / "tables").iterdir()
+    former = pd.read_csv(file).drop(columns="recipe")
+    former.to_csv(file, index=False)
+    assert sweeps.stored(file, batch_size=16).equals(former) and sweeps.stored(file, batch_size=8).empty
+    assert sweeps.stored(tmp_path / "none.csv", batch_size=16).empty
+    bn.short_trainings("model_a", [0.001], ["published"], tmp_path, **wanted)
+    assert len(trained) == 4 and pd.read_csv(file).recipe.notna().tolist() == [True, True]
+
+
+def test_a_change_of_a_variant_counts(tmp_path, trained, monkeypatch):
+    for momentum in (0.0, 0.5, 0.5):
+        monkeypatch.setitem(bn.VARIANTS, "no momentum", bn.Variant(changes={"momentum": momentum}))
+        table = bn.short_trainings("model_a", [0.001], ["published", "no momentum"], tmp_path, **SMALL)
+    assert [recipe.momentum for _, _, recipe in trained] == [0.95, 0.95, 0, 0, 0.5, 0.5]
+    [file] = (tmp_path / "tables").iterdir()
+    assert len(pd.read_csv(file)) == len(table) == 4
 
 
 def test_a_variant_changes_what_it_names_only(tmp_path, trained):

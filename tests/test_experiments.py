@@ -18,6 +18,7 @@ from fercore import (
     recipes,
     renewal,
     runs,
+    training,
 )
 from fercore.recipes import Recipe
 from fercore.training import TrainingError
@@ -164,14 +165,53 @@ def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment)
     assert record["epochs"] == 4 and record["fine_tuning"]["trainable_from"] == "below"
 
 
-def test_the_first_stage_stays_when_the_second_is_worse(experiment):
+@pytest.mark.parametrize("more", [0, -0.01])
+def test_the_first_stage_stays_when_the_second_is_no_better(experiment, monkeypatch, more):
     tuned = dataclasses.replace(
         experiment, settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}}, tuning=RECIPE)
     model, parts = experiments.build(tuned), experiments.examples(tuned)
     first = experiments.fit(tuned, model, parts)
     kept = model.get_weights()
-    experiments.fine_tune(tuned, model, parts, first.assign(val_accuracy=2.0))
+
+    def fit(model, *_, **__):
+        model.set_weights([weights + 1 for weights in kept])
+        return first.assign(val_accuracy=first.val_accuracy + more)
+
+    monkeypatch.setattr(training, "fit", fit)
+    history = experiments.fine_tune(tuned, model, parts, first)
+    assert runs.best_epoch(history).stage == 1
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept, strict=True))
+
+
+def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experiment, monkeypatch):
+    tuned = dataclasses.replace(
+        experiment, settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}}, tuning=RECIPE)
+    parts, step, steps = experiments.examples(tuned), keras.Model.train_on_batch, []
+
+    def built():
+        model = experiments.build(tuned)
+        blocks.learn_from(model, "above")
+        return model
+
+    def train(model, stop=None, **changes):
+        def counted(*arguments, **options):
+            steps.append(1)
+            if len(steps) == stop:
+                raise KeyboardInterrupt
+            return step(*arguments, **options)
+
+        steps.clear()
+        one = dataclasses.replace(tuned, recipe=dataclasses.replace(RECIPE, **changes))
+        with monkeypatch.context() as patched:
+            patched.setattr(keras.Model, "train_on_batch", counted)
+            experiments.fine_tune(one, model, parts, experiments.fit(one, model, parts))
+        return len(steps)
+
+    model = built()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, stop=8)  # in the last of twice two epochs of two steps
+    assert train(model) == 2 and train(model) == 0 and train(built()) == 0
+    assert train(built(), learning_rate=0.03) == 8
 
 
 def test_a_layer_that_is_not_there_is_told_with_those_that_are():

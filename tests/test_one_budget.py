@@ -26,6 +26,8 @@ def test_networks_are_trained_on_whole_faces_by_one_recipe(monkeypatch, tmp_path
     assert (table.low <= table.test).all() and (table.test <= table.high).all()
     again = one_budget.train(networks, [0], tmp_path, **SMALL)
     assert len(asked) == 2 and again.test.tolist() == table.test.tolist()
+    one_budget.train(networks[:1], [0], tmp_path, **SMALL, learning_rate=0.01)
+    assert len(asked) == 3 and asked[2][2].learning_rate == 0.01
 
 
 def test_accuracies_are_of_the_mirrored_mean(monkeypatch, tmp_path):

@@ -191,6 +191,14 @@ def test_protocols_that_the_data_cannot_have_are_left_out(project):
     assert not any("pooled" in str(path) for job in found for path in job.inputs)
 
 
+def test_a_notebook_about_a_protocol_is_left_out_with_it(project):
+    for name in plan.ABOUT:
+        notebook(project / "notebooks", name, "profile: str = 'x'\ntask: str = 'official_five'\n")
+    text = "networks: {official: [cnn]}\nparameters: {23_hyperparameter_search: {task: official}}"
+    found = {job.notebook for job in plan.jobs(write_profile(project, text), {"official_five": "no such classes"})}
+    assert found & plan.ABOUT.keys() == {"23_hyperparameter_search"}
+
+
 def test_recognition_waits_for_no_training(project):
     notebook(project / "notebooks", "40_recognition", "profile: str = 'x'\n")
     job = jobs_of(project, "networks: {official: [cnn]}")[-1]

@@ -160,6 +160,23 @@ def test_a_checkpoint_of_another_network_weights_or_inputs_is_left_alone(tmp_pat
     assert steps
 
 
+def test_a_cell_that_is_run_again_goes_on_with_the_model_it_had(tmp_path, monkeypatch):
+    def kill(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    whole, expected = trained()
+    model, step, steps = training.build("small", RECIPE, 0), keras.Model.train_on_batch, []
+    asked = {"seed": 0, "checkpoint": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(model, examples(), examples(30, 1), RECIPE, **asked, on_epoch=kill)
+    monkeypatch.setattr(keras.Model, "train_on_batch", lambda *a, **k: steps.append(1) or step(*a, **k))
+    for _ in range(2):
+        history = training.fit(model, examples(), examples(30, 1), RECIPE, **asked)
+        assert list(history.loss) == list(expected.loss) and len(steps) == 8  # four steps an epoch
+        assert all((a == b).all() for a, b in zip(whole.get_weights(), model.get_weights(), strict=True))
+
+
 def test_descriptor_follows_a_mirrored_face_only_when_told():
     data = examples(40)
     for follows in (True, False):
@@ -253,9 +270,13 @@ def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
     assert np.allclose(prediction.predict(model, data, RECIPE), prediction.predict(again, data, RECIPE), atol=1e-6)
     with pytest.raises(TrainingError, match=r"small.keras: tells 3 classes apart, the data has 7"):
         training.load_model(path, classes=7)
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(TrainingError, match=r"small.keras: no readable .keras file"):
-        training.load_model(path, classes=3)
+    whole = path.read_bytes()
+    middle, headers = bytearray(whole), whole.replace(b"PK\x01\x02", b"PK\x00\x00")
+    middle[len(whole) // 2] ^= 255
+    for damaged in (whole[:50], middle, headers):
+        path.write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"small.keras: no readable .keras file"):
+            training.load_model(path, classes=3)
     with pytest.raises(TrainingError, match="no such file"):
         training.load_model(tmp_path / "none.keras", classes=3)
 

@@ -9,6 +9,7 @@ import pytest
 
 SCRIPT = """
 import json
+import threading
 import numpy as np
 from fercore import devices, preprocessing, recipes, training
 from fercore.prediction import Examples
@@ -28,6 +29,16 @@ for device in ("cpu", "gpu"):
     history = training.fit(model, train, validation, recipe, seed=0)
     weights = np.concatenate([w.ravel() for w in model.get_weights()])
     found[device] = [len(counted), history.drop(columns="seconds").to_numpy().tolist(), weights.tolist()]
+
+
+def give_up(row):
+    raise StopIteration
+
+
+try:
+    training.fit(model, train, validation, recipe, seed=0, on_epoch=give_up)
+except StopIteration:
+    found["threads"] = [one.name for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
 recipe = recipes.read("large", epochs=1, batch_size=64, precision="float32", crop=None)
 model = training.build("compact", recipe, 0, filters=(4, 4, 4, 4), input_shape=(48, 48, 1))
 training.fit(model, train, validation, recipe, seed=0)
@@ -48,6 +59,10 @@ def test_whole_epochs_learn_what_single_steps_learn(found):
     assert stepwise == 3 and never == 0
     assert epochs == [pytest.approx(row, abs=1e-4) for row in steps]
     assert epoch_weights == pytest.approx(step_weights, abs=1e-4)
+
+
+def test_a_training_that_is_given_up_leaves_no_thread(found):
+    assert found["threads"] == []
 
 
 def test_a_smaller_last_batch_is_left_out(found):
