@@ -152,7 +152,8 @@ def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
 
 def save(run: Run, protocol: str) -> Pool:
-    """Choose the pool of a protocol, save its predictions and record under `aggregation.STUDY_ENSEMBLE`, seed 0.
+    """Choose the pool of a protocol, save its predictions and record under `aggregation.STUDY_ENSEMBLE`, seed 0. Single
+    views are pooled with the weights of averaged ones.
 
     Raises `PoolingError` when there are fewer than two networks.
     """
