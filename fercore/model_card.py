@@ -231,8 +231,8 @@ image search was given and what few people agreed to see in one picture; it does
 
 ## Limits
 
-- People agree with FER2013's labels in about two of three cases; a confident answer may still be a label that others
-  would not give.
+- Of FER+'s voters one agrees with FER2013's label in 56 % of the cases, their majority, where there is one, in 67 %: a
+  confident answer may still be a label that others would not give.
 - Ages, skins, cultures and conditions are unevenly represented and not annotated: nobody can tell from these numbers
   for whom it works less well.
 - Faces from the side, covered, very small, or cut otherwise than FER2013's are told less well. Disgust has few
