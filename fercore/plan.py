@@ -65,8 +65,7 @@ def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
                 continue
             notebook = content["notebook"]
             files = [paths.PARAMS / "networks" / f"{name}.yaml"]
-            recipe = _given(chosen, notebook, protocol, name).get("recipe") or content.get("recipe")
-            if recipe:
+            if recipe := _recipe(chosen, protocol, name):
                 files.append(recipes.path_of(recipe))
             if content.get("model"):
                 files.append(paths.ROOT / content["model"])
@@ -131,6 +130,12 @@ def _given(chosen: Profile, notebook: str, protocol: str | None, network: str | 
     return {key: given[key] for key in given if key in declared(notebook)}
 
 
+def _recipe(chosen: Profile, protocol: str, network: str) -> str | None:
+    """The recipe that a network follows on a protocol: the profile's, where its notebook takes one, else its own."""
+    content = parameters.network(network)
+    return _given(chosen, content["notebook"], protocol, network).get("recipe") or content.get("recipe")
+
+
 def _selected(chosen: Profile) -> list[str]:
     return list(chosen.notebooks) or [name for name in parameters.notebooks() if not name.startswith(TRAINING)]
 
@@ -161,9 +166,8 @@ def _check_parameters(chosen: Profile) -> None:
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
     for protocol, names in chosen.networks.items():
         for name in names:
-            content = parameters.network(name)
-            own = _given(chosen, content["notebook"], protocol, name).get("recipe") or content.get("recipe")
-            for recipe in (own, content.get("fine_tuning", {}).get("recipe")):
+            second = parameters.network(name).get("fine_tuning", {}).get("recipe")
+            for recipe in (_recipe(chosen, protocol, name), second):
                 if recipe and recipes.path_of(recipe).is_file():
                     recipes.read(recipe)
     from fercore import aggregation  # not above: it imports pandas

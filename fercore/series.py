@@ -73,10 +73,9 @@ def run(name: str, *, cores: int, force: bool = False, dry_run: bool = False, ex
         if force and not dry_run:
             _forget(folder, jobs)
         print(f"Profile {name}: {profile.description}")
-        print(f"Data:    {_describe(data)}")
+        print(f"Data:    {_describe(data)}", flush=True)
         for protocol, reason in left_out.items():
-            print(f"Without: {protocol} ({reason})")
-        sys.stdout.flush()
+            print(f"Without: {protocol} ({reason})", flush=True)
         progress = Progress(jobs, _expected(profile, data, jobs), cores)
         command = _command(profile, data, cores, force, dry_run, list(extra))
         log = folder / "run.log"
