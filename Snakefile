@@ -33,8 +33,8 @@ rule all:
 rule index:
     input:
         [f"reports/{job.name}.html" for job in JOBS],
-        from_here(paths.ROOT / "fercore" / "report.py"),
-        from_here(paths.ROOT / "fercore" / "report.css"),
+        from_here(paths.ROOT / "fercore" / "workflow" / "pages.py"),
+        from_here(paths.ROOT / "fercore" / "workflow" / "pages.css"),
     output:
         "reports/index.html",
     params:

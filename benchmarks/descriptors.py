@@ -1,14 +1,17 @@
-"""How much faster descriptors are than system A's way: both measured in one run, on the same faces, in turns.
+"""How much faster descriptors are than system A's way: both measured in one run, on the same faces,
+in turns.
 
-    python benchmarks/descriptors.py [faces]      200 faces by default; FER2013 when it is found, else synthetic faces
+python benchmarks/descriptors.py [faces]      200 faces by default; FER2013 when it is found, else
+synthetic faces
 
-System A's way, transcribed: each face is read from a JPEG file, an extractor and keypoints are made for it, dense SIFT
-values are collected one by one, the word of each keypoint is predicted by a call of its own. 'in memory' is the same
-without the files. The vocabulary is there before the clock starts, for all. Ratios are medians of three rounds; those
-of processor time leave out what the second core brings, and what other programs take of the machine.
+System A's way, transcribed: each face is read from a JPEG file, an extractor and keypoints are made
+for it, dense SIFT values are collected one by one, the word of each keypoint is predicted by a call
+of its own. 'in memory' is the same without the files. The vocabulary is there before the clock
+starts, for all. Ratios are medians of three rounds; those of processor time leave out what the
+second core brings, and what other programs take of the machine.
 
-Then system E's features: HOG against calls of scikit-image, one for each window as system E makes them, and how long
-both views of all of FER2013 take, landmarks included where dlib is installed.
+Then system E's features: HOG against calls of scikit-image, one for each window as system E makes
+them, and how long both views of all of FER2013 take, landmarks included where dlib is installed.
 """
 
 import sys
@@ -23,7 +26,8 @@ import numpy as np
 from skimage import feature
 from sklearn.cluster import MiniBatchKMeans
 
-from fercore import datasets, descriptors, hog, landmarks, sift
+from fercore.data import datasets
+from fercore.features import descriptors, hog, landmarks, sift
 
 ROUNDS = 3
 
@@ -81,22 +85,33 @@ def compare(name: str, theirs: Callable, in_memory: Callable, ours: Callable) ->
     """Measure three ways in turns and print their ratios."""
     rounds = []
     for _ in range(ROUNDS):
-        (files, _), (memory, slow), (here, fast) = seconds(theirs), seconds(in_memory), seconds(ours)
+        (files, _), (memory, slow), (here, fast) = (
+            seconds(theirs),
+            seconds(in_memory),
+            seconds(ours),
+        )
         rounds.append((files, memory, here))
     totals = np.maximum(fast.sum(axis=1, keepdims=True, dtype=int), 1) if slow.max() <= 1 else 1
     print(f"\n{name}; the same values as in memory: {np.allclose(slow, fast / totals)}")
     files, memory, here = np.median(rounds, axis=0)
     for k, kind in enumerate(("wall", "processor")):
         ratios = [np.median([each[way][k] / each[2][k] for each in rounds]) for way in (0, 1)]
-        print(f"  {kind:9} system A {files[k]:7.2f} s, in memory {memory[k]:7.2f} s, here {here[k]:6.3f} s: "
-              f"{ratios[0]:5.1f} times as fast as system A, {ratios[1]:5.1f} as in memory")
+        print(
+            f"  {kind:9} system A {files[k]:7.2f} s, in memory {memory[k]:7.2f} s, here {here[k]:6.3f} s: "
+            f"{ratios[0]:5.1f} times as fast as system A, {ratios[1]:5.1f} as in memory"
+        )
 
 
 def hog_one_by_one(images: np.ndarray) -> np.ndarray:
     """System E's sliding HOG: a call of scikit-image for each window that holds a cell."""
     starts = [(y, x) for y in range(0, 42, 6) for x in range(0, 42, 6)]
     windows = [[image[y : y + 24, x : x + 24] for y, x in starts] for image in images]
-    return np.array([np.concatenate([feature.hog(w, 8, (8, 8), (1, 1), "L2") for w in each]) for each in windows])
+    return np.array(
+        [
+            np.concatenate([feature.hog(w, 8, (8, 8), (1, 1), "L2") for w in each])
+            for each in windows
+        ]
+    )
 
 
 def compare_hog(images: np.ndarray) -> None:
@@ -110,11 +125,14 @@ def compare_hog(images: np.ndarray) -> None:
     print(f"\nsliding HOG; largest difference {np.abs(expected - found).max():.1e}")
     for k, kind in enumerate(("wall", "processor")):
         ratio = np.median([before[k] / after[k] for before, after in rounds])
-        print(f"  {kind:9} scikit-image {slow[k]:7.2f} s, here {fast[k]:6.3f} s: {ratio:5.1f} times as fast")
+        print(
+            f"  {kind:9} scikit-image {slow[k]:7.2f} s, here {fast[k]:6.3f} s: {ratio:5.1f} times as fast"
+        )
 
 
 def time_features(images: np.ndarray) -> None:
-    """Seconds that both views of all of FER2013 take, computed from the faces at hand; the best of three rounds."""
+    """Seconds that both views of all of FER2013 take, computed from the faces at hand; the best of
+    three rounds."""
     for name in ("landmarks", "hog", "hog_windows"):
         if name == "landmarks" and not landmarks.available():
             print("landmarks: dlib or its predictor is not installed")
@@ -123,7 +141,9 @@ def time_features(images: np.ndarray) -> None:
         compute(images[:1], np.arange(0))
         rounds = [seconds(partial(compute, images, np.arange(0)))[0] for _ in range(ROUNDS)]
         wall, processor = np.min(rounds, axis=0) / len(images) * 35_887
-        print(f"{name:12} {wall:6.0f} s wall, {processor:6.0f} s processor for both views of 35,887 faces")
+        print(
+            f"{name:12} {wall:6.0f} s wall, {processor:6.0f} s processor for both views of 35,887 faces"
+        )
 
 
 def main(n: int) -> None:

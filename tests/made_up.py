@@ -1,14 +1,19 @@
-"""Faces and predictions made up for the tests of evaluation: random pixels, guesses of a chosen accuracy."""
+"""Faces and predictions made up for the tests of evaluation: random pixels, guesses of a chosen
+accuracy."""
+
 from pathlib import Path
 
 import numpy as np
 
-from fercore import evaluation, protocols, runs
-from fercore.faces import USAGES, Faces, from_arrays
+from fercore import artifacts
+from fercore.data import splits
+from fercore.data.faces import USAGES, Faces, from_arrays
+from fercore.evaluation import scoring
 
 
 def faces(per_split: int = 70, origin: str = "FER2013, complete", seed: int = 0) -> Faces:
-    """Random faces, every class in every split; the last test face is a copy of the first training face."""
+    """Random faces, every class in every split; the last test face is a copy of the first training
+    face."""
     n = 3 * per_split
     images = np.random.default_rng(seed).integers(0, 256, (n, 48, 48), np.uint8)
     images[-1] = images[0]
@@ -16,27 +21,53 @@ def faces(per_split: int = 70, origin: str = "FER2013, complete", seed: int = 0)
 
 
 def predict(
-    folder: Path, data: Faces, network: str, *, protocol: str = "official", seed: int = 0, wrong: int = 0,
-    shift: int = 1, subset: int | None = None,
+    folder: Path,
+    data: Faces,
+    network: str,
+    *,
+    protocol: str = "official",
+    seed: int = 0,
+    wrong: int = 0,
+    shift: int = 1,
+    subset: int | None = None,
 ) -> None:
-    """Save certain predictions, the first `wrong` test faces and one validation face off by `shift` classes."""
-    split = protocols.split(data, protocol)
+    """Save certain predictions, the first `wrong` test faces and one validation face off by `shift`
+    classes."""
+    split = splits.split(data, protocol)
     rows = np.concatenate([split.validation, split.test])
     said = data.labels[rows].astype(int)
     said[0] = (said[0] + shift) % 7
     said[len(split.validation) : len(split.validation) + wrong] += shift
     probabilities = 0.7 * np.eye(7)[said % 7] + 0.3 / 7
-    part = np.repeat([runs.VALIDATION, runs.TEST], [len(split.validation), len(split.test)])
+    part = np.repeat(
+        [artifacts.VALIDATION, artifacts.TEST], [len(split.validation), len(split.test)]
+    )
     record = {
-        "network": network, "protocol": protocol, "seed": seed, "recipe": "study", "parameters": 100, "macs": 2000,
-        "epochs": 3, "best_epoch": 2, "train_seconds": 60.0, "images_per_second": 500, "precision": "float32",
-        "device": "cpu", "processor": "a processor", "cores": 2,
-        "data": {"origin": data.origin, "fingerprint": data.fingerprint, "n": len(data), "subset": subset},
+        "network": network,
+        "protocol": protocol,
+        "seed": seed,
+        "recipe": "study",
+        "parameters": 100,
+        "macs": 2000,
+        "epochs": 3,
+        "best_epoch": 2,
+        "train_seconds": 60.0,
+        "images_per_second": 500,
+        "precision": "float32",
+        "device": "cpu",
+        "processor": "a processor",
+        "cores": 2,
+        "data": {
+            "origin": data.origin,
+            "fingerprint": data.fingerprint,
+            "n": len(data),
+            "subset": subset,
+        },
     }
-    predictions = runs.Predictions(data.row_ids[rows], part, probabilities, probabilities)
-    runs.save_predictions(folder, protocol, network, seed, predictions, record)
+    predictions = artifacts.Predictions(data.row_ids[rows], part, probabilities, probabilities)
+    artifacts.save_predictions(folder, protocol, network, seed, predictions, record)
 
 
-def run(folder: Path, data: Faces) -> evaluation.Run:
+def run(folder: Path, data: Faces) -> scoring.Run:
     """A run in `folder`, made on `data`."""
-    return evaluation.Run("made_up", folder, data)
+    return scoring.Run("made_up", folder, data)

@@ -1,14 +1,26 @@
 """What holds for every notebook of the series."""
+
 import ast
 import json
 
 import pytest
 
-from fercore import parameters, paths, plan
+from fercore import paths
+from fercore.config import parameters
+from fercore.workflow import plan
 
 NAMES = parameters.notebooks()
-FIRST_SERIES = ("00_dataset", "01_eda", "02_preprocessing", "03_sift_dsift", "10_cnn", "11_vgg", "20_aggregation",
-                "21_confusion_matrices", "30_accuracy_tables")
+FIRST_SERIES = (
+    "00_dataset",
+    "01_eda",
+    "02_preprocessing",
+    "03_sift_dsift",
+    "10_cnn",
+    "11_vgg",
+    "20_aggregation",
+    "21_confusion_matrices",
+    "30_accuracy_tables",
+)
 
 
 def code_cells(name):

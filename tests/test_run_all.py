@@ -1,4 +1,6 @@
-"""./run_all.sh: the smoke series with its artefacts, and how it answers mistakes, failures and changes."""
+"""./run_all.sh: the smoke series with its artefacts, and how it answers mistakes, failures and
+changes."""
+
 import json
 import os
 import shutil
@@ -10,8 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fercore import aggregation, evaluation, origins, parameters, paths, plan, report, runs
-from fercore.protocols import PROTOCOLS
+from fercore import artifacts, paths
+from fercore.config import parameters
+from fercore.data.splits import PROTOCOLS
+from fercore.evaluation import aggregation, origins, scoring
+from fercore.workflow import pages as report_pages
+from fercore.workflow import plan
 
 SMOKE = paths.outputs("smoke")
 
@@ -19,7 +25,9 @@ SMOKE = paths.outputs("smoke")
 def run_all(*arguments):
     """(exit status, what it prints)."""
     command = [str(paths.ROOT / "run_all.sh"), *arguments]
-    call = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1500)
+    call = subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1500
+    )
     return call.returncode, call.stdout + call.stderr
 
 
@@ -52,7 +60,9 @@ def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
 
 def test_a_missing_page_is_made_though_the_index_is_there(smoke):
     page = SMOKE / "reports/00_dataset.html"
-    kept = page.rename(page.with_suffix(".kept"))  # the published index is committed without its pages
+    kept = page.rename(
+        page.with_suffix(".kept")
+    )  # the published index is committed without its pages
     try:
         _, text = run_all("--profile", "smoke", "--dry-run")
     finally:
@@ -64,26 +74,35 @@ def test_no_report_tells_the_machine(smoke):
     pages = list((SMOKE / "reports").glob("*.html"))
     assert len(pages) == len(plan.jobs(parameters.profile("smoke"))) + 1
     for page in pages:
-        assert report.machine_paths(page.read_text()) == [], page.name
+        assert report_pages.machine_paths(page.read_text()) == [], page.name
 
 
 def test_every_network_leaves_predictions_record_and_history(smoke):
     for protocol, names in parameters.profile("smoke").networks.items():
         for name in filter(trained_here, names):
-            predictions = runs.load_predictions(SMOKE, protocol, name, 0)
+            predictions = artifacts.load_predictions(SMOKE, protocol, name, 0)
             shape = len(predictions.row_ids), len(PROTOCOLS[protocol].class_names)
             assert predictions.probabilities.shape == predictions.probabilities_tta.shape == shape
-            assert runs.read_record(SMOKE, protocol, name, 0)["data"]["origin"] == "embedded synthetic faces"
+            assert (
+                artifacts.read_record(SMOKE, protocol, name, 0)["data"]["origin"]
+                == "embedded synthetic faces"
+            )
             if parameters.network(name)["recipe"]:
-                assert list(pd.read_csv(runs.history_path(SMOKE, protocol, name, 0)).epoch) == [1]
+                assert list(
+                    pd.read_csv(artifacts.history_path(SMOKE, protocol, name, 0)).epoch
+                ) == [1]
 
 
 def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smoke):
     results = pd.read_csv(SMOKE / "tables" / "results.csv")
     official = results[results.protocol == "official"]
     networks = set(filter(trained_here, parameters.profile("smoke").networks["official"]))
-    aggregates = {name for name, one in aggregation.read_aggregates().items() if set(one.members) <= networks}
-    assert len(aggregates) == 6 and set(official.network) == networks | aggregates | {aggregation.STUDY_ENSEMBLE}
+    aggregates = {
+        name for name, one in aggregation.read_aggregates().items() if set(one.members) <= networks
+    }
+    assert len(aggregates) == 6 and set(official.network) == networks | aggregates | {
+        aggregation.STUDY_ENSEMBLE
+    }
     assert len(official) == len(set(official.network)) * 2 * 2
     assert results.accuracy.between(0, 100).all()
     assert results[results.split == "test"].n.min() > 0
@@ -96,16 +115,32 @@ def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
 
 
 def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
-    made = evaluation.Run("smoke", SMOKE, None)
+    made = scoring.Run("smoke", SMOKE, None)
     [command] = [one for one in origins.of(made).command if "network: shallow_cnn," in one]
-    again = command.replace("profile: smoke", "profile: again").replace("executed.ipynb", f"{tmp_path}/executed.ipynb")
-    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
+    again = command.replace("profile: smoke", "profile: again").replace(
+        "executed.ipynb", f"{tmp_path}/executed.ipynb"
+    )
+    environment = os.environ | {
+        "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    }
     try:
-        subprocess.run(again, shell=True, check=True, capture_output=True, cwd=paths.ROOT, env=environment, timeout=300)
-        first, second = (runs.load_predictions(paths.outputs(profile), "pooled_80_10_10", "shallow_cnn", 0)
-                         for profile in ("smoke", "again"))
+        subprocess.run(
+            again,
+            shell=True,
+            check=True,
+            capture_output=True,
+            cwd=paths.ROOT,
+            env=environment,
+            timeout=300,
+        )
+        first, second = (
+            artifacts.load_predictions(paths.outputs(profile), "pooled_80_10_10", "shallow_cnn", 0)
+            for profile in ("smoke", "again")
+        )
         assert (first.row_ids == second.row_ids).all()
-        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=0.011)  # saved in steps of .005
+        np.testing.assert_allclose(
+            first.probabilities, second.probabilities, atol=0.011
+        )  # saved in steps of .005
     finally:
         shutil.rmtree(paths.outputs("again"), ignore_errors=True)
 
@@ -115,14 +150,20 @@ def test_run_again_it_has_nothing_to_do(smoke):
     assert status == 0 and "Nothing to do" in text
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--profle"], "unknown option --profle"),
-    (["--profile", "nix"], "unknown profile nix; there are full, published, quick, smoke"),
-    (["--profile", "../profiles/smoke"], "--profile wants a name of letters, digits, - and _, not '../profiles/smoke'"),
-    (["--profile"], "--profile wants a value"),
-    (["--cores", "two"], "--cores wants a number of cores, not 'two'"),
-    (["--data", "nowhere.csv"], "--data nowhere.csv: no such file or folder"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--profle"], "unknown option --profle"),
+        (["--profile", "nix"], "unknown profile nix; there are full, published, quick, smoke"),
+        (
+            ["--profile", "../profiles/smoke"],
+            "--profile wants a name of letters, digits, - and _, not '../profiles/smoke'",
+        ),
+        (["--profile"], "--profile wants a value"),
+        (["--cores", "two"], "--cores wants a number of cores, not 'two'"),
+        (["--data", "nowhere.csv"], "--data nowhere.csv: no such file or folder"),
+    ],
+)
 def test_a_mistake_is_answered_in_one_line(arguments, words):
     status, text = run_all(*arguments)
     assert status == 2 and words in text and len(text.strip().splitlines()) == 1
@@ -138,7 +179,15 @@ def test_a_place_in_the_environment_that_is_not_there_is_named(monkeypatch, name
 def test_help_lists_profiles_and_options():
     status, text = run_all("--help")
     assert status == 0
-    for word in (*parameters.profiles(), "--profile", "--data", "--cores", "--force", "--dry-run", "test"):
+    for word in (
+        *parameters.profiles(),
+        "--profile",
+        "--data",
+        "--cores",
+        "--force",
+        "--dry-run",
+        "test",
+    ):
         assert word in text
 
 
@@ -150,11 +199,11 @@ level: int = 1
 """
 TRAIN = """
 import numpy as np
-from fercore import paths, runs
+from fercore import artifacts, paths
 z = np.full((2, 7), 1 / 7)
-predictions = runs.Predictions(np.arange(2), np.array([1, 2]), z, z)
-runs.save_predictions(paths.outputs(profile), protocol, network, seed, predictions, {"network": network})
-runs.write_atomically(runs.history_path(paths.outputs(profile), protocol, network, seed), "epoch")
+predictions = artifacts.Predictions(np.arange(2), np.array([1, 2]), z, z)
+artifacts.save_predictions(paths.outputs(profile), protocol, network, seed, predictions, {"network": network})
+artifacts.write_atomically(artifacts.history_path(paths.outputs(profile), protocol, network, seed), "epoch")
 assert level < 9, "too high"
 """
 FAMILY = 'protocol: str = "a"\nnetwork: str = "b"\nseed: int = 0\n'
@@ -167,8 +216,10 @@ def project(tmp_path_factory):
     shutil.copytree(paths.ROOT / "fercore", root / "fercore")
     shutil.copy(paths.ROOT / "Snakefile", root)
     sources = {
-        "00_data": [PARAMETERS, "level"], "10_net": [PARAMETERS + FAMILY, TRAIN],
-        "20_mean": [PARAMETERS + 'protocol: str = "a"', "level"], "30_tables": [PARAMETERS, "level"],
+        "00_data": [PARAMETERS, "level"],
+        "10_net": [PARAMETERS + FAMILY, TRAIN],
+        "20_mean": [PARAMETERS + 'protocol: str = "a"', "level"],
+        "30_tables": [PARAMETERS, "level"],
     }
     for name, cells in sources.items():
         new = [nbformat.v4.new_markdown_cell(f"# {name}"), *map(nbformat.v4.new_code_cell, cells)]
@@ -182,17 +233,27 @@ def project(tmp_path_factory):
         "recipes/study.yaml": "{}",
         "profiles/try.yaml": "{data: synthetic, networks: {official: [one]}}",
     }.items():
-        runs.write_atomically(root / "params" / path, text)
+        artifacts.write_atomically(root / "params" / path, text)
     return root
 
 
 def run_project(root, parameters, *options):
     """(exit status, what it prints) of the project's run with these notebook parameters."""
-    profile = {"description": "a try", "data": "synthetic", "networks": {"official": ["one"]}, "parameters": parameters}
+    profile = {
+        "description": "a try",
+        "data": "synthetic",
+        "networks": {"official": ["one"]},
+        "parameters": parameters,
+    }
     (root / "params/profiles/try.yaml").write_text(json.dumps(profile))
     call = subprocess.run(
-        [sys.executable, "-m", "fercore", "run", "try", "--cores", "2", *options], cwd=root, capture_output=True,
-        text=True, stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(root)}, timeout=600,
+        [sys.executable, "-m", "fercore", "run", "try", "--cores", "2", *options],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        timeout=600,
     )
     return call.returncode, call.stdout + call.stderr
 
@@ -201,7 +262,11 @@ def test_only_what_depends_on_a_change_runs_again(project):
     status, text = run_project(project, {})
     assert status == 0 and "To do:   4 notebooks" in text, text
     status, text = run_project(project, {"20_mean": {"level": 2}}, "--dry-run")
-    assert "To do:   2 notebooks (2 up to date)" in text and "20_mean.official" in text and "30_tables" in text
+    assert (
+        "To do:   2 notebooks (2 up to date)" in text
+        and "20_mean.official" in text
+        and "30_tables" in text
+    )
     status, text = run_project(project, {})
     assert status == 0 and "Nothing to do" in text
 
@@ -209,12 +274,17 @@ def test_only_what_depends_on_a_change_runs_again(project):
 def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(project):
     status, text = run_project(project, {"all": {"level": 9}})
     assert status == 1
-    named = "10_net.official.one.seed0: cell [3] `import numpy as np`: AssertionError: too high; " \
-            "open outputs/try/notebooks/10_net.official.one.seed0.ipynb"
+    named = (
+        "10_net.official.one.seed0: cell [3] `import numpy as np`: AssertionError: too high; "
+        "open outputs/try/notebooks/10_net.official.one.seed0.ipynb"
+    )
     assert named in text
     assert (project / "outputs/try/notebooks/10_net.official.one.seed0.ipynb").exists()
     assert (project / "outputs/try/reports/00_data.html").exists()
-    assert "one that failed: 10_net.official.one.seed0" in (project / "outputs/try/reports/index.html").read_text()
+    assert (
+        "one that failed: 10_net.official.one.seed0"
+        in (project / "outputs/try/reports/index.html").read_text()
+    )
     status, text = run_project(project, {"all": {"level": 3}})
     assert status == 0, text
 
@@ -225,13 +295,18 @@ def test_options_behind_two_dashes_go_to_snakemake(project):
 
 
 def test_an_undeclared_key_stops_before_anything_runs(project):
-    before = (project / "outputs/try").stat().st_mtime if (project / "outputs/try").exists() else None
+    before = (
+        (project / "outputs/try").stat().st_mtime if (project / "outputs/try").exists() else None
+    )
     status, text = run_project(project, {"10_net": {"levl": 2}})
     assert status == 2 and len(text.strip().splitlines()) == 1
-    assert "params/profiles/try.yaml: 'levl' is no parameter of notebook 10_net; did you mean 'level'?" in text
+    assert (
+        "params/profiles/try.yaml: 'levl' is no parameter of notebook 10_net; did you mean 'level'?"
+        in text
+    )
     assert before is None or (project / "outputs/try").stat().st_mtime == before
 
 
 @pytest.mark.parametrize("seconds, words", [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations_are_said_as_people_say_them(seconds, words):
-    assert runs.duration(seconds) == words
+    assert artifacts.duration(seconds) == words

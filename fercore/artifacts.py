@@ -1,0 +1,278 @@
+"""What a run leaves behind: files written whole or not at all, predictions, provenance."""
+
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from fercore import in_kernel, paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VALIDATION, TEST = 1, 2
+
+
+class RunError(ValueError):
+    """A file of a run is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of one trained network, or of an aggregate, for validation and test
+    faces.
+
+    `row_ids` int32 [n]; `split` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
+    `probabilities_tta` likewise, averaged over as many views of the face as the network's file
+    says: 1, 2 or 10.
+    """
+
+    row_ids: np.ndarray
+    split: np.ndarray
+    probabilities: np.ndarray
+    probabilities_tta: np.ndarray
+
+    def of(self, split: int) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of one split, as they are and averaged over views."""
+        chosen = self.split == split
+        return self.probabilities[chosen], self.probabilities_tta[chosen]
+
+
+def write_atomically(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path` by way of a temporary file beside it: the file is whole or not
+    there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = data.encode() if isinstance(data, str) else data
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def write_arrays(
+    path: Path, compression: int | Mapping[str, int] = zipfile.ZIP_DEFLATED, **arrays: np.ndarray
+) -> Path:
+    """Write named arrays as .npz, atomically. `compression` is one of zipfile's, for all arrays or
+    by name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.compress_type = (
+                compression if isinstance(compression, int) else compression[name]
+            )
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return write_atomically(path, buffer.getvalue())
+
+
+def write_json(path: Path, content: dict) -> Path:
+    """Write `content` as indented JSON, atomically."""
+    return write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def prediction_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the predictions of a network lie inside a run's folder; the record is beside, as
+    .json."""
+    return Path(folder) / "predictions" / protocol / network / f"seed{seed}.npz"
+
+
+def history_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the training history of a network lies inside a run's folder."""
+    return Path(folder) / "histories" / protocol / network / f"seed{seed}.csv"
+
+
+def model_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+    """Where the trained model of a network lies inside a run's folder."""
+    return Path(folder) / "models" / protocol / network / f"seed{seed}.keras"
+
+
+def save_predictions(
+    folder: Path, protocol: str, network: str, seed: int, predictions: Predictions, record: dict
+) -> Path:
+    """Save probabilities and their record. To be packed in less than half the space they are
+    float16 and rounded, and rows are sorted."""
+    path, rows = prediction_path(folder, protocol, network, seed), _by_row(predictions)
+    write_arrays(
+        path,
+        dict.fromkeys(Predictions.__dataclass_fields__, zipfile.ZIP_BZIP2)
+        | {"row_ids": zipfile.ZIP_LZMA},
+        row_ids=rows.row_ids.astype(np.int32),
+        split=rows.split.astype(np.int8),
+        probabilities=_rounded(rows.probabilities),
+        probabilities_tta=_rounded(rows.probabilities_tta),
+    )
+    write_json(path.with_suffix(".json"), record)
+    return path
+
+
+def _by_row(predictions: Predictions) -> Predictions:
+    order = np.lexsort((predictions.row_ids, predictions.split))
+    return Predictions(
+        *(getattr(predictions, name)[order] for name in Predictions.__dataclass_fields__)
+    )
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    """To three decimals, below a tenth, where the highest of the face is above .11, to multiples of
+    .005: float16."""
+    exact = np.asarray(probabilities, np.float64)
+    decides_nothing = (exact < 0.1) & (exact.max(-1, keepdims=True) > 0.11)
+    return np.where(decides_nothing, np.round(200 * exact) / 200, np.round(exact, 3)).astype(
+        np.float16
+    )
+
+
+def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Predictions:
+    """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
+    `row_ids`.
+
+    Raises `RunError` when it is missing or damaged.
+    """
+    path = prediction_path(folder, protocol, network, seed)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _by_row(
+                Predictions(**{name: file[name] for name in Predictions.__dataclass_fields__})
+            )
+    except FileNotFoundError:
+        raise RunError(
+            f"{_short(path)}: no predictions; train {network} on {protocol} first"
+        ) from None
+    except Exception as error:
+        raise RunError(
+            f"{_short(path)}: damaged ({error}); delete it and train {network} again"
+        ) from error
+
+
+def read_record(folder: Path, protocol: str, network: str, seed: int) -> dict:
+    """The record saved beside the predictions. Raises `RunError` when it is missing or damaged."""
+    path = prediction_path(folder, protocol, network, seed).with_suffix(".json")
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RunError(f"{_short(path)}: no record; train {network} on {protocol} first") from None
+    except ValueError as error:
+        raise RunError(f"{_short(path)}: not JSON ({error}); train {network} again") from error
+
+
+def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
+    """(protocol, network, seed) of all predictions in a run's folder, sorted."""
+    found = (Path(folder) / "predictions").glob("*/*/seed*.npz")
+    return sorted((p.parts[-3], p.parts[-2], int(p.stem.removeprefix("seed"))) for p in found)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: '45 s', '21 min', '3.2 h'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def best_epoch(history: "pd.DataFrame") -> "pd.Series":
+    """The row of a history whose weights were kept: the most accurate on validation that saw
+    whole-size faces."""
+    full = history[history.side == history.side.iloc[-1]] if "side" in history else history
+    return full.loc[full.val_accuracy.idxmax()]
+
+
+def provenance() -> dict:
+    """Code, versions and machine behind a result: git commit, whether it was dirty, packages,
+    processor."""
+    packages = (
+        "keras",
+        "tensorflow",
+        "jax",
+        "numpy",
+        "opencv-contrib-python-headless",
+        "scikit-learn",
+    )
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
+        "processor": _processor(),
+        "cores": cores(),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def progress(
+    iterable: Iterable | None = None, description: str = "", total: int | None = None
+) -> tqdm:
+    """A progress bar with time left, as text, gone at the end; silent when nobody looks.
+
+    In a notebook it is written to standard output, which JupyterLab does not shade; a widget would
+    leave an error there when the notebook is opened again.
+    """
+    file = sys.stdout if in_kernel() else sys.stderr
+    return tqdm(
+        iterable, desc=description, total=total, leave=False, disable=not _watched(), file=file
+    )
+
+
+def _watched() -> bool:
+    if "PAPERMILL" in os.environ or "NBCONVERT" in os.environ:
+        return False
+    return sys.stderr.isatty() or in_kernel()
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else path.name
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        call = subprocess.run(
+            ["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return call.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )

@@ -1,0 +1,154 @@
+"""Faces as a network sees them: light normalised, geometry varied in training and, by fixed views,
+when asked."""
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+
+NORMALISATIONS = ("standardise", "unit", "raw")
+# the face; and its mirror image; and both smaller, larger, turned left and right
+VIEWS = (1, 2, 10)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training face may be moved. All zero: not at all.
+
+    `rotation` degrees, uniform in ±; `shift` fraction of the width, uniform in ± along each axis;
+    `zoom` uniform in 1 ± zoom; `flip` mirrors half of the faces; `erasing` is the probability that
+    a rectangle of 2 to 20 % of the area is filled with the face's mean (Zhong et al. 2020,
+    arXiv:1708.04896).
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    flip: bool = False
+    erasing: float = 0.0
+
+
+def augmentation(recipe) -> Augmentation:
+    """What of a `recipes.Recipe` moves faces."""
+    return Augmentation(**{field.name: getattr(recipe, field.name) for field in fields(Augmentation)})
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at a face: `zoom` times as large, turned `rotation` degrees about the centre, then
+    mirrored or not."""
+
+    mirror: bool = False
+    zoom: float = 1.0
+    rotation: float = 0.0
+
+
+PLAIN = View()
+
+
+def views(number: int) -> list[View]:
+    """The views of a face whose probabilities are averaged, one of `VIEWS` in number; the first is
+    the face as it is.
+
+    Raises `ValueError` for another number.
+    """
+    if number not in VIEWS:
+        raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
+    moves = [(1, 0), (0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else [(1, 0)]
+    return [View(mirror, *move) for move in moves for mirror in (False, True)[:number]]
+
+
+def seen(images: np.ndarray, view: View) -> np.ndarray:
+    """Images uint8 [n, h, w] in one view; border pixels are repeated outwards."""
+    height, width = images.shape[1:3]
+    if (view.zoom, view.rotation) != (1, 0) and len(images):
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), view.rotation, view.zoom)
+        images = np.stack([cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+                           for image in images])
+    return images[:, :, ::-1] if view.mirror else images
+
+
+def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
+    """Gray images uint8 [n, h, w] to float32 [n, h, w, 1].
+
+    `how`: 'standardise', each face to mean 0 and standard deviation 1 (a constant face becomes 0);
+    'unit', to 0..1; 'raw', 0..255 as system A feeds them. Raises `ValueError` for another word.
+    """
+    pixels = images.astype(np.float32)[..., None]
+    if how == "raw":
+        return pixels
+    if how == "unit":
+        return pixels / 255
+    if how == "standardise":
+        pixels -= pixels.mean(axis=(1, 2), keepdims=True)
+        return pixels / np.maximum(pixels.std(axis=(1, 2), keepdims=True), 1.0)
+    raise ValueError(f"normalisation {how!r} is none of {', '.join(NORMALISATIONS)}")
+
+
+def crop(images: np.ndarray, side: int | None) -> np.ndarray:
+    """The middle `side` x `side` pixels of images [n, h, w]; `side` None: the images as they are.
+
+    Raises `ValueError` where the images are smaller.
+    """
+    if side is None:
+        return images
+    height, width = images.shape[1:3]
+    left, top = (width - side) // 2, (height - side) // 2
+    if min(left, top) < 0:
+        raise ValueError(f"crop of {side} pixels: leaves the {width}×{height} picture")
+    return images[:, top : top + side, left : left + side]
+
+
+def resize(images: np.ndarray, side: int) -> np.ndarray:
+    """Square images uint8 [n, h, h] at `side` x `side` pixels, areas averaged; as they are where
+    they have that side.
+    """
+    if images.shape[1] == side or not len(images):
+        return images
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def augment(
+    images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move each face at random; border pixels are repeated outwards.
+
+    images uint8 [n, h, w] → (images uint8 [n, h, w], mirrored bool [n]): `mirrored` says which
+    faces were flipped, so that a descriptor can follow.
+    """
+    n, height, width = images.shape
+    mirrored = rng.random(n) < (0.5 if augmentation.flip else 0.0)
+    matrices = _affine_matrices(rng, mirrored, augmentation, width, height)
+    if augmentation == Augmentation():
+        return images, mirrored
+    moved = np.empty_like(images)
+    for image, matrix, target in zip(images, matrices, moved, strict=True):
+        cv2.warpAffine(image, matrix, (width, height), dst=target, borderMode=cv2.BORDER_REPLICATE)
+    if augmentation.erasing:
+        for k in np.flatnonzero(rng.random(n) < augmentation.erasing):
+            _erase(moved[k], rng)
+    return moved, mirrored
+
+
+def _affine_matrices(rng, mirrored, augmentation, width, height) -> np.ndarray:
+    """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then
+    shift."""
+    n = len(mirrored)
+    angle = np.deg2rad(rng.uniform(-1, 1, n) * augmentation.rotation)
+    zoom = 1 + rng.uniform(-1, 1, n) * augmentation.zoom
+    shift = rng.uniform(-1, 1, (n, 2)) * augmentation.shift * (width, height)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    linear = np.empty((n, 2, 2))
+    linear[:, 0, 0] = linear[:, 1, 1] = zoom * np.cos(angle)
+    linear[:, 0, 1] = -zoom * np.sin(angle)
+    linear[:, 1, 0] = -linear[:, 0, 1]
+    linear[mirrored, :, 0] *= -1
+    offset = centre + shift - linear @ centre
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def _erase(image: np.ndarray, rng: np.random.Generator) -> None:
+    height, width = image.shape
+    area, ratio = rng.uniform(0.02, 0.2) * height * width, np.exp(rng.uniform(-1, 1))
+    h, w = min(height, round(np.sqrt(area * ratio))), min(width, round(np.sqrt(area / ratio)))
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    image[top : top + h, left : left + w] = image.mean()

@@ -1,0 +1,87 @@
+"""The faces that everything works on: pixels, labels, where each one comes from."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+CLASS_NAMES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
+USAGES = ("Training", "PublicTest", "PrivateTest")
+SIDE = 48
+
+
+class DatasetError(ValueError):
+    """Data that cannot be found, read or trusted."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces with their labels, in the order of the file they come from.
+
+    `images` uint8 [n, 48, 48]; `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n],
+    rows of fer2013.csv counted from 0, which follow a face everywhere; `usage` str [n], values of
+    `USAGES`; `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same
+    for any order of the faces; `source` is the path they were read from, never shown.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    row_ids: np.ndarray
+    usage: np.ndarray
+    class_names: tuple[str, ...] = CLASS_NAMES
+    origin: str = ""
+    fingerprint: str = ""
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_fer2013(self) -> bool:
+        """Whether the data were recognised as FER2013, complete or not."""
+        return self.origin.startswith("FER2013")
+
+    def select(self, positions: np.ndarray) -> "Faces":
+        """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay
+        those of the whole."""
+        chosen = {name: getattr(self, name)[positions] for name in ("images", "labels", "row_ids", "usage")}
+        return replace(self, **chosen)
+
+
+def from_arrays(
+    images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str,
+    class_names: tuple[str, ...] = CLASS_NAMES,
+) -> Faces:
+    """`Faces`, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
+    return Faces(
+        images=images,
+        labels=labels.astype(np.int8),
+        row_ids=np.arange(len(labels), dtype=np.int32),
+        usage=np.array(USAGES)[usage_codes],
+        class_names=tuple(class_names),
+        origin=origin,
+        fingerprint=fingerprint(face_hashes(images, labels, usage_codes)),
+    )
+
+
+def face_hashes(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray) -> np.ndarray:
+    """A hash of pixels, label and split of each face, uint64 [n]: a random linear form mod 2^64,
+    then mixed."""
+    words = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint64)
+    weights = _mixed(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
+    sums = [(_mixed(part) * weights).sum(1, dtype=np.uint64) for part in np.array_split(words, len(words) // 256 + 1)]
+    place = (usage_codes.astype(np.uint64) * np.uint64(256) + labels.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    return _mixed(np.concatenate(sums) + place)
+
+
+def fingerprint(hashes: np.ndarray) -> str:
+    """16 hexadecimal digits, the same for any order of the faces."""
+    return f"{int(hashes.sum(dtype=np.uint64)):016x}"
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser: each bit of the result depends on each bit of the value."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

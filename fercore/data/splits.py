@@ -1,0 +1,199 @@
+"""Which faces train, validate and test; and which are copies of one another.
+
+This is the one place where FER2013's Training, PublicTest and PrivateTest become train, validation
+and test.
+"""
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fercore.data import ferplus
+from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces
+
+LABELS = {"fer2013": "labels of FER2013", "ferplus": "the majority of the FER+ votes"}
+FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out,
+    FER2013's seven stand for all that the data have; `labels`, a key of `LABELS`, says whose they
+    are; `share`, how many of the training faces are learnt from."""
+
+    description: str
+    pooled: bool = False
+    class_names: tuple[str, ...] = CLASS_NAMES
+    labels: str = "fer2013"
+    share: float = 1.0
+
+
+PROTOCOLS = {
+    "official": Protocol("the challenge's own: Training, PublicTest, PrivateTest"),
+    "pooled_64_16_20": Protocol("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
+    "pooled_80_10_10": Protocol("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
+    "official_five": Protocol("the official split, five classes only, as system E uses", class_names=FIVE),
+    "ferplus": Protocol("the official split, eight classes voted by FER+", class_names=ferplus.EXPRESSIONS,
+                        labels="ferplus"),
+    "ferplus_five": Protocol("the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"),
+    "five_tenth": Protocol("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
+    "ferplus_five_tenth": Protocol("a tenth held out at random, five classes voted by FER+, as system D uses",
+                                   pooled=True, class_names=FIVE, labels="ferplus"),
+} | {
+    f"official_{percent}_percent": Protocol(
+        f"the official split, learning from {percent} % of Training, of each class alike", share=percent / 100)
+    for percent in (5, 10, 25, 50)
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of faces, int64, in the `Faces` that were split."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The three by name, in order."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def prepare(faces: Faces, name: str) -> tuple[Faces, Split]:
+    """The faces that a protocol uses, relabelled where it leaves classes out or takes the FER+
+    votes, and their split.
+
+    Raises `DatasetError` for an unknown name, and where votes are needed that are not there.
+    """
+    protocol = _protocol(name)
+    if protocol.labels == "ferplus":
+        faces = ferplus.relabelled(faces)
+    if _kept(protocol, faces) != faces.class_names:
+        faces = with_classes(faces, protocol.class_names)
+    return faces, split(faces, name)
+
+
+def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
+    """Why faces cannot be divided by some of these protocols, a line each: for want of votes,
+    classes or a usage."""
+    found = {}
+    for name in names:
+        try:
+            prepare(faces, name)
+        except DatasetError as error:
+            found[name] = str(error)
+    return found
+
+
+def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
+    """The faces of some classes, labels counted anew in the order of `class_names`; row ids
+    stay."""
+    missing = [name for name in class_names if name not in faces.class_names]
+    if missing:
+        raise DatasetError(f"classes {', '.join(missing)}: not in these data ({', '.join(faces.class_names)})")
+    new_label = np.array([class_names.index(n) if n in class_names else -1 for n in faces.class_names], np.int8)
+    kept = faces.select(new_label[faces.labels] >= 0)
+    return replace(kept, labels=new_label[kept.labels], class_names=tuple(class_names))
+
+
+def split(faces: Faces, name: str) -> Split:
+    """Positions in `faces` that train, validate and test under the protocol `name`.
+
+    Faces of a class that the protocol leaves out are in no part. The pooled splits are those of the
+    published systems when the faces are all there, in the order of fer2013.csv. Raises
+    `DatasetError` for an unknown name, and when an official part has no faces.
+    """
+    protocol = _protocol(name)
+    kept = np.isin(np.array(faces.class_names), _kept(protocol, faces))[faces.labels]
+    positions = np.flatnonzero(kept)
+    if not protocol.pooled:
+        train, validation, test = (_of_usage(faces, positions, usage, name) for usage in USAGES)
+        return Split(_some(train, faces.labels[train], protocol.share), validation, test)
+    if len(positions) < 10:
+        raise DatasetError(f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more")
+    return _pooled(name, positions)
+
+
+def _pooled(name: str, positions: np.ndarray) -> Split:
+    from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
+
+    if name == "pooled_64_16_20":
+        rest, test = train_test_split(positions, test_size=0.2, random_state=42)
+        return Split(*train_test_split(rest, test_size=0.2, random_state=40), test)
+    if name in ("five_tenth", "ferplus_five_tenth"):
+        rest, test = train_test_split(positions, test_size=0.1, random_state=0)
+        return Split(*train_test_split(rest, test_size=0.1, random_state=0), test)
+    rest, test = train_test_split(positions, test_size=0.1, random_state=0)
+    # Keras takes the last of `validation_split`
+    train, validation = np.split(rest, [int(len(rest) * (1 - 0.1111))])
+    return Split(train, validation, test)
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise DatasetError(f"protocol '{name}' is unknown; choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def _kept(protocol: Protocol, faces: Faces) -> tuple[str, ...]:
+    """The classes that a protocol wants of these faces."""
+    return faces.class_names if protocol.class_names == CLASS_NAMES else protocol.class_names
+
+
+def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.ndarray:
+    part = positions[faces.usage[positions] == usage]
+    if not len(part):
+        pooled = " or ".join(other for other, protocol in PROTOCOLS.items() if protocol.pooled)
+        raise DatasetError(f"protocol '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}")
+    return part
+
+
+def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    """A share of the positions, of each class alike and at least one, in order; smaller shares lie
+    in larger ones."""
+    if share == 1:
+        return positions
+    shuffled = np.random.default_rng(0).permutation(len(positions))
+    of_class = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
+    return positions[np.sort(np.concatenate([some[: max(1, round(share * len(some)))] for some in of_class]))]
+
+
+def duplicate_groups(images: np.ndarray) -> np.ndarray:
+    """A group number for each image, int64 [n]; images share it when all their pixels are the
+    same."""
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(image.tobytes(), len(first)) for image in images], np.int64)
+
+
+def deduplicated_test(faces: Faces, split: Split) -> np.ndarray:
+    """Test faces without an exact copy among training and validation faces, bool
+    [len(split.test)]."""
+    group = duplicate_groups(faces.images)
+    return ~np.isin(group[split.test], group[np.concatenate([split.train, split.validation])])
+
+
+def redundant_copies(group: np.ndarray) -> np.ndarray:
+    """Faces that repeat an earlier one, bool [n]."""
+    repeated = np.ones(len(group), bool)
+    repeated[np.unique(group, return_index=True)[1]] = False
+    return repeated
+
+
+def conflicting(group: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Faces of groups whose copies carry different labels, bool [n]."""
+    pairs = np.unique(np.stack([group, labels]), axis=1)
+    groups, times = np.unique(pairs[0], return_counts=True)
+    return np.isin(group, groups[times > 1])
+
+
+def leaks(faces: Faces, split: Split) -> dict[tuple[str, str], int]:
+    """(part, earlier part) -> faces of the part with an exact copy in the earlier one."""
+    group, parts = duplicate_groups(faces.images), split.parts()
+    pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))
+    return {pair: int(np.isin(group[parts[pair[0]]], group[parts[pair[1]]]).sum()) for pair in pairs}
+
+
+def constant_images(images: np.ndarray) -> np.ndarray:
+    """Images of one grey value, bool [n]: nobody is on them."""
+    flat = images.reshape(len(images), -1)
+    return flat.max(1) == flat.min(1)

@@ -1,0 +1,260 @@
+"""SIFT on a regular grid of a face, and histograms of SIFT visual words, as scikit-learn
+transformers.
+
+SIFT: Lowe, 'Distinctive image features from scale-invariant keypoints', IJCV 2004, as OpenCV
+computes it. Visual words: Csurka et al., 'Visual categorization with bags of keypoints', 2004. Both
+as joined to convolutional networks by Al-Shabi, Cheah, Connie, arXiv:1608.02833.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+from joblib import cpu_count
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.utils.validation import check_is_fitted
+
+from fercore import artifacts
+from fercore.data.faces import SIDE
+
+LENGTH = 128  # values of one SIFT descriptor
+FACES_A_TASK = 128
+DESCRIPTORS_A_PRODUCT = (
+    8192  # compared with all words in one matrix product: 64 MB of float32 with 2,048 words
+)
+
+log = logging.getLogger(__name__)
+
+
+class DescriptorError(ValueError):
+    """Images, parameters or files that no descriptors can be had from."""
+
+
+class DenseSift(TransformerMixin, BaseEstimator):
+    """SIFT descriptors on a regular grid, of one size and upright; nothing is detected, nothing
+    learnt.
+
+    `step`, `size` (diameter of a keypoint) and `first` are in pixels. By default 4 x 4 keypoints:
+    2,048 values a face.
+    """
+
+    def __init__(self, step: int = 12, size: int = 12, first: int = 6):
+        self.step = step
+        self.size = size
+        self.first = first
+
+    def fit(self, images: np.ndarray, labels: np.ndarray | None = None) -> Self:
+        """Check `images` uint8 [n, 48, 48]; there is nothing to learn."""
+        check_images(images)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, keypoints x 128] of `images` uint8 [n, 48, 48], keypoints in the order of
+        `grid`."""
+        keypoints = grid(self.step, self.size, self.first)
+
+        def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
+            return sift.compute(image, keypoints)[1].astype(np.uint8).ravel()
+
+        rows = _of_each(images, compute, "dense SIFT")
+        return np.stack(rows) if rows else np.empty((0, len(keypoints) * LENGTH), np.uint8)
+
+
+class VisualWords(TransformerMixin, BaseEstimator):
+    """How often each word of a vocabulary occurs among the SIFT keypoints of a face.
+
+    The vocabulary is the `words` centres that mini-batch k-means finds among the descriptors of the
+    faces given to `fit`: give it training faces only. `image_scale` enlarges a face before
+    keypoints are sought (1, as published).
+    """
+
+    def __init__(
+        self,
+        words: int = 2048,
+        image_scale: int = 1,
+        max_iter: int = 200,
+        batch_size: int = 4096,
+        seed: int = 0,
+    ):
+        self.words = words
+        self.image_scale = image_scale
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def fit(self, images: np.ndarray, labels: np.ndarray | None = None) -> Self:
+        """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48].
+
+        Where there are fewer keypoints than words, each keypoint is a word and the words left over
+        never occur.
+        """
+        return self.fit_descriptors(keypoint_descriptors(images, self.image_scale))
+
+    def fit_descriptors(self, descriptors: Sequence[np.ndarray]) -> Self:
+        """The same from the descriptors of each face, as `keypoint_descriptors` returns them."""
+        found = _joined(descriptors).astype(np.float32)
+        if not len(found):
+            raise DescriptorError(
+                f"no SIFT keypoint in {len(descriptors)} faces: no vocabulary can be made of them"
+            )
+        if len(found) < self.words:
+            log.warning(
+                "%d SIFT keypoints cannot make %d words: the others stay unused",
+                len(found),
+                self.words,
+            )
+        clusters = MiniBatchKMeans(
+            min(self.words, len(found)),
+            max_iter=self.max_iter,
+            batch_size=self.batch_size,
+            max_no_improvement=30,  # as published; scikit-learn's 10 stops earlier
+            n_init=1,
+            random_state=self.seed,
+        )
+        self.centres_ = clusters.fit(found).cluster_centers_
+        return self
+
+    def transform(self, images: np.ndarray) -> np.ndarray:
+        """Counts uint8 [n, words] of `images` uint8 [n, 48, 48]; all zero for a face without a
+        keypoint."""
+        return self.transform_descriptors(keypoint_descriptors(images, self.image_scale))
+
+    def transform_descriptors(self, descriptors: Sequence[np.ndarray]) -> np.ndarray:
+        """The same from the descriptors of each face, as `keypoint_descriptors` returns them."""
+        check_is_fitted(self)
+        face = np.repeat(np.arange(len(descriptors)), [len(rows) for rows in descriptors])
+        word = nearest(_joined(descriptors), self.centres_)
+        counts = np.bincount(face * self.words + word, minlength=len(descriptors) * self.words)
+        return np.minimum(counts, 255).astype(np.uint8).reshape(len(descriptors), self.words)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the vocabulary as .npz, whole or not at all; `load_vocabulary` reads it."""
+        check_is_fitted(self)
+        settings = {"words": self.words, "image_scale": self.image_scale}
+        return artifacts.write_arrays(
+            Path(path), centres=self.centres_, **{k: np.int64(v) for k, v in settings.items()}
+        )
+
+
+def load_vocabulary(path: Path | str, words: int | None = None) -> VisualWords:
+    """The fitted `VisualWords` saved at `path`. Raises `DescriptorError` when it is none, or not
+    one of `words`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            centres, size, image_scale = (
+                file["centres"],
+                int(file["words"]),
+                int(file["image_scale"]),
+            )
+    except FileNotFoundError:
+        raise DescriptorError(
+            f"{path}: no such vocabulary; without one named, one is fitted"
+        ) from None
+    except Exception as error:  # whatever reading a damaged or foreign file raises
+        raise DescriptorError(
+            f"{path}: not a vocabulary written by VisualWords.save ({error})"
+        ) from error
+    if centres.ndim != 2 or centres.shape[1] != LENGTH or not 0 < len(centres) <= size:
+        raise DescriptorError(
+            f"{path}: centres of shape {list(centres.shape)}; a vocabulary is [words, {LENGTH}]"
+        )
+    if words not in (None, size):
+        raise DescriptorError(f"{path}: a vocabulary of {size} words where {words} are asked for")
+    vocabulary = VisualWords(size, image_scale)
+    vocabulary.centres_ = centres.astype(np.float32)
+    return vocabulary
+
+
+def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> list[cv2.KeyPoint]:
+    """Keypoints of dense SIFT: column after column from the left, in a column from the top (system
+    A's order)."""
+    positions = range(first, side, step)
+    if not positions or size <= 0:
+        raise DescriptorError(
+            f"grid of step {step}, size {size}, first at {first}: no keypoint within {side} pixels"
+        )
+    return [cv2.KeyPoint(float(x), float(y), float(size)) for x in positions for y in positions]
+
+
+def keypoints(image: np.ndarray, image_scale: int = 1) -> Sequence[cv2.KeyPoint]:
+    """The keypoints that SIFT finds in one face uint8 [48, 48], in pixels of the enlarged face."""
+    return cv2.SIFT_create().detect(enlarged(image, image_scale), None)
+
+
+def keypoint_descriptors(images: np.ndarray, image_scale: int = 1) -> list[np.ndarray]:
+    """SIFT descriptors uint8 [keypoints, 128] of each of `images` uint8 [n, 48, 48]; [0, 128] where
+    none is found."""
+
+    def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
+        found = sift.detectAndCompute(enlarged(image, image_scale), None)[1]
+        return np.empty((0, LENGTH), np.uint8) if found is None else found.astype(np.uint8)
+
+    return _of_each(images, compute, "SIFT keypoints")
+
+
+def nearest(descriptors: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Row int64 [n] of `centres` [words, 128] nearest to each of `descriptors` [n, 128]: argmax of
+    d.c - |c|^2 / 2."""
+    half_norms = 0.5 * np.einsum("ij,ij->i", centres, centres)
+    words = np.empty(len(descriptors), np.int64)
+    for start in range(0, len(descriptors), DESCRIPTORS_A_PRODUCT):
+        part = slice(start, start + DESCRIPTORS_A_PRODUCT)
+        closeness = descriptors[part].astype(np.float32) @ centres.T
+        words[part] = np.argmax(np.subtract(closeness, half_norms, out=closeness), axis=1)
+    return words
+
+
+def enlarged(image: np.ndarray, image_scale: int) -> np.ndarray:
+    """`image` enlarged `image_scale` times by bicubic interpolation."""
+    if image_scale < 1:
+        raise DescriptorError(f"image_scale {image_scale}: must be 1 or more")
+    if image_scale == 1:
+        return image
+    return cv2.resize(image, None, fx=image_scale, fy=image_scale, interpolation=cv2.INTER_CUBIC)
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raise `DescriptorError` unless `images` is uint8 [n, 48, 48]."""
+    shape, kind = np.shape(images), getattr(images, "dtype", type(images).__name__)
+    if kind != np.uint8 or len(shape) != 3 or shape[1:] != (SIDE, SIDE):
+        raise DescriptorError(
+            f"images are {kind} {list(shape)}; descriptors need uint8 [n, {SIDE}, {SIDE}]"
+        )
+
+
+def _joined(descriptors: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty((0, LENGTH), np.uint8), *descriptors])
+
+
+def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:
+    """`compute(sift, image)` of every image, by a thread a core: OpenCV releases Python's lock
+    while it works."""
+    check_images(images)
+
+    def task(start: int) -> list[np.ndarray]:
+        sift = cv2.SIFT_create()
+        return [compute(sift, image) for image in images[start : start + FACES_A_TASK]]
+
+    starts = range(0, len(images), FACES_A_TASK)
+    with _opencv_in_one_thread(), ThreadPoolExecutor(cpu_count()) as threads:
+        parts = artifacts.progress(threads.map(task, starts), description, len(starts))
+        return [row for part in parts for row in part]
+
+
+@contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,126 @@
+"""Keras's layers, their training steps faster on a processor. Other backends take Keras's own
+way."""
+
+import keras
+from keras import layers, ops
+
+SMALL = 10  # pixels of a map's longer side
+
+
+@keras.saving.register_keras_serializable("fercore")
+class BatchNormalization(layers.BatchNormalization):
+    """Keras's layer, its training step on feature maps [b, h, w, channels] computed by TensorFlow's
+    fused kernel.
+
+    Keras casts the maps to float32 and passes over them several times; the kernel reads them once,
+    in bfloat16 too, and sums in float32: a network with many such layers trains 1.3 to 1.5 times as
+    fast. The running variance is the unbiased one, n/(n-1) times Keras's.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not (
+            training
+            and self.trainable
+            and keras.backend.backend() == "tensorflow"
+            and len(inputs.shape) == 4
+        ):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            ops.cast(inputs, self.compute_dtype), self.gamma, self.beta, epsilon=self.epsilon
+        )
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(self.momentum * average + (1 - self.momentum) * value)
+        return outputs
+
+
+@keras.saving.register_keras_serializable("fercore")
+class Conv2D(layers.Conv2D):
+    """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
+    matrices.
+
+    For each place of the kernel, the map moved by that much times the gradient of what the layer
+    returns: the same sum. TensorFlow's own kernel gradient takes nearly twice as long on maps of
+    6×6; on maps that are not small, less.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        side = max(self.compute_output_shape(inputs.shape)[1:3])
+        plain = (
+            self.strides == self.dilation_rate == (1, 1) != self.kernel_size and self.groups == 1
+        )
+        if not (plain and side <= SMALL and _bfloat16_on_processor(inputs)):
+            return super().convolution_op(inputs, kernel)
+        return _convolution(inputs, ops.cast(kernel, inputs.dtype), self.padding.upper())
+
+
+@keras.saving.register_keras_serializable("fercore")
+class Dropout(layers.Dropout):
+    """Keras's layer (Srivastava et al. 2014), its mask drawn as whole numbers of 16 bits, two from
+    a random word.
+
+    Keras draws a float for each number of a map, which takes a tenth of a step of a small network.
+    The rate is rounded to a 65,536th.
+    """
+
+    def call(self, inputs, training=False):
+        if not (
+            training
+            and self.rate
+            and self.noise_shape is None
+            and keras.backend.backend() == "tensorflow"
+        ):
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        shape, dropped = tf.shape(inputs), round(self.rate * 2**16)
+        size = tf.reduce_prod(shape)
+        words = tf.random.stateless_uniform(
+            [(size + 1) // 2], self.seed_generator.next(), minval=None, maxval=None, dtype=tf.uint32
+        )
+        drawn = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:size], shape)
+        kept = tf.cast(drawn >= tf.constant(dropped, tf.uint16), inputs.dtype)
+        return inputs * (kept * tf.cast(1 / (1 - dropped / 2**16), inputs.dtype))
+
+
+def _bfloat16_on_processor(inputs) -> bool:
+    if (
+        keras.backend.backend() != "tensorflow"
+        or keras.backend.standardize_dtype(inputs.dtype) != "bfloat16"
+    ):
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _convolution(inputs, kernel, padding: str):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        def gradient(upstream):
+            (tall, wide, channels, filters), (height, width) = kernel.shape, upstream.shape[1:3]
+            added = [
+                size + across - 1 - given
+                for size, across, given in zip(
+                    (height, width), (tall, wide), inputs.shape[1:3], strict=True
+                )
+            ]
+            padded = tf.pad(
+                inputs, [[0, 0], *([pixels // 2, pixels - pixels // 2] for pixels in added), [0, 0]]
+            )
+            flat = tf.reshape(upstream, [-1, filters])
+            moved = [
+                tf.reshape(padded[:, y : y + height, x : x + width], [-1, channels])
+                for y in range(tall)
+                for x in range(wide)
+            ]
+            of_kernel = tf.stack([tf.matmul(one, flat, transpose_a=True) for one in moved])
+            of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
+            return of_inputs, tf.reshape(of_kernel, kernel.shape)
+
+        return tf.nn.conv2d(inputs, kernel, 1, padding), gradient
+
+    return convolve(inputs, kernel)

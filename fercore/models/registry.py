@@ -1,0 +1,86 @@
+"""`NETWORKS`, the registry of builders by name.
+
+Every builder returns an untrained functional `keras.Model` with the input "image" [n, side, side,
+1], a further named input for each descriptor it takes, and one value a class in float32. Counts of
+parameters are those of the published networks; `tests/test_networks.py` holds them.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers
+
+from fercore.models import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns, residual
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    builder.__name__: builder
+    for builder in (
+        hybrids.cnn,
+        hybrids.sift_cnn,
+        hybrids.dsift_cnn,
+        hybrids.vgg,
+        hybrids.sift_vgg,
+        hybrids.dsift_vgg,
+        plain_cnns.shallow_cnn,
+        plain_cnns.deep_cnn,
+        plain_cnns.five_class_cnn,
+        inception_vgg16.vgg16_scratch,
+        inception_vgg16.inception_v1,
+        inception_vgg16.vgg16_imagenet,
+        feature_cnns.model_a,
+        feature_cnns.model_b,
+        compact.compact,
+        residual.residual,
+    )
+}
+
+
+def build(name: str, **parameters) -> keras.Model:
+    """Build a network by name. Raises `ValueError` for a name that is not in the registry."""
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r} is unknown; there are {', '.join(sorted(NETWORKS))}")
+    return NETWORKS[name](**parameters)
+
+
+def inputs(model: keras.Model) -> list[str]:
+    """Names of a model's inputs, sorted: "image" and the descriptors that it takes."""
+    return [tensor.name for tensor in model.inputs]
+
+
+def side(model: keras.Model) -> int:
+    """Side in pixels of the faces that a model takes."""
+    return next(tensor.shape[1] for tensor in model.inputs if tensor.name == "image")
+
+
+def resized(model: keras.Model, side: int) -> keras.Model:
+    """The same network, untrained, for faces of `side` pixels."""
+    tensors = {
+        tensor.name: layers.Input(
+            (side, side, 1) if tensor.name == "image" else tensor.shape[1:], name=tensor.name
+        )
+        for tensor in model.inputs
+    }
+    return keras.models.clone_model(model, input_tensors=tensors)
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give each layer of `target` the weights of that layer of `source`, but where their shapes
+    differ: a dense layer behind a flattened map differs with the side of the faces."""
+    for given, layer in zip(source.layers, target.layers, strict=True):
+        if [w.shape for w in given.weights] == [w.shape for w in layer.weights]:
+            layer.set_weights(given.get_weights())
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of one face through all convolutions and dense layers, those of models inside
+    the model too."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, layers.Dense):
+            total += int(np.prod(layer.kernel.shape))
+        elif isinstance(layer, layers.Conv2D):
+            total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3]))
+    return total

@@ -1,0 +1,212 @@
+"""System E's classifier of handcrafted features: support-vector machines with an RBF kernel, a
+class against the rest.
+
+Cortes, Vapnik, 'Support-vector networks', Machine Learning 1995; libsvm through scikit-learn. The
+kernel is computed once, by matrix products in float32, for the machines of all classes: 28,709
+faces take 6.6 GB of memory.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.svm import SVC
+
+from fercore import artifacts
+from fercore.data.faces import Faces
+from fercore.features import descriptors
+
+ROWS_A_PRODUCT = 1024
+
+
+@dataclass(frozen=True)
+class Machines:
+    """One machine a class. `vectors` float32 [s, d], support vectors of any of them; `coefficients`
+    float64 [s, classes]; `intercepts` float64 [classes]; `gamma` of the kernel; `seconds` that
+    kernel and fitting took."""
+
+    vectors: np.ndarray
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+    gamma: float
+    seconds: float
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the machines consist of."""
+        return int(self.vectors.size + np.count_nonzero(self.coefficients) + self.intercepts.size)
+
+
+def features(
+    faces: Faces,
+    train: np.ndarray,
+    names: Sequence[str],
+    *,
+    weights: Mapping[str, float] | None = None,
+    scalings: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Descriptors `names` side by side, float32 [n, 2, d], of each face and of its mirror image.
+
+    Every value has mean 0 and the same standard deviation over the faces at `train`, such that a
+    descriptor's part of a squared distance is in the mean 2 times the square of its weight (1 where
+    `weights` names none), whatever its length. `scalings` are those of `descriptors.scale`. Raises
+    `DescriptorError` for what cannot be computed.
+    """
+    parts = []
+    for name in names:
+        values = descriptors.scale(
+            name, descriptors.load(name, faces, train), (scalings or {}).get(name)
+        )
+        mean, deviation = values[train, 0].mean(axis=0), values[train, 0].std(axis=0)
+        values -= mean
+        values *= (weights or {}).get(name, 1.0) / np.sqrt(values.shape[-1])
+        values *= np.where(
+            deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0
+        )  # what never varies says nothing
+        parts.append(values)
+    return np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def kernel(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
+    """exp(-gamma |a - b|^2) of all pairs, float64 [len(a), len(b)] as libsvm wants it, of float32
+    [., d]."""
+    result = np.empty((len(a), len(b)))
+    for rows, values in _kernel_rows(a, b, gamma, "kernel"):
+        result[rows] = values
+    return result
+
+
+def fit(
+    values: np.ndarray, labels: np.ndarray, *, classes: int, C: float, gamma: float
+) -> Machines:
+    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n],
+    0..classes - 1.
+
+    `C` is the price of an error, `gamma` how fast the kernel falls with the squared distance. A
+    class without faces is never chosen.
+    """
+    start = time.perf_counter()
+    machines = _fit(
+        kernel(values, values, gamma), values, labels, classes=classes, C=C, gamma=gamma
+    )
+    return Machines(**vars(machines) | {"seconds": time.perf_counter() - start})
+
+
+def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
+    """Signed distances from each class's boundary, in margins, float64 [n, classes]: the highest is
+    the answer."""
+    result = np.empty((len(values), len(machines.intercepts)))
+    for rows, similar in _kernel_rows(values, machines.vectors, machines.gamma, "decisions"):
+        result[rows] = similar @ machines.coefficients + machines.intercepts
+    return result
+
+
+def search(
+    values: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    validation: np.ndarray,
+    *,
+    classes: int,
+    Cs: Sequence[float],
+    gammas: Sequence[float],
+) -> pd.DataFrame:
+    """Validation accuracy (0..1) of every pair of `C` and `gamma`, the best first; columns C,
+    gamma, accuracy.
+
+    `values` float32 [n, d] and `labels` [n] of all faces; `train` and `validation` are positions in
+    them.
+    """
+    rows = []
+    for gamma in artifacts.progress(gammas, "gamma", len(gammas)):
+        similar = kernel(values[train], values[train], gamma)
+        for C in Cs:
+            machines = _fit(
+                similar, values[train], labels[train], classes=classes, C=C, gamma=gamma
+            )
+            right = decide(machines, values[validation]).argmax(1) == labels[validation]
+            rows.append({"C": C, "gamma": gamma, "accuracy": right.mean()})
+    return pd.DataFrame(rows).sort_values(
+        "accuracy", ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def temperature(decisions: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature at which `probabilities` of `decisions` [n, classes] give `labels` [n] the
+    highest likelihood."""
+
+    def loss(logarithm: float) -> float:
+        return -log_softmax(decisions / np.exp(logarithm), axis=1)[
+            np.arange(len(labels)), labels
+        ].mean()
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
+
+
+def probabilities(decisions: np.ndarray, at: float) -> np.ndarray:
+    """Softmax of `decisions` [n, classes] divided by the temperature `at`."""
+    return softmax(decisions / at, axis=1)
+
+
+def predictions(
+    machines: Machines,
+    validation: np.ndarray,
+    test: np.ndarray,
+    labels: np.ndarray,
+    row_ids: np.ndarray,
+) -> tuple[artifacts.Predictions, float]:
+    """`artifacts.Predictions` of validation and test faces, and the temperature, fitted on
+    validation.
+
+    `validation` and `test` are features [n, 2, d]; `labels` [n] those of the validation faces;
+    `row_ids` of validation, then test faces. Probabilities of a face and its mirror image are
+    averaged for `probabilities_tta`.
+    """
+    both = np.concatenate([validation, test])
+    plain, mirrored = (decide(machines, both[:, view]) for view in (0, 1))
+    at = temperature(plain[: len(validation)], labels)
+    plain, mirrored = probabilities(plain, at), probabilities(mirrored, at)
+    split = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(validation), len(test)])
+    return artifacts.Predictions(row_ids, split, plain, (plain + mirrored) / 2), at
+
+
+def _fit(
+    similar: np.ndarray,
+    values: np.ndarray,
+    labels: np.ndarray,
+    *,
+    classes: int,
+    C: float,
+    gamma: float,
+):
+    coefficients = np.zeros((len(values), classes))
+    intercepts = np.full(classes, -np.inf)
+    for k in artifacts.progress(range(classes), "machines", classes):
+        if (labels == k).any() and (labels != k).any():
+            machine = SVC(C=C, kernel="precomputed", cache_size=500).fit(similar, labels == k)
+            coefficients[machine.support_, k] = machine.dual_coef_[0]
+            intercepts[k] = machine.intercept_[0]
+    used = np.flatnonzero(coefficients.any(axis=1))
+    return Machines(values[used], coefficients[used], intercepts, gamma, 0.0)
+
+
+def _kernel_rows(
+    a: np.ndarray, b: np.ndarray, gamma: float, description: str
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The kernel in float32, some rows at a time: which, and their values [., len(b)]."""
+    a, b = np.ascontiguousarray(a, np.float32), np.ascontiguousarray(b, np.float32)
+    squares = np.einsum("ij,ij->i", b, b)
+    starts = range(0, len(a), ROWS_A_PRODUCT)
+    for start in artifacts.progress(starts, description, len(starts)):
+        rows = slice(start, start + ROWS_A_PRODUCT)
+        distances = a[rows] @ b.T
+        distances *= -2
+        distances += squares
+        distances += np.einsum("ij,ij->i", a[rows], a[rows])[:, None]
+        np.maximum(distances, 0, out=distances)
+        distances *= -np.float32(gamma)
+        yield rows, np.exp(distances, out=distances)

@@ -1,0 +1,359 @@
+"""Data in, `Figure` out. One palette, one class order, one style, readable by the colour-blind, on
+a phone, on paper.
+
+A figure function never touches matplotlib's global settings: it draws inside `style()`. The figures
+returned are closed for pyplot, so that a notebook shows each one once, where a cell ends with it.
+"""
+
+import io
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import PIL.Image
+import PIL.ImageChops
+import textalloc
+from IPython.display import SVG, Image
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fercore import artifacts
+from fercore.plots.palette import SERIES_COLOURS, colours
+
+INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.prop_cycle": mpl.cycler(color=SERIES_COLOURS),
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fercore",
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.05,
+}
+WIDTH = 6.6  # inches: a column of text in a report
+THUMBNAIL = (400, 300)  # pixels: as wide, the top of a figure that is higher
+UNSEEN = 8  # of 255: a difference of colours that no eye tells
+_with_thumbnail: set[Path] = set()
+
+
+def style() -> "mpl.rc_context":
+    """The settings that every figure is drawn in: `with figures.style(): ...`."""
+    return mpl.rc_context(STYLE)
+
+
+def new(
+    rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6, **options
+) -> tuple[Figure, Axes | np.ndarray]:
+    """A figure and its axes, in the style of the study; `options` go to `plt.subplots`. Sizes in
+    inches."""
+    with style():
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def name_points(
+    axis: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    names: Sequence[str],
+    tones: Sequence[str] | None = None,
+    points: pd.DataFrame | None = None,
+    lines: Sequence[tuple[Sequence[float], Sequence[float]]] = (),
+) -> None:
+    """Write its name beside each point, where it covers no other name or point if there is room; a
+    line leads to a name that had to go far. Scales and limits of the `axis` must be set before.
+    `tones`: the names' colours; `points`: where no name may lie, x and y, if there are more points
+    than names; `lines`: what none may lie across, x and y of each.
+    """
+    if not len(names):
+        return
+    axis.figure.draw_without_rendering()  # the layout decides how much room there is
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    taken = np.column_stack([x, y]) if points is None else points.to_numpy(float)
+    textalloc.allocate(
+        axis,
+        x,
+        y,
+        list(names),
+        x_scatter=taken[:, 0],
+        y_scatter=taken[:, 1],
+        x_lines=[np.asarray(along) for along, _ in lines],
+        y_lines=[np.asarray(up) for _, up in lines],
+        textsize=7.5,
+        textcolor=tones or INK,
+        linecolor=MUTED,
+        linewidth=0.5,
+        margin=0.008,
+        min_distance=0.008,
+        max_distance=0.3,
+        nbr_candidates=500,
+    )
+
+
+def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
+    """Write `figure` to `folder` as name.svg, or name.png where it holds pictures; return that, for
+    a notebook to show.
+
+    The first figure that a notebook saves in a folder is also written small, as thumbnail.webp.
+    """
+    folder = Path(folder)
+    pictures = any(axes.images for axes in figure.axes)
+    data = _png(figure) if pictures else _svg(figure)
+    artifacts.write_atomically(folder / f"{name}{'.png' if pictures else '.svg'}", data)
+    if folder not in _with_thumbnail:
+        artifacts.write_atomically(folder / "thumbnail.webp", _thumbnail(figure))
+        _with_thumbnail.add(folder)
+    return Image(data, format="png") if pictures else SVG(data)
+
+
+@style()
+def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """Faces of each class (horizontal bars, one panel a split). `counts`: split name -> number of
+    faces by class."""
+    figure, axes = new(1, len(counts), height=2.8, sharey=True, squeeze=False)
+    for axis, (split, values) in zip(axes[0], counts.items(), strict=True):
+        values = np.asarray(values)
+        axis.barh(range(len(values)), values, color=colours(class_names))
+        for row, value in enumerate(values):
+            axis.annotate(
+                f"{value:,}",
+                (value, row),
+                (3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+            )
+        axis.set(
+            title=f"{split}\nn = {values.sum():,}",
+            xlabel="faces",
+            xlim=(0, 1.28 * max(values.max(), 1)),
+        )
+        axis.set_yticks(range(len(values)), class_names)
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+@style()
+def face_sheet(
+    images: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    heading: str = "",
+    row_names: Sequence[str] | None = None,
+    title_colours: Sequence[str] | None = None,
+) -> Figure:
+    """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face; `row_names` at the
+    left of each row."""
+    rows = max(1, -(-len(images) // columns))
+    lines = (
+        max((str(title).count("\n") + 1 for title in titles), default=0)
+        if titles is not None
+        else 0
+    )
+    size = WIDTH / columns
+    figure, axes = new(
+        rows, columns, height=rows * (size + 0.16 * lines) + 0.35 * bool(heading), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.grid(visible=False)
+    for k, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if titles is not None:
+            colour = INK if title_colours is None else title_colours[k]
+            axis.set_title(
+                titles[k], fontsize=7.5, fontweight="normal", loc="center", pad=3, color=colour
+            )
+    for axis, name in zip(axes[:, 0], row_names or (), strict=False):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+@style()
+def learning_curves(
+    histories: Mapping[str, pd.DataFrame], *, reference: Mapping[str, float] | None = None
+) -> Figure:
+    """Accuracy (%) and loss by epoch: training dashed, validation solid, best epoch marked.
+
+    `histories`: name -> columns epoch, accuracy, loss, val_accuracy, val_loss (accuracies in 0..1);
+    `reference`: name -> accuracy in % to draw as a line.
+    """
+    figure, (left, right) = new(1, 2, height=3.4)
+    for (name, history), colour in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
+        marker = "o" if len(history) < 3 else None
+        left.plot(
+            history.epoch,
+            100 * history.accuracy,
+            "--",
+            color=colour,
+            alpha=0.7,
+            lw=1.2,
+            marker=marker,
+        )
+        left.plot(
+            history.epoch,
+            100 * history.val_accuracy,
+            color=colour,
+            label=name,
+            lw=1.8,
+            marker=marker,
+        )
+        best = artifacts.best_epoch(history)
+        left.plot(best.epoch, 100 * best.val_accuracy, "o", color=colour, mec="white", ms=7)
+        right.plot(
+            history.epoch, history.loss, "--", color=colour, alpha=0.7, lw=1.2, marker=marker
+        )
+        right.plot(history.epoch, history.val_loss, color=colour, lw=1.8, marker=marker)
+    for name, value in (reference or {}).items():
+        left.axhline(value, color=PUBLISHED, lw=1, ls=":")
+        left.annotate(
+            name,
+            (0.02, value),
+            (0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=8,
+            color=PUBLISHED,
+        )
+    left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
+    right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    _curve_legend(figure, left)
+    return figure
+
+
+@style()
+def class_bars(
+    values: Mapping[str, Sequence[float]],
+    class_names: Sequence[str],
+    *,
+    ylabel: str,
+    n: Sequence[int] | None = None,
+) -> Figure:
+    """Bars by class, one group a class, one shade a series. `values`: series -> value by class;
+    `n`: faces by class."""
+    figure, axis = new(height=3.4)
+    width, places = 0.8 / len(values), np.arange(len(class_names))
+    for k, (series, heights) in enumerate(values.items()):
+        shade = (
+            colours(class_names) if len(values) == 1 else SERIES_COLOURS[k % len(SERIES_COLOURS)]
+        )
+        axis.bar(
+            places + (k - (len(values) - 1) / 2) * width,
+            heights,
+            0.92 * width,
+            color=shade,
+            label=series,
+        )
+    names = (
+        class_names
+        if n is None
+        else [f"{c}\nn = {m:,}" for c, m in zip(class_names, n, strict=True)]
+    )
+    axis.set_xticks(places, names, fontsize=8.5)
+    axis.set_ylabel(ylabel)
+    axis.grid(axis="x", visible=False)
+    if len(values) > 1:
+        figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
+    return figure
+
+
+def _curve_legend(figure: Figure, axis: Axes) -> None:
+    kinds = [
+        mpl.lines.Line2D([], [], color=MUTED, ls=line, label=text)
+        for line, text in (("-", "validation"), ("--", "training"))
+    ]
+    best = mpl.lines.Line2D([], [], color=MUTED, ls="", marker="o", label="best epoch")
+    names = axis.get_legend_handles_labels()[0]
+    figure.legend(handles=[*names, *kinds, best], loc="outside upper left", ncols=4, fontsize=8.5)
+
+
+def _svg(figure: Figure) -> bytes:
+    """SVG without what it repeats: the fonts stand once, at its root, lines are not indented,
+    places have two decimals. The same picture has the same bytes.
+    """
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = re.sub(r"\n\s+", "\n", buffer.getvalue())
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    places = r'\b(?:d|x|y|width|height|transform)="[^"]*"'
+    text = re.sub(places, lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
+    families = re.findall(r"font-family: ([^;\"]+)", text)
+    if families:
+        text = re.sub(r"font-family: [^;\"]+(; )?", "", text).replace(
+            "<svg ", f'<svg font-family="{families[0]}" ', 1
+        )
+    return _renamed(text).encode()
+
+
+def _renamed(svg: str) -> str:
+    """SVG with its references numbered: matplotlib names markers and clips by coordinates to the
+    last bit, which differ between machines. A checksum of the rest keeps two figures on one page
+    apart."""
+    numbers = {
+        name: str(k)
+        for k, name in enumerate(dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)))
+    }
+    place = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
+
+    def numbered(prefix: str) -> str:
+        return place.sub(
+            lambda hit: hit[1] + (prefix + numbers[hit[2]] if hit[2] in numbers else hit[2]), svg
+        )
+
+    return numbered(f"c{zlib.crc32(numbered('').encode()):x}_")
+
+
+def _png(figure: Figure) -> bytes:
+    """PNG, of 128 colours where that changes none visibly: grey faces take two thirds of the bytes
+    then."""
+    drawn, packed = _drawn(figure), io.BytesIO()
+    few = drawn.quantize(128, dither=PIL.Image.Dither.NONE)
+    apart = PIL.ImageChops.difference(drawn, few.convert("RGB"))
+    same = max(most for _, most in apart.getextrema()) <= UNSEEN
+    (few if same else drawn).save(packed, "PNG", optimize=True)
+    return packed.getvalue()
+
+
+def _thumbnail(figure: Figure) -> bytes:
+    """The figure as small as `THUMBNAIL`, as WebP, in half of a PNG's bytes."""
+    image, packed = _drawn(figure), io.BytesIO()
+    width, height = THUMBNAIL[0], round(image.height * THUMBNAIL[0] / image.width)
+    image = image.resize((width, height), PIL.Image.Resampling.LANCZOS)
+    image.crop((0, 0, width, min(height, THUMBNAIL[1]))).save(packed, "WEBP", quality=45, method=6)
+    return packed.getvalue()
+
+
+def _drawn(figure: Figure) -> PIL.Image.Image:
+    drawn = io.BytesIO()
+    with style():
+        figure.savefig(drawn, format="png", dpi="figure")
+    return PIL.Image.open(drawn).convert("RGB")

@@ -1,0 +1,5 @@
+"""Expressions in pictures and video: detector, recogniser, annotation, app.
+
+Imports neither Keras nor pandas nor matplotlib."""
+
+__all__ = ["annotation", "recogniser"]

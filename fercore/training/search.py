@@ -1,0 +1,347 @@
+"""Hyper-parameters found by trial: Optuna's tree-structured Parzen estimator (TPE) over a recipe's
+values.
+
+Bergstra et al., 'Algorithms for hyper-parameter optimization', NIPS 2011. A trial is one training;
+trials that fall behind are given up early. Validation faces alone decide. The search lives in a
+database, by default a local file: it can be stopped and goes on, and several machines can share
+one.
+"""
+
+import dataclasses
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+from sqlalchemy.engine import make_url
+
+from fercore import artifacts, paths
+from fercore.config import parameters, recipes
+from fercore.config.parameters import suggestion
+from fercore.config.recipes import Recipe, RecipeError
+from fercore.training import experiments, trainer
+from fercore.training.experiments import Experiment, Parts
+
+HEARTBEAT = 60  # seconds; a trial whose machine has been silent for two of them is tried again
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+PRUNERS = ("median", "hyperband", "none")
+
+
+class SearchError(ValueError):
+    """A search that cannot be made as asked."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of one hyper-parameter, `low` to `high`; `log`: drawn evenly by their
+    logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: a range for some values of a recipe; the others stay as `recipe` says."""
+
+    recipe: str
+    ranges: dict[str, Range]
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, float]:
+        """Values for one trial."""
+        return {
+            name: trial.suggest_float(name, r.low, r.high, log=r.log)
+            for name, r in self.ranges.items()
+        }
+
+
+def read(name: str) -> Space:
+    """The space in params/searches/<name>.yaml. Raises `SearchError` when it is missing or cannot
+    be searched, `ParameterError` when it is not understood."""
+    path = paths.PARAMS / "searches" / f"{name}.yaml"
+    if not path.exists():
+        raise SearchError(
+            f"search {name!r}: no such file; {suggestion(name, (p.stem for p in _spaces()))}"
+        )
+    content, where = parameters.read_yaml(path), parameters.place(path)
+    parameters.check(
+        where, content, {"recipe": "str", "ranges": "dict[str, dict]"}, needed=["recipe", "ranges"]
+    )
+    if not content["ranges"]:
+        raise SearchError(
+            f"{where}: ranges is empty; name a value of a recipe with its low and high"
+        )
+    return Space(
+        content["recipe"],
+        {key: _range(where, key, limits) for key, limits in content["ranges"].items()},
+    )
+
+
+def _range(where: str, name: str, limits: dict) -> Range:
+    """The range of the value `name` of a recipe, both ends of which a recipe must bear."""
+    known = [
+        key for key, kind in parameters.annotations(Recipe).items() if kind.startswith("float")
+    ]
+    if name not in known:
+        raise SearchError(
+            f"{where}: {name!r} is no real number of a recipe; {suggestion(name, known)}"
+        )
+    where = f"{where}: {name}"
+    parameters.check(where, limits, parameters.annotations(Range), needed=["low", "high"])
+    found = Range(**limits)
+    if found.low > found.high or (found.log and found.low <= 0):
+        raise SearchError(
+            f"{where}: low {found.low} must be below high {found.high}, and above 0 where `log` is true"
+        )
+    for limit in (found.low, found.high):
+        try:
+            Recipe(**{name: limit})
+        except RecipeError as error:
+            raise SearchError(f"{where}: {error}") from None
+    return found
+
+
+def open_study(
+    name: str,
+    *,
+    storage: str,
+    conditions: dict,
+    epochs: int,
+    pruner: str = "median",
+    seed: int | None = 0,
+) -> optuna.Study:
+    """The search `name` in the database at the URL `storage`, begun when it is not there.
+
+    `conditions`: what makes trials comparable, such as network, data and epochs; a search goes on
+    under the same only. `seed` None draws one, as it must be on machines that share a search.
+    Raises `SearchError`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        database = _storage(storage)
+        study = optuna.create_study(
+            storage=database,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=_pruner(pruner, epochs),
+        )
+    except SearchError:
+        raise
+    except Exception as error:  # whatever a database or its driver raises
+        raise SearchError(
+            f"storage {place(storage)}: cannot be opened ({_first_line(error)})"
+        ) from error
+    begun = study.user_attrs.get("conditions")
+    if begun is not None and begun != conditions:
+        keys = [key for key in begun | conditions if begun.get(key) != conditions.get(key)]
+        changed = "; ".join(
+            f"{key} {begun.get(key)} then, {conditions.get(key)} now" for key in keys
+        )
+        raise SearchError(
+            f"search {name!r} was begun otherwise ({changed}); give another name or the same values"
+        )
+    study.set_user_attr("conditions", conditions)
+    fresh = (
+        None if seed is None else seed + len(study.trials)
+    )  # not the same draws again after an interruption
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = optuna.samplers.TPESampler(seed=fresh, multivariate=True)
+    return study
+
+
+def conditions(experiment: Experiment, space: Space) -> dict:
+    """What makes the trials of a search comparable: network, data, recipe and ranges, as plain
+    values."""
+    fixed = {
+        key: value
+        for key, value in dataclasses.asdict(experiment.recipe).items()
+        if key not in space.ranges
+    }
+    ranges = {
+        f"range of {key}": list(dataclasses.astuple(limits)) for key, limits in space.ranges.items()
+    }
+    return (
+        {
+            "network": experiment.network,
+            "protocol": experiment.protocol,
+            "subset": experiment.subset,
+            "faces": experiment.faces.fingerprint,
+        }
+        | fixed
+        | ranges
+    )
+
+
+def run(
+    study: optuna.Study, experiment: Experiment, parts: Parts, space: Space, *, trials: int
+) -> None:
+    """Go on until `trials` trials have ended, all machines and earlier calls counted. A trial's
+    value is its highest validation accuracy; numbering goes on where it was."""
+    bar = artifacts.progress(description="trials", total=trials)
+    bar.update(ended(study))
+
+    def count(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        bar.update(ended(study) - bar.n)
+        bar.set_postfix(best=f"{study.best_value:.4f}" if complete(study) else "-")
+        if ended(study) >= trials:
+            study.stop()
+
+    try:
+        if ended(study) < trials:
+            study.optimize(lambda trial: _train(trial, experiment, parts, space), callbacks=[count])
+    finally:
+        bar.close()
+
+
+def ended(study: optuna.Study) -> int:
+    """Trials that ran to their end or were given up on the way."""
+    return len(study.get_trials(deepcopy=False, states=ENDED))
+
+
+def complete(study: optuna.Study) -> int:
+    """Trials that ran to their end."""
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def table(study: optuna.Study) -> pd.DataFrame:
+    """A row a trial: number, state, value (highest validation accuracy so far, 0..1), epochs,
+    seconds, parameters."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        seen = list(trial.intermediate_values.values())
+        row = {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "value": max(seen, default=float("nan")),
+        }
+        seconds = trial.duration.total_seconds() if trial.duration else float("nan")
+        rows.append(row | {"epochs": len(seen), "seconds": seconds} | trial.params)
+    return pd.DataFrame(rows)
+
+
+def path(folder: Path, name: str) -> Path:
+    """The table of the search `name` in a run."""
+    return folder / "tables" / f"search.{name}.csv"
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A table of trials written before. Raises `SearchError` when there is none."""
+    if not file.exists():
+        raise SearchError(f"{place(str(file))}: no such search; set `stored` to false to begin it")
+    return pd.read_csv(file)
+
+
+def importances(trials: pd.DataFrame, space: Space) -> pd.Series:
+    """Share of the variance of accuracy that each parameter explains (fANOVA, Hutter et al. 2014),
+    highest first; empty while fewer than four trials ran to their end. `trials` as of `table`."""
+    whole = trials[trials.state == "complete"]
+    if len(whole) < 4 or whole.value.nunique() < 2:
+        return pd.Series(dtype=float, name="importance")
+    drawn = optuna.distributions.FloatDistribution
+    limits = {name: drawn(r.low, r.high, log=r.log) for name, r in space.ranges.items()}
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params={name: row[name] for name in limits},
+                distributions=limits,
+                value=row["value"],
+            )
+            for row in whole.to_dict("records")
+        ]
+    )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return pd.Series(found, name="importance").sort_values(ascending=False)
+
+
+def best(trials: pd.DataFrame, name: str) -> pd.Series:
+    """The row of the most accurate trial of those that ran to their end. `trials` as of `table`,
+    `name` of the search. Raises `SearchError` where none did."""
+    whole = trials[trials.state == "complete"]
+    if whole.empty:
+        raise SearchError(f"search {name!r}: no trial ran to its end yet; let it go on")
+    return whole.loc[whole.value.idxmax()]
+
+
+def best_recipe(trials: pd.DataFrame, space: Space, recipe: Recipe, name: str) -> Recipe:
+    """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its
+    end."""
+    row = best(trials, name)
+    return dataclasses.replace(recipe, **{key: float(row[key]) for key in space.ranges})
+
+
+def save_best(trials: pd.DataFrame, space: Space, recipe: Recipe, folder: Path, name: str) -> Path:
+    """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training
+    notebooks take as it is."""
+    row, ended = (
+        best(trials, name),
+        trials.state.isin([state.name.lower() for state in ENDED]).sum(),
+    )
+    comment = f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy {row.value:.4f}."
+    return recipes.write(
+        best_recipe(trials, space, recipe, name), folder / f"{name}.yaml", comment=comment
+    )
+
+
+def place(storage: str) -> str:
+    """The URL of a database, or a path, to show: without a password, from the project's folder
+    on."""
+    shown = make_url(storage).render_as_string(hide_password=True) if "://" in storage else storage
+    return shown.replace(f"{paths.ROOT}/", "")
+
+
+def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Space) -> float:
+    recipe = dataclasses.replace(experiment.recipe, **space.suggest(trial))
+    model = experiments.build(dataclasses.replace(experiment, recipe=recipe))
+
+    def report(row: dict) -> None:
+        trial.report(row["val_accuracy"], row["epoch"])
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        history = trainer.fit(
+            model, parts.train, parts.validation, recipe, seed=experiment.seed, on_epoch=report
+        )
+    finally:
+        keras.utils.clear_session()
+    return float(history.val_accuracy.max())
+
+
+def _storage(url: str) -> optuna.storages.BaseStorage:
+    """$NAME in the URL is taken from the environment: a password need not stand in a notebook."""
+    url = os.path.expandvars(url)
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
+        return optuna.storages.RDBStorage(
+            url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=again
+        )
+
+
+def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs)
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    raise SearchError(f"pruner {name!r} is none of {', '.join(PRUNERS)}")
+
+
+def _spaces() -> list[Path]:
+    return sorted((paths.PARAMS / "searches").glob("*.yaml"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,448 @@
+"""Every form in which FER2013 circulates, every damage, the names that verification gives, the FER+
+votes."""
+import gzip
+import io
+import lzma
+import sys
+import tarfile
+import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from fercore import paths
+from fercore.data import datasets, faces, fingerprints, readers, synthetic
+from fercore.data.datasets import CLASS_NAMES, USAGES, VOTE_NAMES, DatasetError
+from fercore.data.faces import from_arrays
+
+N = 24
+HEADER = "emotion,pixels,Usage"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """No data, cache, credentials or environment of the machine that runs the tests."""
+    for name in ("FER2013", "FERPLUS", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Images, labels and usage codes of a made-up data set in which every class and split
+    occurs."""
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (N, 48, 48), np.uint8)
+    images[0], images[1] = 0, 255
+    return images, (np.arange(N) % 7).astype(np.int8), np.repeat([0, 1, 2], N // 3).astype(np.int8)
+
+
+@pytest.fixture(scope="module")
+def lines(arrays):
+    """The same as lines of fer2013.csv."""
+    rows = zip(*arrays, strict=True)
+    return [HEADER] + [f"{label},{' '.join(map(str, image.ravel()))},{USAGES[code]}" for image, label, code in rows]
+
+
+def written(path, lines, end="\n"):
+    path.write_bytes("".join(line + end for line in lines).encode())
+    return path
+
+
+def assert_same(read, arrays):
+    images, labels, codes = arrays
+    np.testing.assert_array_equal(read.images, images)
+    np.testing.assert_array_equal(read.labels, labels)
+    np.testing.assert_array_equal(read.usage, np.array(USAGES)[codes])
+    np.testing.assert_array_equal(read.row_ids, np.arange(len(labels)))
+    assert (read.images.dtype, read.labels.dtype, read.row_ids.dtype) == (np.uint8, np.int8, np.int32)
+
+
+def test_csv(tmp_path, lines, arrays):
+    read = datasets.load(written(tmp_path / "fer2013.csv", lines))
+    assert_same(read, arrays)
+    assert len(read) == N and read.class_names == CLASS_NAMES
+
+
+@pytest.mark.parametrize("change", ["windows", "no newline at the end", "blank lines at the end", "mark", "quotes"])
+def test_csv_as_other_programs_write_it(tmp_path, lines, arrays, change):
+    text = "\n".join(lines) + "\n"
+    if change == "windows":
+        text = text.replace("\n", "\r\n")
+    elif change == "no newline at the end":
+        text = text[:-1]
+    elif change == "blank lines at the end":
+        text += "\n\n  \n"
+    elif change == "mark":
+        text = "\ufeff" + text
+    else:
+        text = "\n".join(line.replace(",", ',"', 1).replace(",T", '",T').replace(",P", '",P') for line in lines)
+        text = text.replace('emotion,"pixels,Usage', "emotion,pixels,Usage")
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(text.encode())
+    assert_same(datasets.load(path), arrays)
+
+
+def test_blocks_of_any_size_read_alike(tmp_path, lines, arrays, monkeypatch):
+    path = written(tmp_path / "fer2013.csv", lines)
+    for size in (1_000, 9_000, 20_001):
+        monkeypatch.setattr(readers, "BLOCK", size)
+        images, labels, codes = readers.read_csv(path)
+        assert (images == arrays[0]).all() and (labels == arrays[1]).all() and (codes == arrays[2]).all()
+
+
+@pytest.mark.parametrize("ending", [".zip", ".gz", ".xz", ".tar.gz"])
+@pytest.mark.parametrize("stem", ["fer2013.csv", "fer2013"])
+def test_packed_csv(tmp_path, lines, arrays, ending, stem):
+    content = ("\n".join(lines) + "\n").encode()
+    path = tmp_path / (stem + ending)
+    pack(path, content)
+    assert_same(datasets.load(path), arrays)
+    assert_same(datasets.load(tmp_path), arrays)
+
+
+def pack(path, content):
+    if path.name.endswith(".tar.gz"):
+        with tarfile.open(path, "w:gz") as archive:
+            for name, data in (("fer2013/README", b"read me"), ("fer2013/fer2013.csv", content)):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("example_submission.csv", "a,b\n")
+            archive.writestr("fer2013/fer2013.csv", content)
+    else:
+        path.write_bytes((gzip if path.suffix == ".gz" else lzma).compress(content))
+
+
+def test_icml_face_data(tmp_path, lines, arrays):
+    rows = [line.split(",") for line in lines[1:]]
+    icml = ["emotion, Usage, pixels"] + [f"{label}, {usage}, {pixels}" for label, pixels, usage in rows]
+    assert_same(datasets.load(written(tmp_path / "icml_face_data.csv", icml)), arrays)
+
+
+def test_train_csv_has_no_usage(tmp_path, lines, arrays):
+    train = [line.rpartition(",")[0] for line in lines]
+    read = datasets.load(written(tmp_path / "train.csv", train))
+    assert_same(read, (arrays[0], arrays[1], np.zeros(N, int)))
+
+
+def picture_folder(folder, arrays, named=True):
+    images, labels, codes = arrays
+    for position, (image, label, code) in enumerate(zip(images, labels, codes, strict=True)):
+        home = folder / ("train" if code == 0 else "test") / CLASS_NAMES[label].lower()
+        home.mkdir(parents=True, exist_ok=True)
+        name = f"{USAGES[code]}_{position}.png" if named else f"{position}.png"
+        cv2.imwrite(str(home / name), image)
+    return folder
+
+
+def test_pictures_by_class(tmp_path, arrays):
+    read = datasets.load(picture_folder(tmp_path / "pictures", arrays))
+    order = np.lexsort((np.arange(N), arrays[1], arrays[2]))
+    assert_same(read, tuple(part[order] for part in arrays))
+
+
+def test_split_of_pictures_from_their_folders(tmp_path, arrays):
+    read = datasets.load(picture_folder(tmp_path / "pictures", arrays, named=False))
+    assert set(read.usage) == {"Training", "PrivateTest"}
+
+
+def test_pictures_of_any_size_colour_and_class_names(tmp_path):
+    for name, size in (("Anger", 30), ("contempt", 224)):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "mine" / name / "a picture.jpg"), np.full((size, size + 10, 3), 200, np.uint8))
+    images, labels, codes = readers.read_folder(tmp_path / "mine", (*CLASS_NAMES, "Contempt"))
+    assert images.shape == (2, 48, 48) and abs(int(images.mean()) - 200) < 3
+    assert labels.tolist() == [0, 7] and codes.tolist() == [0, 0]
+
+
+def row(number, text):
+    """A damage: the data row `number` replaced by what `text` makes of it."""
+    return lambda lines: [*lines[:number], text(lines[number]), *lines[number + 1 :]]
+
+
+DAMAGED_ROWS = {
+    "too few pixels": (row(5, lambda line: line.replace(" ", "", 1)), r"row 5 \(line 6\): (2303 pixels|pixel 1 is)"),
+    "one pixel less": (row(5, lambda line: line[:2] + line.split(" ", 1)[1]), r"row 5 \(line 6\): 2303 pixels instead"),
+    "one pixel more": (row(7, lambda line: line[:2] + "9 " + line[2:]), r"row 7 \(line 8\): 2305 pixels instead"),
+    "pixel 256": (row(3, lambda line: line[:2] + "256 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '256', not 0"),
+    "pixel 300": (row(3, lambda line: line[:2] + "300 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '300', not 0"),
+    "pixel 1000": (row(3, lambda line: line[:2] + "1000 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '1000'"),
+    "pixel -1": (row(3, lambda line: line[:2] + "-1 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '-1', not 0"),
+    "pixel 1.5": (row(3, lambda line: line[:2] + "1.5 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '1.5', not 0"),
+    "pixel nan": (row(3, lambda line: line[:2] + "nan " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is 'nan', not 0"),
+    "no pixels": (row(3, lambda line: "0,,Training"), r"row 3 .*0 pixels instead of 2304"),
+    "label 7": (row(9, lambda line: "7" + line[1:]), r"row 9 \(line 10\): emotion '7' is not 0 to 6"),
+    "label -1": (row(9, lambda line: "-1" + line[1:]), r"row 9 \(line 10\): emotion '-1' is not 0 to 6"),
+    "label word": (row(9, lambda line: "Angry" + line[1:]), r"row 9 \(line 10\): emotion 'Angry' is not 0 to 6"),
+    "usage": (row(2, lambda line: line.replace("Training", "training")), r"row 2 .*Usage 'training' is none of"),
+    "no usage": (row(2, lambda line: line.rpartition(",")[0]), r"row 2 \(line 3\): 2 columns instead of 3"),
+    "four columns": (row(2, lambda line: line + ",1"), r"row 2 \(line 3\): 4 columns instead of 3"),
+    "blank line": (row(4, lambda line: ""), r"row 4 \(line 5\): blank line; delete it"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_ROWS)
+def test_a_damaged_row_is_named(tmp_path, lines, damage):
+    change, message = DAMAGED_ROWS[damage]
+    path = written(tmp_path / "fer2013.csv", change(lines))
+    with pytest.raises(DatasetError, match=rf"^fer2013\.csv: {message}") as error:
+        datasets.load(path)
+    assert "\n" not in str(error.value) and ";" in str(error.value)
+    assert not paths.CACHE.exists()
+
+
+def cut(share):
+    return lambda data: data[: int(len(data) * share)]
+
+
+DAMAGED_FILES = {
+    "cut in a row": ("fer2013.csv", cut(0.5), r"row 13 \(line 14\): the file is cut off inside this row \(2 c.*\); d"),
+    "cut in Usage": ("fer2013.csv", lambda data: data[:-4], r"row 24 \(line 25\): the file is cut off inside this row"),
+    "header only": ("fer2013.csv", lambda data: data[:21], r"a header and no rows; download"),
+    "empty": ("fer2013.csv", lambda data: b"", r"empty file; download"),
+    "picture": ("fer2013.csv", lambda data: b"\x89PNG\r\n\x1a\n" + bytes(range(256)), r"not FER2013's CSV .*line 1"),
+    "page": ("fer2013.csv", lambda data: b"<!DOCTYPE html>\n<html>", r"not FER2013's CSV \(begins with '<!DOCTYPE"),
+    "no emotion": ("fer2013.csv", lambda data: data.replace(b"emotion", b"label"), r"no column 'emotion' in line 1"),
+    "no pixels": ("fer2013.csv", lambda data: data.replace(b"pixels", b"image"), r"no column 'pixels' in line 1"),
+    "no Usage": ("fer2013.csv", lambda data: data.replace(b"Usage", b"Split"), r"no column 'usage' in line 1"),
+    "zip": ("fer2013.zip", cut(0.5), r"cut off or damaged archive"),
+    "gz": ("fer2013.csv.gz", cut(0.5), r"cut off or damaged archive"),
+    "xz": ("fer2013.csv.xz", cut(0.5), r"cut off or damaged archive"),
+    "tar.gz": ("fer2013.tar.gz", cut(0.5), r"cut off or damaged archive"),
+    "not gz": ("fer2013.csv.gz", lambda data: b"emotion,pixels,Usage\n", r"cut off or damaged archive"),
+    "empty zip": ("fer2013.zip", lambda data: b"", r"cut off or damaged archive"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_FILES)
+def test_a_damaged_file_is_named(tmp_path, lines, damage):
+    name, change, message = DAMAGED_FILES[damage]
+    path = tmp_path / name
+    content = ("\n".join(lines) + "\n").encode()
+    path.write_bytes(content) if name.endswith(".csv") else pack(path, content)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DatasetError, match=rf"^{name}(/fer2013/fer2013.csv)?: {message}") as error:
+        datasets.load(path)
+    assert "\n" not in str(error.value)
+    assert not paths.CACHE.exists()
+
+
+def test_zip_without_the_csv_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("train/angry/Training_1.jpg", b"")
+    with pytest.raises(DatasetError, match=r"^archive\.zip: holds no fer2013.csv .*; unpack it"):
+        datasets.load(tmp_path / "archive.zip")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_an_unreadable_picture_is_named(tmp_path, arrays, content):
+    folder = picture_folder(tmp_path / "pictures", arrays)
+    (folder / "train" / "angry" / "Training_99.jpg").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"^train/angry/Training_99.jpg: not a readable picture; replace"):
+        datasets.load(folder)
+    assert not paths.CACHE.exists()
+
+
+def test_a_folder_that_is_no_class_is_named(tmp_path, arrays):
+    folder = picture_folder(tmp_path / "pictures", arrays)
+    (folder / "train" / "angry").rename(folder / "train" / "bored")
+    with pytest.raises(DatasetError, match=r"bored.*: its folder is no class \(Angry.*\); rename or move it"):
+        datasets.load(folder)
+
+
+def test_missing_and_unknown_sources_are_named(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere: no such file or folder"):
+        datasets.load(tmp_path / "nowhere")
+    (tmp_path / "faces.npy").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"faces\.npy: not one of fer2013\.csv"):
+        datasets.load(tmp_path / "faces.npy")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"empty: holds neither fer2013\.csv"):
+        datasets.load(tmp_path / "empty")
+
+
+def test_first_hit_wins(tmp_path, lines, monkeypatch):
+    drawn = from_arrays(np.zeros((3, 48, 48), np.uint8), *np.eye(2, 3, dtype=int), "drawn")
+    monkeypatch.setattr(synthetic, "faces", lambda: drawn)
+    assert datasets.load().origin == "drawn"
+    paths.DATA.mkdir()
+    (paths.DATA / "fer2013new.csv").write_text("Usage\n")
+    assert datasets.load().origin == "drawn"
+    written(paths.DATA / "fer2013.csv", lines[:4])
+    assert len(datasets.load()) == 3
+    monkeypatch.setenv("FER2013", str(written(tmp_path / "fer2013.csv", lines[:6])))
+    assert len(datasets.load()) == 5
+    assert len(datasets.load(written(tmp_path / "train.csv", lines[:3]))) == 2
+    assert datasets.load("synthetic").origin == "drawn"
+
+
+def kaggle(monkeypatch, download, reach=lambda *_, **__: None):
+    """Credentials, and stand-ins for the two packages that talk to Kaggle."""
+    monkeypatch.setenv("KAGGLE_USERNAME", "somebody")
+    monkeypatch.setenv("KAGGLE_KEY", "something")
+    monkeypatch.setitem(sys.modules, "requests", SimpleNamespace(head=reach))
+    monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=download))
+
+
+def test_kaggle_with_credentials(tmp_path, lines, monkeypatch):
+    path = written(tmp_path / "fer2013.csv", lines)
+    kaggle(monkeypatch, lambda name: str(tmp_path))
+    assert datasets.find() == path
+
+
+def test_kaggle_without_network_falls_back(monkeypatch, caplog):
+    def unreachable(*_, timeout):
+        raise ConnectionError
+
+    kaggle(monkeypatch, None, unreachable)
+    assert datasets.find() is None
+    assert "could not be downloaded (ConnectionError)" in caplog.text
+
+
+def test_cache_is_used_and_follows_the_file(tmp_path, lines, monkeypatch):
+    path = written(tmp_path / "fer2013.csv", lines)
+    first = datasets.load(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(readers, "read_csv", None)
+        patch.setattr(datasets, "read_csv", None)
+        again = datasets.load(path)
+    np.testing.assert_array_equal(again.images, first.images)
+    assert again.origin == first.origin and again.fingerprint == first.fingerprint
+    assert len(datasets.load(written(path, lines[:10]))) == 9
+
+
+@pytest.mark.parametrize("change", [cut(0.3), lambda data: data[:5000] + b"\0\1\2" + data[5003:], lambda data: b""])
+def test_damaged_cache_is_made_again(tmp_path, lines, arrays, change):
+    path = written(tmp_path / "fer2013.csv", lines)
+    datasets.load(path)
+    (cached,) = (paths.CACHE / "datasets").iterdir()
+    cached.write_bytes(change(cached.read_bytes()))
+    assert_same(datasets.load(path), arrays)
+    assert_same(datasets.load(path), arrays)
+
+
+def test_fingerprint_knows_the_faces_and_not_their_order(arrays):
+    def fingerprint(*parts):
+        return from_arrays(*parts, "").fingerprint
+
+    order = np.random.default_rng(0).permutation(N)
+    assert fingerprint(*arrays) == fingerprint(*(part[order] for part in arrays))
+    for part in range(3):
+        changed = [array.copy() for array in arrays]
+        changed[part].reshape(N, -1)[3, -1] ^= 1
+        assert fingerprint(*changed) != fingerprint(*arrays)
+
+
+@pytest.fixture
+def reference(tmp_path, monkeypatch, arrays):
+    """The made-up data set taken for FER2013; the last two of its faces are stand-ins."""
+    hashes = fingerprints._short(faces.face_hashes(*arrays))
+    np.savez(tmp_path / "hashes.npz", hashes=hashes, exact=np.arange(N) < N - 2)
+    monkeypatch.setattr(fingerprints, "REFERENCE", tmp_path / "hashes.npz")
+    monkeypatch.setattr(fingerprints, "PUBLISHED_COUNTS", fingerprints.counts(*arrays[1:]))
+
+
+def test_data_are_named_by_what_differs(reference, arrays):
+    images, labels, codes = arrays
+    order = np.random.default_rng(0).permutation(N)
+    assert fingerprints.name_of(images[order], labels[order], codes[order], "f") == "FER2013, 2 faces differ"
+    original = images.copy()
+    original[-2:] += 1
+    assert fingerprints.name_of(original, labels, codes, "f") == "FER2013, complete"
+    original[4] += 1
+    assert fingerprints.name_of(original, labels, codes, "f") == "FER2013, 1 face differs"
+    assert fingerprints.name_of(images[1:], labels[1:], codes[1:], "f") == "not FER2013: f (23 of its 24 faces)"
+    assert fingerprints.name_of(images[:8], labels[:8], codes[:8], "f") == "FER2013, Training only (8 faces)"
+    assert fingerprints.name_of(255 - images[:9], labels[:9], codes[:9], "f.csv") == "not FER2013: f.csv"
+
+
+def votes_file(path, usage, fields=None):
+    rows = [f"{name},fer{k:07}.png,{','.join(fields or [str(k % 10)] * 10)}" for k, name in enumerate(usage)]
+    return written(path, ["Usage,Image name," + ",".join(VOTE_NAMES), *rows], "\r\n")
+
+
+def test_votes_are_joined_by_row(tmp_path, reference, arrays, monkeypatch):
+    read = replace(from_arrays(*arrays, ""), source=str(tmp_path / "fer2013.csv"))
+    beside = votes_file(tmp_path / "fer2013new.csv", read.usage)
+    votes = datasets.load_votes(read.select(np.array([5, 3])))
+    assert votes.dtype == np.int8 and votes.tolist() == [[5] * 10, [3] * 10]
+    five = replace(read.select(read.labels >= 2), labels=read.labels[read.labels >= 2] - 2, class_names=CLASS_NAMES[2:])
+    assert len(datasets.load_votes(five)) == len(five)
+    monkeypatch.setenv("FERPLUS", str(beside.rename(tmp_path / "votes.csv")))
+    assert len(datasets.load_votes(read)) == N
+
+
+def test_votes_lie_beside_the_data_wherever_the_working_directory_is(tmp_path, lines, monkeypatch):
+    root, sub = tmp_path / "project", tmp_path / "project" / "notebooks"
+    (root / "faces" / "unpacked").mkdir(parents=True)
+    sub.mkdir()
+    monkeypatch.chdir(sub)
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(fingerprints, "in_file_order", lambda faces: True)
+    written(root / "faces" / "unpacked" / "fer2013.csv", lines)
+    read = datasets.load("faces")
+    beside = votes_file(root / "faces" / "unpacked" / "fer2013new.csv", read.usage, ["2"] * 10)
+    assert (datasets.load_votes(read) == 2).all()
+    beside.rename(root / "faces" / "fer2013new.csv")
+    assert (datasets.load_votes(read) == 2).all()
+    paths.DATA.mkdir()
+    votes_file(paths.DATA / "fer2013new.csv", read.usage, ["3"] * 10)
+    assert (datasets.load_votes(read) == 2).all()
+    (root / "faces" / "fer2013new.csv").unlink()
+    assert (datasets.load_votes(read) == 3).all()
+    votes_file(root / "faces" / "votes.csv", read.usage, ["4"] * 10)
+    monkeypatch.setenv("FERPLUS", "faces/votes.csv")
+    assert (datasets.load_votes(read) == 4).all()
+    monkeypatch.setenv("FERPLUS", str(paths.DATA))
+    assert (datasets.load_votes(read) == 3).all()
+
+
+def test_a_wrong_ferplus_is_told(tmp_path, reference, arrays, monkeypatch):
+    read = replace(from_arrays(*arrays, ""), source=str(tmp_path / "fer2013.csv"))
+    votes_file(tmp_path / "fer2013new.csv", read.usage)
+    (tmp_path / "empty").mkdir()
+    for named in ("nowhere.csv", str(tmp_path / "empty")):
+        monkeypatch.setenv("FERPLUS", named)
+        with pytest.raises(DatasetError, match=f"FERPLUS={named}: no file, and no folder with fer2013new.csv"):
+            datasets.load_votes(read)
+
+
+def test_votes_that_do_not_belong_are_refused(tmp_path, reference, arrays):
+    read = replace(from_arrays(*arrays, "made-up faces"), source=str(tmp_path / "fer2013.csv"))
+    with pytest.raises(DatasetError, match=r"fer2013new.csv: not found; put it beside"):
+        datasets.load_votes(read)
+    path = votes_file(tmp_path / "fer2013new.csv", read.usage)
+    with pytest.raises(DatasetError, match="made-up faces"):
+        datasets.load_votes(replace(read, images=255 - read.images))
+    votes_file(path, read.usage[::-1])
+    with pytest.raises(DatasetError, match="Usage differs"):
+        datasets.load_votes(read)
+    votes_file(path, read.usage, ["1"] * 9)
+    with pytest.raises(DatasetError, match=r"row 1 \(line 2\): not 10 counts of votes"):
+        datasets.load_votes(read)
+    path.write_text("emotion,pixels,Usage\n")
+    with pytest.raises(DatasetError, match="line 1 is not Usage,Image name,neutral"):
+        datasets.load_votes(read)
+
+
+def test_subset_keeps_splits_and_classes():
+    codes = np.repeat([0, 1, 2], (70, 30, 4)).astype(np.int8)
+    labels = np.where(np.arange(104) % 10 == 0, 1, 3).astype(np.int8)
+    whole = from_arrays(np.zeros((104, 48, 48), np.uint8), labels, codes, "made up")
+    part = datasets.subset(whole, 20, seed=3)
+    assert [np.count_nonzero(part.usage == usage) for usage in USAGES] == [20, 20, 4]
+    assert np.count_nonzero(part.labels[part.usage == "Training"] == 1) == 2
+    assert (np.diff(part.row_ids) > 0).all()
+    assert (datasets.subset(whole, 20, seed=3).row_ids == part.row_ids).all()
+    assert (datasets.subset(whole, 20, seed=4).row_ids != part.row_ids).any()
+    assert datasets.subset(whole, None) is whole
+    with pytest.raises(DatasetError, match="subset is 0"):
+        datasets.subset(whole, 0)

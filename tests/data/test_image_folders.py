@@ -1,0 +1,183 @@
+"""A folder of pictures by class becomes a data set; what is left out is told; classes of one's own
+go through."""
+import cv2
+import numpy as np
+import pytest
+
+from fercore import paths
+from fercore.data import datasets, fingerprints, image_folders, splits, synthetic
+from fercore.cli import main
+from fercore.data.faces import CLASS_NAMES, DatasetError
+
+TEN = {"happy": 5, "Sadness": 5}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.delenv("FER2013", raising=False)
+    monkeypatch.setattr(paths, "CACHE", tmp_path / "cache")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return pictures(tmp_path / "photos", TEN)
+
+
+def pictures(folder, classes, seed=0):
+    """Made-up colour pictures, 60×80, each of another brightness pattern."""
+    rng = np.random.default_rng(seed)
+    for name, n in classes.items():
+        (folder / name).mkdir(parents=True)
+        for k in range(n):
+            cv2.imwrite(str(folder / name / f"p{k}.png"), rng.integers(0, 256, (60, 80, 3), np.uint8))
+    return folder
+
+
+def make(folder, target="mine", **options):
+    return image_folders.make(folder, folder.parent / target, **{"faces": "whole"} | options)
+
+
+def problems(made):
+    return dict(zip(made.problems.picture, made.problems.problem, strict=True))
+
+
+def test_ten_pictures_become_a_data_set_that_every_protocol_divides(folder):
+    made = make(folder)
+    assert made.counts.to_numpy().tolist() == [[3, 1, 1], [3, 1, 1]] and made.problems.empty
+    faces = datasets.load(made.folder)
+    assert faces.class_names == ("Happy", "Sad") and faces.origin == "not FER2013: mine"
+    assert faces.images.shape == (10, 48, 48) and np.bincount(faces.labels).tolist() == [5, 5]
+    kept, split = splits.prepare(faces, "official")
+    assert kept.class_names == ("Happy", "Sad")
+    assert [len(part) for part in split.parts().values()] == [6, 2, 2]
+    assert len(splits.prepare(faces, "pooled_80_10_10")[1].test) == 1
+    assert datasets.load(made.folder).class_names == ("Happy", "Sad")  # from the cache
+
+
+def test_all_seven_classes_need_no_list_of_their_own(tmp_path):
+    made = make(pictures(tmp_path / "photos", dict.fromkeys(CLASS_NAMES, 3)))
+    assert not (made.folder / "classes.txt").exists()
+    assert datasets.load(made.folder).class_names == CLASS_NAMES
+
+
+def test_classes_of_ones_own_go_by_their_names(tmp_path):
+    source = pictures(tmp_path / "photos", {"bored": 4, "smile": 4})
+    with pytest.raises(DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry.*and 1 more"):
+        make(source)
+    faces = datasets.load(make(source, classes=("smile", "bored")).folder)
+    (source / "classes.txt").write_text("Smile\nbored\n")
+    listed = make(source, "listed")
+    assert datasets.load(listed.folder).class_names == ("Smile", "bored") and listed.problems.empty
+    assert faces.class_names == ("smile", "bored")
+    assert not fingerprints.in_file_order(faces) and not fingerprints.stand_ins(faces).any()
+    with pytest.raises(DatasetError, match=r"classes Angry, Happy, Sad, Surprise, Neutral: not in these data"):
+        splits.prepare(faces, "official_five")
+
+
+def test_shares_are_kept_and_a_seed_decides_who_goes_where(tmp_path):
+    source = pictures(tmp_path / "photos", {"happy": 20, "sad": 10})
+    made = make(source, split=(60, 20, 20))
+    assert made.counts.to_numpy().tolist() == [[12, 4, 4], [6, 2, 2]]
+
+    def tested(target, seed):
+        folder = make(source, target, seed=seed).folder
+        return sorted(path.name.split("_", 1)[1] for path in (folder / "test" / "Happy").iterdir())
+
+    assert tested("a", 0) == tested("b", 0) != tested("c", 5)
+
+
+def test_what_cannot_be_used_is_left_out_and_told(folder):
+    (folder / "happy" / "broken.jpg").write_text("no picture")
+    (folder / "happy" / "notes.txt").write_text("of the day")
+    (folder / "loose.png").write_bytes((folder / "happy" / "p0.png").read_bytes())
+    (folder / "happy" / "q.png").write_bytes((folder / "happy" / "p0.png").read_bytes())
+    (folder / "Sadness" / "q.png").write_bytes((folder / "happy" / "p4.png").read_bytes())
+    pictures(folder, {"smirk": 2, "fear": 2}, seed=1)
+    made = make(folder)
+    told = problems(made)
+    assert told["happy/broken.jpg"].startswith("no picture, whatever its name says") and "happy/notes.txt" in told
+    assert told["loose.png"] == "lies in no class's folder" and told["happy/q.png"] == "a copy: happy/p0.png"
+    assert told["Sadness/q.png"] == "the same face under another class: happy/p4.png" and "happy/p4.png" in told
+    assert told["smirk/"].startswith("no class (Angry")
+    assert told["Fear/"] == "2 usable pictures, at least 3 are needed: class left out"
+    assert made.counts.sum(axis=1).to_dict() == {"Happy": 4, "Sad": 5}
+    assert (made.folder / "problems.csv").read_text().count("\n") == len(told) + 1
+
+
+def test_the_largest_face_is_taken_and_pictures_without_one_are_told(folder, monkeypatch):
+    class Detector:
+        def detect(self, rgb):
+            boxes = np.array([[0, 0, 10, 10], [20, 10, 40, 40]], np.int32)
+            return (boxes, np.ones(2)) if rgb[0, 0, 0] else (boxes[:0], np.ones(0))
+
+    dark = np.zeros((60, 80, 3), np.uint8)
+    cv2.imwrite(str(folder / "happy" / "dark.png"), dark)
+    bright = dark + 1
+    bright[10:50, 20:60] = 200
+    cv2.imwrite(str(folder / "happy" / "bright.png"), bright)
+    monkeypatch.setattr(image_folders.detection, "detector", lambda name: Detector())
+    made = make(folder, faces="own")
+    assert problems(made)["happy/dark.png"] == "no face found"
+    [face] = made.folder.rglob("*bright.png")
+    assert cv2.imread(str(face), cv2.IMREAD_GRAYSCALE).mean() > 150
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": (80, 20)}, "three shares above 0"),
+        ({"split": (100, 0, 0)}, "three shares above 0"),
+        ({"split": (float("nan"), 10, 10)}, "split nan 10 10: give three shares above 0"),
+        ({"split": (80, float("nan"), 10)}, "split 80 nan 10: give three shares above 0"),
+        ({"split": (80, 10, float("inf"))}, "split 80 10 inf: give three shares above 0"),
+        ({"target": "photos/made"}, "lies in the folder that is read"),
+        ({"target": "photos"}, "there already"),
+        ({"target": "/dev/null/mine"}, "^/dev/null/mine: cannot be written"),
+        ({"target": "n" * 300}, "cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(folder, options, message):
+    with pytest.raises(DatasetError, match=message):
+        make(folder, **options)
+    assert sorted(path.name for path in folder.parent.iterdir() if path.name != "cache") == ["photos"]
+
+
+def test_names_of_classes_are_stripped(folder):
+    assert list(make(folder, classes=("Happy", " Sad", "")).counts.index) == ["Happy", "Sad"]
+    (folder / "happy").rename(folder / "holiday")
+    with pytest.raises(DatasetError, match="faces of 1 classes, two are needed"):
+        make(folder, "other", classes=("Happy", "Sad", ""))
+
+
+def test_long_names_are_cut(tmp_path):
+    folder = pictures(tmp_path / "photos", TEN)
+    (folder / "happy" / "p0.png").rename(folder / "happy" / f"{'😀' * 60}.png")
+    assert any("😀" in path.name for path in make(folder).folder.rglob("*.png"))
+
+
+def test_the_command_prints_counts_and_problems(folder, capsys):
+    (folder / "loose.png").write_text("")
+    target = folder.parent / "mine"
+    assert main(["dataset", str(folder), str(target), "--faces", "whole", "--split", "60", "20", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "train  val  test" in said and "left out: loose.png" in said and "10 faces written to" in said
+    assert main(["dataset", str(folder), str(target)]) == 2
+    assert "there already; delete it" in capsys.readouterr().err
+
+
+def test_a_list_of_classes_that_makes_no_sense_is_one_line(folder):
+    made = make(folder)
+    (made.folder / "classes.txt").write_text("Happy\nhappy\n")
+    with pytest.raises(DatasetError, match=r"mine/classes\.txt: 2 classes \(Happy, happy\); write 2 to 100 different"):
+        datasets.load(made.folder)
+
+
+def test_drawn_faces_are_found_in_pictures(tmp_path):
+    faces = synthetic.faces()
+    for name in ("happy", "sad"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k, face in enumerate(faces.images[faces.labels == CLASS_NAMES.index(name.capitalize())][:6]):
+            picture = np.full((200, 260), 200, np.uint8)
+            picture[40:160, 70:190] = cv2.resize(face, (120, 120))
+            cv2.imwrite(str(tmp_path / "photos" / name / f"{k}.jpg"), picture)
+    assert make(tmp_path / "photos", faces="haar").counts.to_numpy().sum() >= 8

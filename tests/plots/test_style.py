@@ -1,0 +1,336 @@
+"""Figures: what is drawn, what is written, and that nobody's settings change."""
+
+import itertools
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fercore.data.faces import CLASS_NAMES
+from fercore.evaluation import metrics
+from fercore.plots import palette, result_figures, style, system_figures
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (5, 48, 48), np.uint8)
+MATRIX = RNG.integers(0, 60, (7, 7)) + 200 * np.eye(7, dtype=int)
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "accuracy": [0.3, 0.5, 0.6],
+        "loss": [2, 1.5, 1],
+        "val_accuracy": [0.3, 0.5, 0.45],
+        "val_loss": [2, 1.6, 1.7],
+    }
+)
+CHANGES = pd.DataFrame({"class": CLASS_NAMES, "n": 50, "change": 1.0, "low": -1.0, "high": 3.0})
+RANKED = pd.DataFrame(
+    {
+        "name": ["cnn", "pair"],
+        "table": ["networks", "aggregates"],
+        "accuracy": [62.0, 65.0],
+        "low": [60.0, 63.0],
+        "high": [64.0, 67.0],
+        "published": [62.55, np.nan],
+    }
+)
+COSTS = RANKED.assign(
+    system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0]
+)
+OUTCOME = pd.DataFrame(
+    [
+        ("cnn", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 65.0, 64.0, 66.0, True),
+        (
+            "cnn_shorter",
+            "A",
+            7,
+            "pooled_64_16_20",
+            "pooled_64_16_20",
+            62.5,
+            60.0,
+            59.0,
+            61.0,
+            False,
+        ),
+        ("vgg", "A", 7, "pooled_64_16_20", "official", 66.7, 64.0, 63.0, 65.0, True),
+        (
+            "model_a",
+            "E",
+            5,
+            "official_five",
+            "official_five",
+            72.4,
+            float("nan"),
+            float("nan"),
+            float("nan"),
+            False,
+        ),
+    ],
+    columns=[
+        "name",
+        "system",
+        "classes",
+        "protocol",
+        "measured_on",
+        "published",
+        "accuracy",
+        "low",
+        "high",
+        "preferred",
+    ],
+)
+REACHED = pd.DataFrame(
+    {
+        "name": ["cnn", "cnn", "pair"],
+        "seed": 0,
+        "seconds": [60.0, 120.0, 200.0],
+        "epoch": [1.0, 2.0, np.nan],
+        "accuracy": [55.0, 60.0, 63.0],
+    }
+)
+TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
+BINS = metrics.reliability(RNG.dirichlet(np.ones(7), 80), RNG.integers(0, 7, 80))
+DRAWN = {
+    "class_counts": lambda: style.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
+    "face_sheet": lambda: style.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
+    "learning_curves": lambda: style.learning_curves(
+        {"cnn": HISTORY}, reference={"published": 62.5}
+    ),
+    "confusion_matrix": lambda: result_figures.confusion_matrix(MATRIX, CLASS_NAMES, title="cnn"),
+    "confusion_overview": lambda: result_figures.confusion_overview(
+        {"a": MATRIX, "b": MATRIX}, CLASS_NAMES
+    ),
+    "class_bars": lambda: style.class_bars(
+        {"a": range(7), "b": range(7)}, CLASS_NAMES, ylabel="recall"
+    ),
+    "accuracies": lambda: result_figures.accuracies(RANKED, n=70),
+    "class_changes": lambda: result_figures.class_changes({"a": CHANGES, "b": CHANGES}),
+    "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
+    "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
+    "costs": lambda: system_figures.costs(COSTS, n=70),
+    "outcome": lambda: system_figures.outcome(OUTCOME),
+    "sooner": lambda: system_figures.sooner(REACHED, TARGETS),
+    "answers": lambda: result_figures.answers(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_is_drawn_without_changing_settings(name):
+    before = dict(mpl.rcParams)
+    figure = DRAWN[name]()
+    figure.canvas.draw()
+    assert figure.axes
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measured():
+    figure = system_figures.outcome(OUTCOME)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.texts] == ["as published", "1"]
+    assert [text.get_text()[:11] for text in figure.legends[1].get_texts()] == ["1  vgg (7):"]
+    markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
+    assert sorted(markers) == [palette.SERIES_COLOURS[0], "white"]
+    (small,) = (
+        points for points in axis.collections if isinstance(points, mpl.collections.PathCollection)
+    )
+    assert small.get_offsets().tolist() == [[62.5, 60.0]]
+
+
+def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
+    worse = COSTS.assign(
+        name=["slow", "slower"], accuracy=60.0, low=59.0, high=61.0, parameters=9e6
+    )
+    table = pd.concat([COSTS, worse], ignore_index=True)
+    figure = system_figures.costs(table, n=70)
+    assert {text.get_text() for text in figure.axes[0].texts if text.get_text()} == {
+        "1  cnn",
+        "2  pair",
+        "3",
+        "4",
+    }
+    listed = [text.get_text() for text in figure.legends[1].get_texts()]
+    assert listed == ["1  cnn  62.0 %", "2  pair  65.0 %", "3  slow  60.0 %", "4  slower  60.0 %"]
+    labels = [axis.get_xlabel() for axis in figure.axes]
+    assert labels == [
+        "parameters",
+        "multiply-adds a face\nwithout multiply-adds: 2, 4",
+        "training (s, on the cores it had)",
+    ]
+
+
+def test_no_name_lies_across_the_frontier():
+    rising = pd.concat([COSTS.head(1)] * 5, ignore_index=True).assign(
+        name=[f"model_{k}_landmarks" for k in "abcde"],
+        parameters=np.geomspace(1e6, 1e8, 5),
+        accuracy=[60.0, 61, 64, 66, 67],
+        low=lambda row: row.accuracy - 1,
+        high=lambda row: row.accuracy + 1,
+    )
+    axis = system_figures.costs(rising, n=70).axes[0]
+    (frontier,) = (line for line in axis.lines if line.get_linestyle() == "--")
+    along = axis.transData.transform(frontier.get_xydata())
+    steps = np.concatenate([np.linspace(*ends, 200) for ends in itertools.pairwise(along)])
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    assert len(boxes) == 5 and not any(box.contains(*place) for box in boxes for place in steps)
+
+
+def test_the_times_name_those_that_nothing_was_ahead_of():
+    behind = REACHED.assign(
+        name="behind", seconds=REACHED.seconds + 300, accuracy=REACHED.accuracy - 4
+    )
+    (axis,) = system_figures.sooner(pd.concat([REACHED, behind], ignore_index=True), TARGETS).axes
+    assert {text.get_text() for text in axis.texts} == {"published, cnn", "pair"}
+    widths = [line.get_linewidth() for line in axis.lines if line.get_drawstyle() == "steps-post"]
+    assert widths == [1.6, 0.6]
+
+
+def test_no_two_named_networks_look_alike_and_circles_have_their_colours():
+    ever_later = [
+        REACHED[REACHED.name == "cnn"].assign(
+            name=f"net{k}", seconds=REACHED.seconds + 100 * k, accuracy=REACHED.accuracy + k
+        )
+        for k in range(9)
+    ]
+    done = [
+        part.tail(1).assign(epoch=np.nan, accuracy=part.accuracy.max() + 1) for part in ever_later
+    ]
+    (axis,) = system_figures.sooner(
+        pd.concat([*ever_later, *done], ignore_index=True), TARGETS
+    ).axes
+    lines = {line.get_label(): line for line in axis.lines if line.get_drawstyle() == "steps-post"}
+    assert (
+        len({(line.get_color(), line.get_linestyle()) for line in lines.values()})
+        == len(lines)
+        == 9
+    )
+    assert style.MUTED not in {line.get_color() for line in lines.values()}
+    (circles,) = (
+        points for points in axis.collections if isinstance(points, mpl.collections.PathCollection)
+    )
+    by_time = sorted(lines.values(), key=lambda line: line.get_xdata()[-1])
+    assert np.allclose(
+        circles.get_edgecolors(), mpl.colors.to_rgba_array([line.get_color() for line in by_time])
+    )
+
+
+def test_a_published_figure_does_not_cover_the_one_reached():
+    (axis,) = result_figures.accuracies(RANKED.assign(published=RANKED.accuracy), n=70).axes
+    lines = {line.get_marker(): line.get_ydata() for line in axis.lines}
+    assert np.allclose(lines["x"], [0.22, 1.22])
+
+
+def test_many_networks_agree_on_a_wider_sheet_without_the_diagonal():
+    few, many = (
+        result_figures.agreement(np.full((k, k), 0.8), [f"net{n}" for n in range(k)])
+        for k in (2, 21)
+    )
+    assert few.get_figwidth() < style.WIDTH < many.get_figwidth() <= 10
+    assert [text.get_text() for text in few.axes[0].texts] == ["80", "80"] and len(
+        many.axes[0].texts
+    ) == 21 * 20
+
+
+def test_epochs_are_whole():
+    for axis in style.learning_curves({"cnn": HISTORY}).axes:
+        axis.figure.draw_without_rendering()
+        assert all(float(tick).is_integer() for tick in axis.get_xticks())
+
+
+def test_every_class_has_a_colour_of_its_own():
+    assert len({palette.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
+    assert style.colours(["Happy", "Bored"]) == [
+        palette.CLASS_COLOURS["Happy"],
+        palette.SERIES_COLOURS[1],
+    ]
+
+
+def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
+    plot = style.save(DRAWN["class_counts"](), tmp_path, "counts")
+    assert plot._repr_svg_().startswith("<svg") and "Training" in plot._repr_svg_()
+    sheet = style.save(DRAWN["face_sheet"](), tmp_path, "sheet")
+    assert sheet._repr_png_()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "counts.svg",
+        "sheet.png",
+        "thumbnail.webp",
+    ]
+    assert (tmp_path / "sheet.png").stat().st_size < 60_000
+
+
+def test_grey_pictures_take_few_colours_and_colour_pictures_keep_theirs(tmp_path):
+    style.save(DRAWN["face_sheet"](), tmp_path, "grey")
+    figure, axis = style.new(height=2)
+    axis.imshow(RNG.integers(0, 256, (40, 80, 3), np.uint8))
+    style.save(figure, tmp_path, "colour")
+    with Image.open(tmp_path / "grey.png") as grey, Image.open(tmp_path / "colour.png") as colour:
+        assert grey.mode == "P" and colour.mode == "RGB" and len(colour.getcolors(1 << 20)) > 3000
+
+
+def test_the_first_figure_saved_is_the_thumbnail(tmp_path):
+    style.save(DRAWN["class_counts"](), tmp_path, "counts")
+    first = (tmp_path / "thumbnail.webp").read_bytes()
+    style.save(DRAWN["agreement"](), tmp_path, "agreement")
+    assert (tmp_path / "thumbnail.webp").read_bytes() == first
+    with Image.open(tmp_path / "thumbnail.webp") as image:
+        assert image.width == style.THUMBNAIL[0] and image.height <= style.THUMBNAIL[1]
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path):
+    contents = []
+    for _ in range(2):
+        style.save(DRAWN["confusion_matrix"](), tmp_path, "matrix")
+        contents.append((tmp_path / "matrix.svg").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_the_last_bit_of_a_coordinate_does_not_change_an_svg(tmp_path):
+    contents = []
+    for shift in (0, 1e-9):
+        figure, axes = style.new(1, 2, gridspec_kw={"wspace": 0.1 + shift})
+        for axis in axes:
+            axis.plot([1, 2 + shift, 3], [1, 3 + shift, 2], "o-", ms=4 + shift)
+            axis.add_patch(mpl.patches.Circle((2, 2), 0.3 + shift, hatch="/"))
+        style.save(figure, tmp_path, "lines")
+        contents.append((tmp_path / "lines.svg").read_text())
+    assert contents[0] == contents[1]
+    ids, used = (
+        re.findall(kind, contents[0]) for kind in (r'\bid="([^"]*)"', r'(?:url\(#|href="#)([^")]*)')
+    )
+    assert len(ids) == len(set(ids)) and set(used) <= set(ids) and len(set(used)) > 2
+
+
+def test_names_of_points_cover_neither_each_other_nor_leave_the_axes():
+    axis = style.new()[1]
+    x, y = [3, 3.01, 3, 5], [3, 3, 3.01, 5]
+    axis.plot(x, y, "o")
+    axis.set(xlim=(1, 6), ylim=(1, 6))
+    style.name_points(axis, x, y, ["sift_cnn", "dsift_cnn", "cnn+dsift_cnn", "vgg"])
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    assert len(boxes) == 4 and all(
+        axis.bbox.contains(*box.min) and axis.bbox.contains(*box.max) for box in boxes
+    )
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    style.name_points(axis, [], [], [])
+    assert len(boxes) == sum(bool(text.get_text()) for text in axis.texts)
+
+
+def test_the_matrix_shows_counts_and_shares():
+    figure = result_figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]
+
+
+def test_long_names_take_as_many_lines_as_titles_need_not_to_meet():
+    names = [f"model_{k}_landmarks_hog_windows_following" for k in "abcdefghij"]
+    figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
+    figure.draw_without_rendering()
+    titles = [
+        axis.findobj(lambda item: isinstance(item, mpl.text.Text) and "model_" in item.get_text())[
+            0
+        ]
+        for axis in figure.axes[:4]
+    ]
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

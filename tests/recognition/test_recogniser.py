@@ -1,0 +1,416 @@
+"""From pictures to expressions: every kind of input, batches, and each mistake in one line."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import tracemalloc
+
+import exported
+import numpy as np
+import pytest
+from PIL import Image
+
+from fercore import cli
+from fercore.data import augmentation, pictures
+from fercore.recognition import inference
+from fercore.recognition import recogniser as recognition
+from fercore.recognition.inference import ModelError
+from fercore.recognition.recogniser import Recogniser, RecognitionError
+
+
+class Left:
+    """A detector that finds a face of 20 pixels in the left upper corner of anything light
+    enough."""
+
+    def detect(self, rgb):
+        found = rgb.size > 0 and rgb.mean() > 20
+        boxes = [[0, 0, 20, 20]] if found else np.empty((0, 4))
+        return np.array(boxes, np.int32), np.full(len(boxes), 0.5, np.float32)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return exported.write(tmp_path / "model")
+
+
+@pytest.fixture
+def recogniser(model):
+    return Recogniser(model, Left())
+
+
+def picture(value=200, shape=(40, 60, 3)):
+    return np.full(shape, value, np.uint8)
+
+
+def save(path, value=200):
+    Image.fromarray(picture(value)).save(path)
+    return path
+
+
+def test_a_face_knows_its_place_and_its_expression(recogniser):
+    ((face,),) = recogniser.recognise(picture(200))
+    assert face.box == (0, 0, 20, 20) and face.score == 0.5
+    logits = np.arange(7) * 200 / 64 / 2  # the card's temperature
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert (
+        np.allclose(face.probabilities, expected, atol=1e-4)
+        and face.probabilities.dtype == np.float32
+    )
+    assert face.expression == "Neutral" and face.probability == pytest.approx(expected[6], abs=1e-4)
+
+
+def test_files_folders_arrays_and_lists_of_them_are_taken(recogniser, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    files = [save(folder / "1.png"), save(folder / "2.png", 0), save(folder / "10.png", 90)]
+    counts = [len(faces) for faces in recogniser.recognise(folder)]
+    assert counts == [1, 0, 1]
+    assert [len(faces) for faces in recogniser.recognise([str(files[0]), picture(), folder])] == [
+        1,
+        1,
+        1,
+        0,
+        1,
+    ]
+    for array in (picture()[..., 0], picture() / 255, np.dstack([picture(), picture(255)[..., 0]])):
+        assert np.allclose(
+            recogniser.recognise(array)[0][0].probabilities,
+            recogniser.recognise(picture())[0][0].probabilities,
+        )
+    assert recogniser.recognise([]) == []
+
+
+def test_faces_of_many_pictures_go_through_the_network_together(recogniser, monkeypatch):
+    calls = []
+    probabilities = recogniser.probabilities
+    monkeypatch.setattr(
+        recogniser, "probabilities", lambda crops: calls.append(crops.shape) or probabilities(crops)
+    )
+    recogniser.recognise([picture(value) for value in (200, 100, 0, 50)])
+    assert calls == [(3, 48, 48)]
+
+
+def test_a_bad_picture_of_a_folder_is_told_and_the_others_go_on(recogniser, tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+    with pytest.warns(UserWarning, match="b.png: no picture, whatever its name says"):
+        assert [len(faces) for faces in recogniser.recognise(tmp_path)] == [1, 0]
+    with pytest.raises(pictures.PictureError, match=r"b\.png"):
+        recogniser.recognise([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+def test_boxes_given_are_used_as_they_are(recogniser):
+    scene = picture(0)
+    scene[10:20, 30:40] = 255
+    ((dark, light),) = recogniser.recognise(scene, boxes=[[0, 0, 10, 10], [30, 10, 10, 10]])
+    assert (
+        dark.expression != "Neutral"
+        and light.expression == "Neutral"
+        and light.box == (30, 10, 10, 10)
+    )
+    both = recogniser.recognise([scene, scene], boxes=[np.empty((0, 4)), [[30, 10, 10, 10]]])
+    assert [len(faces) for faces in both] == [0, 1]
+    with pytest.raises(
+        RecognitionError, match=r"box \[60, 0, 5, 5\] lies outside the picture of 60×40"
+    ):
+        recogniser.recognise(scene, boxes=[[60, 0, 5, 5]])
+    with pytest.raises(RecognitionError, match="1 lists of boxes for 2 pictures"):
+        recogniser.recognise([scene, scene], boxes=[[[0, 0, 5, 5]]])
+
+
+def test_the_whole_picture_is_the_face(model):
+    recogniser = Recogniser(model, "whole")
+    assert recogniser.margin == 0
+    assert recogniser.recognise(picture(90))[0][0].box == (0, 0, 60, 40)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+    seen = [faces[0].probabilities for faces in recogniser.recognise(list(crops))]
+    assert np.allclose(seen, recogniser.probabilities(crops), atol=1e-6)
+    assert recogniser.recognise(picture(90, (1, 1, 3)))[0][0].box == (0, 0, 1, 1)
+
+
+def test_a_crop_is_the_square_around_the_box_widened_by_the_margin():
+    scene = picture(0, (100, 100, 3))
+    scene[40:60, 40:60] = 255
+    assert (recognition.crop(scene, (40, 40, 20, 20), 0.0) == 255).all()
+    wide = recognition.crop(scene, (40, 40, 20, 20), 0.5)
+    assert wide.shape == (48, 48) and (wide[13:35, 13:35] > 200).all() and wide[:10].max() < 30
+    upright = recognition.crop(scene, (45, 40, 10, 20), 0.0)
+    assert (upright == 255).all()
+
+
+def test_beyond_the_edge_the_last_pixels_are_repeated():
+    scene = np.repeat(np.arange(0, 250, 5, dtype=np.uint8)[None, :, None], 50, axis=0).repeat(
+        3, axis=2
+    )
+    face = recognition.crop(scene, (-24, 0, 48, 48), 0.0)
+    assert (face[:, :24] == 0).all() and face[0, 30] == scene[0, 6, 0]
+
+
+def test_the_square_around_a_thin_picture_fits_into_memory(monkeypatch):
+    tracemalloc.start()
+    try:
+        face = recognition.crop(picture(90, (20, 12_000, 3)), (0, 0, 12_000, 20), 0.0)
+        assert (face == 90).all() and tracemalloc.get_traced_memory()[1] < 250e6
+    finally:
+        tracemalloc.stop()
+    smooth = np.linspace(0, 255, 600).astype(np.uint8)
+    scene = np.repeat(np.add.outer(smooth // 2, smooth // 2)[..., None], 3, axis=2)
+    whole = recognition.crop(scene, (100, 50, 450, 500), 0.1)
+    monkeypatch.setattr(recognition, "LARGEST", 200)
+    assert np.abs(recognition.crop(scene, (100, 50, 450, 500), 0.1).astype(int) - whole).max() <= 2
+
+
+def test_the_middle_of_a_face_is_what_the_network_sees(recogniser):
+    crops = np.zeros((1, 48, 48), np.uint8)
+    crops[:, 4:44, 4:44] = 128
+    expected = recogniser.network.forward(
+        augmentation.normalise(np.full((1, 40, 40), 128, np.uint8), "raw")
+    )
+    assert np.allclose(recogniser.network.untempered(crops), expected)
+    with pytest.raises(ModelError, match=r"crops of uint8 \[1, 40, 40\]; give uint8 \[n, 48, 48\]"):
+        recogniser.probabilities(np.zeros((1, 40, 40), np.uint8))
+
+
+def test_batches_do_not_change_an_answer(recogniser):
+    crops = np.random.default_rng(0).integers(0, 256, (2 * inference.BATCH + 3, 48, 48), np.uint8)
+    apart = np.concatenate([recogniser.probabilities(crop[None]) for crop in crops])
+    assert np.allclose(recogniser.probabilities(crops), apart, atol=1e-6)
+    assert recogniser.probabilities(crops[:0]).shape == (0, 7)
+
+
+def test_views_are_averaged(model, monkeypatch):
+    crop = np.random.default_rng(0).integers(0, 256, (1, 48, 48), np.uint8)
+    seen = []
+    network = inference.load(model, views=10)
+    answer = np.full((1, 7), 1 / 7)
+    monkeypatch.setattr(type(network), "_asked", lambda _, crops: seen.append(crops) or answer)
+    network.probabilities(crop)
+    expected = [augmentation.seen(crop, view) for view in augmentation.views(10)]
+    assert all(np.array_equal(*pair) for pair in zip(seen, expected, strict=True))
+    monkeypatch.undo()
+    one, two = (inference.load(model, views=views) for views in (1, 2))
+    mirrored = one.untempered(crop[:, :, ::-1])
+    assert np.allclose(two.untempered(crop), (one.untempered(crop) + mirrored) / 2)
+    with pytest.raises(ModelError, match="views 3 is none of 1, 2, 10"):
+        inference.load(model, views=3)
+
+
+def test_temperature_keeps_the_order_and_softens():
+    probabilities = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]], np.float32)
+    logits = np.log(probabilities[0]) / 2
+    soft = inference.tempered(probabilities, 2.0)
+    assert np.allclose(soft[0], np.exp(logits) / np.exp(logits).sum()) and np.isfinite(soft).all()
+    assert np.allclose(inference.tempered(probabilities, 1.0), probabilities)
+
+
+def test_the_table_has_a_row_a_face(recogniser):
+    results = recogniser.recognise([picture(), picture(0), picture(90)])
+    table = recognition.table(["a", "b", "c"], results)
+    assert table["picture"].tolist() == ["a", "c"] and table["face"].tolist() == [0, 0]
+    assert table.loc[0, ["x", "y", "width", "height"]].tolist() == [0, 0, 20, 20]
+    assert np.allclose(table[list(recogniser.class_names)].sum(axis=1), 1)
+    assert list(recognition.table(["b"], [[]]).columns) == list(recognition.COLUMNS)
+
+
+def test_models_that_cannot_be_used_are_told(model, tmp_path):
+    with pytest.raises(ModelError, match=r"model 'resnet' is unknown; there are "):
+        inference.load("resnet")
+    with pytest.raises(ModelError, match="no such model file"):
+        inference.load(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="precision 'int4' is none of int8, float32"):
+        inference.load(model, precision="int4")
+    with pytest.raises(
+        ModelError, match=r"tiny.onnx: its card lacks the ranges for 8-bit integers; take"
+    ):
+        inference.load(model, precision="int8")
+    five = exported.write(tmp_path / "five", classes=5)
+    with pytest.raises(ModelError, match=r"tiny.onnx: tells 5 classes apart, its card names 7"):
+        inference.load(five)
+    with pytest.raises(ModelError, match=r"tiny.onnx: takes \[48, 48, 1\], its card says 40×40"):
+        inference.load(exported.write(tmp_path / "side", side=48))
+    five.write_bytes(five.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"tiny.onnx: damaged or no ONNX model") as caught:
+        inference.load(five)
+    assert "\n" not in str(caught.value)
+    for names in (3, "Happy", ["Happy", 1]):
+        card = {"class_names": names, "side": 40, "normalisation": "raw"}
+        model.with_suffix(".json").write_text(json.dumps(card))
+        with pytest.raises(ModelError, match=r"tiny.json: class_names .* is no list of names"):
+            inference.load(model)
+    model.with_suffix(".json").write_text("{}")
+    with pytest.raises(
+        ModelError, match=r"tiny.json: no model card, it lacks class_names, side, normalisation"
+    ):
+        inference.load(model)
+    model.with_suffix(".json").unlink()
+    with pytest.raises(ModelError, match=r"tiny.json: missing; a model needs its card"):
+        inference.load(model)
+
+
+def test_a_margin_must_leave_something(model):
+    with pytest.raises(RecognitionError, match=r"margin -0.5 is a share"):
+        Recogniser(model, "whole", margin=-0.5)
+
+
+def command(capsys, *arguments):
+    """(exit status, standard output, standard error) of `python -m fercore recognise`."""
+    status = cli.main(["recognise", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_a_picture_is_answered_in_a_line(capsys, model, tmp_path):
+    status, text, errors = command(
+        capsys, save(tmp_path / "a.png"), "--model", model, "--detector", "whole"
+    )
+    assert status == 0 and not errors
+    assert re.fullmatch(r"a\.png  60×40 at 0,0  Neutral \d+%  Surprise \d+%  Sad \d+%\n", text)
+
+
+def test_results_are_written_in_every_format(capsys, model, tmp_path):
+    options = ("--model", model, "--detector", "whole")
+    source = tmp_path / "in"
+    source.mkdir()
+    save(source / "a.png")
+    save(source / "a.jpg", 90)
+    save(source / "b.png", 30)
+    assert command(capsys, source, *options, "--out", tmp_path / "new" / "o.csv") == (0, "", "")
+    rows = list(csv.DictReader((tmp_path / "new" / "o.csv").open()))
+    assert [row["picture"].rsplit("/")[-1] for row in rows] == ["a.jpg", "a.png", "b.png"]
+    assert (
+        rows[1]["expression"] == "Neutral"
+        and abs(sum(float(rows[1][n]) for n in model_classes(model)) - 1) < 1e-3
+    )
+    status, text, _ = command(capsys, source, *options, "--format", "json")
+    assert status == 0 and [len(item["faces"]) for item in json.loads(text)] == [1, 1, 1]
+    assert command(capsys, source, *options, "--out", tmp_path / "marked")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
+        "a.jpg.png",
+        "a.png.png",
+        "b.png",
+    ]
+    assert command(capsys, source / "b.png", *options, "--out", tmp_path / "one.png")[0] == 0
+    assert pictures.read(tmp_path / "one.png").shape == (40, 60, 3)
+
+
+def test_several_pictures_and_folders_are_taken_at_once(capsys, model, tmp_path):
+    for folder in ("in", "other"):
+        (tmp_path / folder).mkdir()
+    first, second = save(tmp_path / "in" / "a.png"), save(tmp_path / "other" / "b.png")
+    options = ("--model", model, "--detector", "whole")
+    status, text, errors = command(capsys, first, tmp_path / "other", first, *options)
+    assert (
+        status == 0
+        and not errors
+        and [line[:5] for line in text.splitlines()] == ["a.png", "b.png"]
+    )
+    assert command(capsys, first, second, *options, "--out", tmp_path / "marked")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == ["a.png", "b.png"]
+    status, _, errors = command(
+        capsys, first, save(tmp_path / "other" / "a.png"), *options, "--out", tmp_path / "no"
+    )
+    assert (
+        status == 2
+        and "would both be written to a.png.png" in errors
+        and not (tmp_path / "no").exists()
+    )
+    (tmp_path / "film.mp4").touch()
+    status, _, errors = command(capsys, first, tmp_path / "film.mp4", *options)
+    assert status == 2 and "film.mp4: give a video by itself" in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["in", "--out", "in", "--format", "png"],
+        ["in/a.png", "in/b.png", "--out", "in"],
+        ["in/a.png", "--out", "in/a.png"],
+        ["in/a.png", "--out", "in/a.png", "--format", "csv"],
+        ["link.png", "--out", "in/../in/a.png"],
+    ],
+)
+def test_no_picture_that_is_read_is_overwritten(capsys, model, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    before = [save(tmp_path / "in" / name).read_bytes() for name in ("a.png", "b.png")]
+    (tmp_path / "link.png").symlink_to("in/a.png")
+    status, text, errors = command(capsys, *arguments, "--model", model, "--detector", "whole")
+    assert status == 2 and not text and errors.count("\n") == 1
+    assert "a.png: the output would overwrite a picture that is read; give another --out" in errors
+    assert [path.read_bytes() for path in sorted((tmp_path / "in").iterdir())] == before
+
+
+def model_classes(model):
+    return json.loads(model.with_suffix(".json").read_text())["class_names"]
+
+
+def test_in_a_folder_a_bad_picture_is_told_and_the_others_go_on(capsys, model, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    save(source / "a.png")
+    (source / "b.png").write_text("no picture")
+    out = tmp_path / "o.csv"
+    status, _, errors = command(
+        capsys, source, "--model", model, "--detector", "whole", "--out", out
+    )
+    assert status == 1 and errors.count("\n") == 1 and "b.png: no picture" in errors
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("none.jpg", [], "none.jpg: no such file or folder"),
+        ("empty.jpg", [], "empty.jpg: the file is empty"),
+        ("text.jpg", [], "text.jpg: no picture, whatever its name says"),
+        ("dark.png", [], "dark.png: no face found; try another --detector"),
+        ("one.png", [], "one.png: no face found"),
+        ("light.png", ["--model", "resnet"], "model 'resnet' is unknown"),
+        ("light.png", ["--detector", "mtcnn"], "detector 'mtcnn' is unknown"),
+        ("light.png", ["--format", "png"], "png needs --out"),
+        ("light.png", ["--format", "mp4"], "format 'mp4' is for videos"),
+        ("light.png", ["--out", "o.xlsx"], "o.xlsx: what is wanted?"),
+        ("light.png", ["--out", "text.jpg/o.csv"], "text.jpg/o.csv: cannot be written"),
+        ("light.png", ["--out", "."], "a folder; give the name of a file"),
+    ],
+)
+def test_each_mistake_is_one_line_and_leaves_nothing(
+    capsys, model, tmp_path, monkeypatch, name, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("a letter")
+    save(tmp_path / "dark.png", 0)
+    save(tmp_path / "light.png")
+    Image.fromarray(picture(200, (1, 1, 3))).save("one.png")
+    before = sorted(tmp_path.iterdir())
+    status, text, errors = command(capsys, name, "--model", model, *arguments)
+    assert status == 2 and not text and errors.startswith("fercore: ") and errors.count("\n") == 1
+    assert message in errors
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_heavy_packages_stay_out_of_the_way_to_an_answer(model, tmp_path):
+    """The first answer comes within 3 s only without them; `-X importtime` shows what the rest
+    costs."""
+    code = (
+        f"from fercore import cli; import sys; cli.main(['recognise', {str(save(tmp_path / 'a.png'))!r}, "
+        f"'--model', {str(model)!r}, '--detector', 'whole']); print(sorted(sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert "a.png" in loaded and "'onnxruntime'" in loaded
+    for name in (
+        "keras",
+        "tensorflow",
+        "sklearn",
+        "pandas",
+        "matplotlib",
+        "scipy",
+        "onnx",
+        "skimage",
+        "IPython",
+    ):
+        assert f"'{name}'" not in loaded

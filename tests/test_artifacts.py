@@ -1,0 +1,83 @@
+"""Files written whole or not at all; predictions that come back as they were saved."""
+
+import numpy as np
+import pytest
+
+from fercore import artifacts
+
+
+def predictions(n=5):
+    rng = np.random.default_rng(0)
+    return artifacts.Predictions(
+        np.arange(n),
+        np.repeat([1, 2], [2, n - 2]),
+        rng.dirichlet(np.ones(7), n),
+        rng.dirichlet(np.ones(7), n),
+    )
+
+
+def test_predictions_come_back(tmp_path):
+    saved = predictions()
+    artifacts.save_predictions(tmp_path, "official", "cnn", 3, saved, {"epochs": 2})
+    found = artifacts.load_predictions(tmp_path, "official", "cnn", 3)
+    assert found.row_ids.dtype == np.int32 and found.split.tolist() == [1, 1, 2, 2, 2]
+    assert found.probabilities.dtype == np.float16
+    error = np.abs(found.probabilities - saved.probabilities)
+    assert error.max() < 3e-3 and error[saved.probabilities > 0.1].max() < 1e-3
+    assert (found.probabilities.argmax(1) == saved.probabilities.argmax(1)).all()
+    assert artifacts.read_record(tmp_path, "official", "cnn", 3) == {"epochs": 2}
+    assert artifacts.list_predictions(tmp_path) == [("official", "cnn", 3)]
+
+
+def test_predictions_come_back_by_split_and_row(tmp_path):
+    saved = predictions()
+    mixed = artifacts.Predictions(
+        *(getattr(saved, name)[[3, 1, 4, 0, 2]] for name in saved.__dataclass_fields__)
+    )
+    artifacts.save_predictions(tmp_path, "official", "cnn", 0, mixed, {})
+    artifacts.save_predictions(tmp_path, "official", "cnn", 1, saved, {})
+    found, expected = (
+        artifacts.load_predictions(tmp_path, "official", "cnn", seed) for seed in (0, 1)
+    )
+    assert found.row_ids.tolist() == expected.row_ids.tolist() == [0, 1, 2, 3, 4]
+    assert found.split.tolist() == expected.split.tolist()
+    assert (found.probabilities == expected.probabilities).all()
+
+
+def test_missing_and_damaged_predictions_are_one_line(tmp_path):
+    with pytest.raises(artifacts.RunError, match="no predictions; train cnn on official first"):
+        artifacts.load_predictions(tmp_path, "official", "cnn", 0)
+    path = artifacts.save_predictions(tmp_path, "official", "cnn", 0, predictions(), {})
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(artifacts.RunError, match="damaged") as error:
+        artifacts.load_predictions(tmp_path, "official", "cnn", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+    path = artifacts.write_atomically(tmp_path / "table.csv", "old")
+    monkeypatch.setattr(
+        artifacts.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
+    with pytest.raises(OSError, match="disk full"):
+        artifacts.write_atomically(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_provenance_names_versions():
+    assert artifacts.provenance()["versions"]["keras"].startswith("3.")
+
+
+def test_rounding_changes_no_answer_among_many_classes(tmp_path):
+    """Of a hundred classes the highest may be below a tenth."""
+    said = np.random.default_rng(0).dirichlet(np.full(100, 20.0), 50)
+    artifacts.save_predictions(
+        tmp_path,
+        "official",
+        "cnn",
+        0,
+        artifacts.Predictions(np.arange(50), np.ones(50), said, said),
+        {},
+    )
+    kept = artifacts.load_predictions(tmp_path, "official", "cnn", 0).probabilities.astype(float)
+    assert said.max() < 0.1 and np.abs(kept - said).max() < 0.0006

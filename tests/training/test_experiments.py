@@ -1,0 +1,370 @@
+"""The steps of the notebooks that train: models of one's own, sigmoid outputs, fine-tuning in two
+stages."""
+
+import dataclasses
+
+import h5py
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from fercore import artifacts, paths
+from fercore.config import parameters, recipes
+from fercore.config.recipes import Recipe
+from fercore.data import augmentation
+from fercore.models import blocks, inception_vgg16, registry
+from fercore.training import experiments, renewal, trainer
+from fercore.training.trainer import TrainingError
+
+SETTINGS = {
+    "base": "small",
+    "system": "own",
+    "notebook": "12_shallow_deep",
+    "recipe": "study",
+    "inputs": ["image"],
+    "parameters": {},
+}
+RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")
+    monkeypatch.setitem(registry.NETWORKS, "small", small)
+
+
+def small(classes=7, activation="softmax", shape=(48, 48, 1), name="image"):
+    image = keras.layers.Input(shape, name=name)
+    x = keras.layers.AveragePooling2D(8)(image)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="below")(x)
+    x = keras.layers.Dense(8, activation="relu", name="above")(keras.layers.Flatten()(x))
+    return keras.Model(
+        {name: image}, keras.layers.Dense(classes, activation=activation)(x), name="small"
+    )
+
+
+@pytest.fixture
+def experiment():
+    read = experiments.read(
+        "shallow_cnn", protocol="official", data="synthetic", subset=21, profile="try"
+    )
+    return dataclasses.replace(read, network="small", settings=dict(SETTINGS), recipe=RECIPE)
+
+
+def of_file(experiment, model, path):
+    model.save(path)
+    return dataclasses.replace(experiment, settings=SETTINGS | {"model": str(path)})
+
+
+def test_few_training_faces_have_more_epochs_unless_epochs_are_given():
+    def epochs(protocol, **changes):
+        return experiments.read(
+            "shallow_cnn", protocol=protocol, data="synthetic", subset=70, **changes
+        ).recipe.epochs
+
+    whole = epochs("official")
+    assert epochs("official_25_percent") == 2 * whole
+    assert epochs("official_25_percent", epochs=3) == 3
+
+
+def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experiment):
+    changed = dataclasses.replace(
+        experiment, settings=SETTINGS | {"parameters": {"activation": "sigmoid"}}
+    )
+    model, parts = experiments.build(changed), experiments.examples(changed)
+    predictions = experiments.save(changed, model, parts, None)
+    outputs = model.predict_on_batch({"image": augmentation.normalise(parts.validation.images)})
+    saved = predictions.of(artifacts.VALIDATION)[0]
+    assert not np.allclose(outputs.sum(1), 1, atol=0.1) and np.allclose(saved.sum(1), 1, atol=1e-5)
+    assert (outputs.argmax(1) == saved.argmax(1)).all()
+    assert (
+        artifacts.read_record(changed.folder, "official", "small", 0)["outputs_divided_by_sum"]
+        is True
+    )
+
+
+def test_descriptors_are_standardised_over_the_training_faces():
+    def seen(**changes):
+        found = experiments.read(
+            "model_a_landmarks_hog",
+            protocol="official_five",
+            data="synthetic",
+            subset=70,
+            settings={"inputs": ["image", "hog"]},
+            **changes,
+        )
+        return experiments.examples(found).train.descriptors["hog"]
+
+    standardised, plain = seen(), seen(descriptors_standardised=False)
+    assert np.allclose(standardised[:, 0].mean(0), 0, atol=1e-5)
+    assert np.allclose(
+        standardised[:, 0].std(0), np.minimum(1, plain[:, 0].std(0) / 1e-3), atol=1e-4
+    )
+    assert not np.allclose(plain[:, 0].mean(0), 0, atol=1e-2)
+
+
+def test_a_trained_model_is_asked_again_after_a_change_of_views(tmp_path):
+    experiment = experiments.read(
+        "shallow_cnn", protocol="official", profile="again", data="synthetic", subset=70, epochs=1
+    )
+    two = dataclasses.replace(experiment, settings=experiment.settings | {"views": 2})
+    model, parts = experiments.build(two), experiments.examples(two)
+    before = experiments.save(two, model, parts, experiments.fit(two, model, parts))
+    key = "official", "shallow_cnn", 0
+    assert renewal.outdated("again") == [key]
+    after = renewal.renew("again", *key, data="synthetic")
+    record = artifacts.read_record(tmp_path / "outputs" / "again", *key)
+    assert record["views"] == 10 and record["epochs"] == 1 and renewal.outdated("again") == []
+    assert np.allclose(after.probabilities, before.probabilities, atol=0.002)
+    assert not np.allclose(after.probabilities_tta, before.probabilities_tta, atol=0.002)
+
+
+def test_softmax_outputs_stay_as_they_are_and_others_are_refused():
+    softmax = np.array([[0.2, 0.8], [1, 0]], np.float32)
+    assert experiments.distributions(softmax, "net") is softmax
+    assert experiments.distributions(np.array([[0.2, 0.2]]), "net").tolist() == [[0.5, 0.5]]
+    for wrong in ([[-1.0, 2.0]], [[0.0, 3.0]], [[np.nan, 1.0]]):
+        with pytest.raises(
+            TrainingError, match=r"net: outputs from .* are no probabilities; end the model with"
+        ):
+            experiments.distributions(np.array(wrong), "net")
+
+
+def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experiment, tmp_path):
+    own = small(name="picture")
+    mine = of_file(experiment, own, tmp_path / "mine.keras")
+    model, parts = experiments.build(mine), experiments.examples(mine)
+    assert registry.inputs(model) == ["image"] and experiments.fit(mine, model, parts) is None
+    predictions = experiments.save(mine, model, parts, None)
+    assert predictions.probabilities.shape == (42, 7)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(model.get_weights(), own.get_weights(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": (48, 48, 3)}, r"mine.keras: takes pictures of 48×48×3; faces are 48×48×1"),
+        ({"shape": (64, 64, 1)}, r"mine.keras: takes pictures of 64×64×1; faces are 48×48×1"),
+        ({"classes": 5}, r"mine.keras: tells 5 classes apart, the data has 7"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_one_line(experiment, tmp_path, changes, message):
+    mine = of_file(experiment, small(**changes), tmp_path / "mine.keras")
+    with pytest.raises(TrainingError, match=message):
+        experiments.build(mine)
+
+
+def test_a_sequential_model_of_ones_own_is_taken(experiment, tmp_path):
+    layers = [
+        keras.layers.Input((48, 48, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(7, activation="softmax"),
+    ]
+    own = keras.Sequential(layers)
+    model = experiments.build(of_file(experiment, own, tmp_path / "mine.keras"))
+    faces = np.random.default_rng(0).normal(size=(3, 48, 48, 1))
+    assert np.allclose(
+        model.predict_on_batch({"image": faces}), own.predict_on_batch(faces), atol=1e-6
+    )
+    assert registry.inputs(model) == ["image"] and registry.multiply_adds(model) == 48 * 48 * 7
+
+
+def test_a_model_with_other_inputs_is_one_line(experiment, tmp_path):
+    image, other = (
+        keras.layers.Input((48, 48, 1), name="image"),
+        keras.layers.Input((3,), name="age"),
+    )
+    x = keras.layers.Concatenate()([keras.layers.Flatten()(image), other])
+    model = keras.Model(
+        {"image": image, "age": other}, keras.layers.Dense(7, activation="softmax")(x)
+    )
+    with pytest.raises(
+        TrainingError, match=r"mine.keras: takes .*age.*; the network's file says image"
+    ):
+        experiments.build(of_file(experiment, model, tmp_path / "mine.keras"))
+
+
+def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment):
+    tuned = dataclasses.replace(
+        experiment,
+        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
+        tuning=RECIPE,
+    )
+    model, parts = experiments.build(tuned), experiments.examples(tuned)
+    blocks.learn_from(model, "above")
+    before = model.get_layer("below").get_weights()[0]
+    first = experiments.fit(tuned, model, parts)
+    assert (model.get_layer("below").get_weights()[0] == before).all()
+    whole = experiments.fine_tune(tuned, model, parts, first)
+    assert list(whole.epoch) == [1, 2, 3, 4] and list(whole.stage) == [1, 1, 2, 2]
+    pd.testing.assert_frame_equal(whole[whole.stage == 1].drop(columns="stage"), first)
+    better = whole[whole.stage == 2].val_accuracy.max() > first.val_accuracy.max()
+    assert better == (model.get_layer("below").get_weights()[0] != before).any()
+    experiments.save(tuned, model, parts, whole)
+    record = artifacts.read_record(tuned.folder, "official", "small", 0)
+    assert record["epochs"] == 4 and record["fine_tuning"]["trainable_from"] == "below"
+
+
+@pytest.mark.parametrize("more", [0, -0.01])
+def test_the_first_stage_stays_when_the_second_is_no_better(experiment, monkeypatch, more):
+    tuned = dataclasses.replace(
+        experiment,
+        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
+        tuning=RECIPE,
+    )
+    model, parts = experiments.build(tuned), experiments.examples(tuned)
+    first = experiments.fit(tuned, model, parts)
+    kept = model.get_weights()
+
+    def fit(model, *_, **__):
+        model.set_weights([weights + 1 for weights in kept])
+        return first.assign(val_accuracy=first.val_accuracy + more)
+
+    monkeypatch.setattr(trainer, "fit", fit)
+    history = experiments.fine_tune(tuned, model, parts, first)
+    assert artifacts.best_epoch(history).stage == 1
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept, strict=True))
+
+
+def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experiment, monkeypatch):
+    tuned = dataclasses.replace(
+        experiment,
+        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
+        tuning=RECIPE,
+    )
+    parts, step, steps = experiments.examples(tuned), keras.Model.train_on_batch, []
+
+    def built():
+        model = experiments.build(tuned)
+        blocks.learn_from(model, "above")
+        return model
+
+    def train(model, stop=None, **changes):
+        def counted(*arguments, **options):
+            steps.append(1)
+            if len(steps) == stop:
+                raise KeyboardInterrupt
+            return step(*arguments, **options)
+
+        steps.clear()
+        one = dataclasses.replace(tuned, recipe=dataclasses.replace(RECIPE, **changes))
+        with monkeypatch.context() as patched:
+            patched.setattr(keras.Model, "train_on_batch", counted)
+            experiments.fine_tune(one, model, parts, experiments.fit(one, model, parts))
+        return len(steps)
+
+    model = built()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, stop=8)  # in the last of twice two epochs of two steps
+    assert train(model) == 2 and train(model) == 0 and train(built()) == 0
+    assert train(built(), learning_rate=0.03) == 8
+
+
+def test_a_layer_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(
+        ValueError, match=r"layer 'block9': small has none of this name; there are below, above"
+    ):
+        blocks.learn_from(small(), "block9")
+
+
+def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
+    files = {name: parameters.network(name) for name in ("shallow_cnn", "deep_cnn")}
+    monkeypatch.setattr(parameters, "network_names", lambda: [*files, "small"])
+    monkeypatch.setattr(parameters, "network", lambda name: files.get(name, SETTINGS))
+    parts = experiments.examples(experiment)
+    for name in ("small", "deep_cnn"):
+        one = dataclasses.replace(experiment, network=name)
+        experiments.save(one, experiments.build(one), parts, None)
+    table = experiments.siblings(experiment, parts)
+    assert list(table.network) == ["deep_cnn", "small"] and table.accuracy.between(0, 100).all()
+    other = dataclasses.replace(experiment, subset=None)
+    assert experiments.siblings(other, parts).empty
+
+
+def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
+    shuffled = experiments.read(
+        "deep_cnn", protocol="pooled_80_10_10", data="synthetic", subset=210, profile="try"
+    )
+    chosen = np.concatenate([shuffled.split.validation, shuffled.split.test])
+    row_ids = shuffled.faces.row_ids[chosen]
+    assert (np.diff(row_ids) < 0).any()
+    right = np.eye(7)[shuffled.faces.labels[chosen]]
+    split = np.repeat(
+        [artifacts.VALIDATION, artifacts.TEST],
+        [len(shuffled.split.validation), len(shuffled.split.test)],
+    )
+    experiments.write(
+        shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {}
+    )
+    assert list(experiments.siblings(shuffled, experiments.examples(shuffled)).accuracy) == [100]
+
+
+def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
+    c = experiments.read(
+        "vgg16_imagenet",
+        protocol="official",
+        data="synthetic",
+        subset=7,
+        epochs=3,
+        learning_rate=0.5,
+    )
+    assert c.recipe.normalisation == c.tuning.normalisation == "raw" and c.tuning.epochs == 3
+    assert (
+        c.recipe.learning_rate == 0.5
+        and c.tuning.learning_rate == recipes.read("imagenet_tuned").learning_rate
+    )
+    for name in (
+        "shallow_cnn_sigmoid",
+        "deep_cnn_sigmoid",
+        "deep_cnn_published",
+        "shallow_cnn_published",
+    ):
+        settings = parameters.network(name)
+        assert settings["parameters"]["activation"] == "sigmoid"
+        assert recipes.read(settings["recipe"]).loss == "binary_crossentropy"
+
+
+def test_imagenet_weights_come_from_keras_own_file(tmp_path):
+    drawn = registry.build("vgg16_imagenet", weights=None)
+    convolutions = [
+        layer for layer in drawn.layers if layer.name.startswith("block") and layer.weights
+    ]
+    with h5py.File(
+        tmp_path / "notop.h5", "w"
+    ) as file:  # Keras's layout of 2016, in which its file still is
+        file.attrs["layer_names"] = [layer.name.encode() for layer in convolutions]
+        for layer in convolutions:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}_W".encode(), f"{layer.name}_b".encode()]
+            group.attrs["weight_names"] = names
+            for name, values in zip(names, layer.get_weights(), strict=True):
+                group[name.decode()] = values
+    model = registry.build("vgg16_imagenet", weights=str(tmp_path / "notop.h5"))
+    for name in ("block1_conv1", "block5_conv3"):
+        assert np.array_equal(
+            model.get_layer(name).get_weights()[0], drawn.get_layer(name).get_weights()[0]
+        )
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855
+    blocks.learn_from(model, "block5_conv1")
+    assert (
+        sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855 + 3 * 2_359_808
+    )
+    (tmp_path / "bad.h5").write_bytes(b"no weights")
+    with pytest.raises(inception_vgg16.WeightsError, match=r"cannot be used .*; give the path of"):
+        registry.build("vgg16_imagenet", weights=str(tmp_path / "bad.h5"))
+
+
+def test_without_network_the_weights_are_asked_for_once(monkeypatch, tmp_path):
+    def refused(request, timeout):
+        assert timeout <= 10
+        raise OSError("no route")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(inception_vgg16.urllib.request, "urlopen", refused)
+    with pytest.raises(
+        inception_vgg16.WeightsError, match=r"cannot be downloaded here \(no route\); give the path"
+    ):
+        registry.build("vgg16_imagenet")

@@ -1,0 +1,261 @@
+"""What may be published, and the tables of README.md and RESULTS.md."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import faces, predict, run
+
+from fercore import artifacts, paths
+from fercore.config import parameters, recipes
+from fercore.evaluation import aggregation, changes, learning_curve, scoring
+from fercore.workflow import pages, plan, publish
+from fercore.workflow.publish import PublishingError
+
+RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    return tmp_path
+
+
+def save(outputs, network="cnn", protocol="official", **data):
+    values = np.full((3, 7), 1 / 7)
+    predictions = artifacts.Predictions(np.arange(3), np.array([1, 1, 2]), values, values)
+    record = RECORD | {"data": RECORD["data"] | data}
+    artifacts.save_predictions(outputs / "full", protocol, network, 0, predictions, record)
+    artifacts.write_atomically(
+        artifacts.history_path(outputs / "full", protocol, network, 0), "epoch\n1\n"
+    )
+
+
+def test_predictions_records_and_histories_are_copied_and_aggregates_are_not(outputs):
+    save(outputs)
+    save(outputs, "aggregated_cnn")
+    assert "1 networks" in publish.publish("full")
+    target = outputs / "published"
+    copied = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    assert copied == [
+        "histories/official/cnn/seed0.csv",
+        "predictions/official/cnn/seed0.json",
+        "predictions/official/cnn/seed0.npz",
+    ]
+
+
+def test_measured_tables_are_copied_ablations_of_full_length(outputs):
+    save(outputs)
+    for name in (
+        "own_way.csv",
+        "ablation.official.4000x12.csv",
+        "ablation.official.300x2.csv",
+        "results.csv",
+        "one_budget.official.allx6.csv",
+        "one_budget.official.300x2.csv",
+        "search.s.csv",
+    ):
+        artifacts.write_atomically(outputs / "full/tables" / name, name)
+    publish.publish("full")
+    copied = sorted(path.name for path in (outputs / "published/tables").iterdir())
+    assert copied == [
+        "ablation.official.4000x12.csv",
+        "one_budget.official.allx6.csv",
+        "own_way.csv",
+        "search.s.csv",
+    ]
+
+
+def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
+    save(outputs, protocol="official_5_percent")
+    row = {
+        "percent": 5,
+        "network": "cnn",
+        "recipe": "study",
+        "seed": 0,
+        "data": "FER2013",
+        "accuracy": 40.0,
+    }
+    for name, rows in (
+        ("full", [row]),
+        ("published", [row | {"accuracy": 1.0}, row | {"seed": 1}]),
+    ):
+        rows = pd.DataFrame(rows, columns=learning_curve.COLUMNS)
+        learning_curve.add(outputs / name, rows, data="FER2013")
+    publish.publish("full")
+    assert not list((outputs / "published").rglob("*.npz"))
+    assert learning_curve.read(outputs / "published")[["seed", "accuracy"]].to_numpy().tolist() == [
+        [0, 40],
+        [1, 40],
+    ]
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"origin": "embedded synthetic faces"}, "embedded synthetic faces; only runs on FER2013"),
+        ({"n": 3000, "subset": 1000}, "made on 3000 faces only"),
+        ({"source": "/home/me/fer2013.csv"}, "path of the machine: /home/me"),
+    ],
+)
+def test_other_runs_are_refused(outputs, data, words):
+    save(outputs, **data)
+    with pytest.raises(PublishingError, match=words):
+        publish.publish("full")
+    assert not (outputs / "published").exists()
+
+
+def test_a_run_that_is_missing_is_named(outputs):
+    with pytest.raises(
+        PublishingError, match=r"outputs/none: no predictions; run \./run_all\.sh --profile none"
+    ):
+        publish.publish("none")
+
+
+PUBLISHED = paths.ROOT / "outputs" / "published"
+has_results = pytest.mark.skipif(
+    not (PUBLISHED / "tables" / "results.csv").exists(), reason="nothing published yet"
+)
+
+
+@has_results
+def test_the_documents_show_the_published_results():
+    for name, text in publish.documents().items():
+        assert (paths.ROOT / name).read_text() == text, name
+
+
+@has_results
+def test_the_index_says_how_the_pages_are_made_that_are_not_committed():
+    text = (PUBLISHED / "reports" / "index.html").read_text()
+    assert "./run_all.sh --profile published</code> makes those" in text
+    assert "177 faces differ from the original in their pixels" in text
+
+
+@has_results
+def test_what_is_published_is_fer2013_and_names_no_machine():
+    for key in artifacts.list_predictions(PUBLISHED):
+        assert artifacts.read_record(PUBLISHED, *key)["data"]["origin"].startswith("FER2013")
+    for path in PUBLISHED.rglob("*"):
+        if path.suffix in (".json", ".csv", ".md", ".html", ".svg"):
+            assert pages.machine_paths(path.read_text()) == [], path
+
+
+def test_a_document_is_filled_between_its_markers(tmp_path):
+    data = faces()
+    for name in ("cnn", "dsift_cnn"):
+        predict(tmp_path, data, name, protocol="pooled_64_16_20")
+        predict(tmp_path, data, name)
+    made = run(tmp_path, data)
+    content = publish.generated(
+        scoring.results(made), changes.collect(made), learning_curve.collect(made)
+    )
+    blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
+    text = publish.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content, "RESULTS.md")
+    assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith(
+        "<!-- few faces:end -->\nc\n"
+    )
+    assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
+    assert (
+        "| `aggregated_vgg`" not in text
+        and "`aggregated_vgg`" in text.split("not trained on all faces yet")[1]
+    )
+    assert "| `cnn` | `dsift_cnn` | `pooled_64_16_20` |" in text and "| 70 | `study` |" in text
+    assert publish.filled(text, content, "RESULTS.md") == text
+    with pytest.raises(
+        scoring.EvaluationError, match=r"RESULTS\.md: .*outcome:end --> must stand around"
+    ):
+        publish.filled("no markers", content, "RESULTS.md")
+
+
+@has_results
+def test_every_interval_that_the_documents_type_is_in_a_published_table():
+    """'70.1 [69.1, 71.1]' or '+0.9 [0.4, 1.4]' in its prose: a value and its interval, in one row
+    of one table."""
+    known = set()
+    for path in (path for path in (PUBLISHED / "tables").glob("*.csv") if path.read_text().strip()):
+        table = pd.read_csv(path)
+        for low in (name for name in table if name.endswith("low")):
+            high = low.removesuffix("low") + "high"
+            names = (low.removesuffix("_low"), "gain", "difference", "test", "accuracy")
+            value = next(name for name in names if name in table and name != low)
+            rows = table[[value, low, high]].dropna().to_numpy(float)
+            known |= {tuple(f"{number:z.1f}" for number in row) for row in rows}
+    text = "".join((paths.ROOT / name).read_text() for name in publish.DOCUMENTS)
+    text = re.sub(r"<!-- ([\w ]+):begin -->.*?<!-- \1:end -->", "", text, flags=re.S)
+    typed = re.findall(r"(-?\d+\.\d)\s%?\s?\[(-?\d+\.\d),\s(-?\d+\.\d)\]", text)
+    assert len(typed) > 15
+    assert [found for found in typed if found not in known] == []
+
+
+def test_links_of_the_documents_lead_somewhere():
+    """Files that are there, and headings as GitHub makes anchors of them."""
+    texts = {name: (paths.ROOT / name).read_text() for name in publish.DOCUMENTS}
+    anchors = {
+        name: {
+            re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
+            for line in re.findall(r"^#+ (.+)$", text, flags=re.M)
+        }
+        for name, text in texts.items()
+    }
+    links = [
+        (name, link)
+        for name, text in texts.items()
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)
+    ]
+    assert len(links) > 20
+    for name, link in links:
+        file, _, anchor = link.partition("#")
+        assert (paths.ROOT / (file or name)).exists(), link
+        assert not anchor or anchor in anchors[file or name], link
+
+
+def test_networks_average_the_views_that_the_results_say():
+    files = {name: parameters.network(name) for name in parameters.network_names()}
+    ten = {name for name, content in files.items() if content.get("views") == 10}
+    two = {
+        name
+        for name, content in files.items()
+        if str(content.get("recipe")).startswith("published")
+        or (
+            content["notebook"] in ("10_cnn", "11_vgg", "16_svm")
+            and not name.endswith(aggregation.LONGER)
+        )
+    }
+    assert ten == files.keys() - two
+
+
+def test_the_full_profile_trains_each_published_network_as_it_was_trained():
+    folder, full = paths.outputs("published"), parameters.profile("full")
+    jobs = {
+        (job.parameters["protocol"], job.parameters["network"]): job
+        for job in plan.jobs(full)
+        if job.trains
+    }
+    keys = [
+        key
+        for key in artifacts.list_predictions(folder)
+        if key[:2] in jobs and parameters.network(key[1])["recipe"]
+    ]
+    assert len(keys) > 30
+    for protocol, network, seed in keys:
+        told, content = jobs[protocol, network].parameters, parameters.network(network)
+        name = told.get("recipe") or content["recipe"]
+        planned = dataclasses.asdict(recipes.read(name, epochs=told["epochs"]))
+        record = artifacts.read_record(folder, protocol, network, seed)
+        scaled = {
+            kind: how
+            for kind, how in planned["descriptor_scaling"].items()
+            if kind in content["inputs"]
+        }
+        used = {
+            key: value
+            for key, value in record["recipe_parameters"].items()
+            if key != "descriptor_scaling"
+        }
+        assert record["recipe"] == name and used.items() <= planned.items(), (protocol, network)
+        assert scaled.items() <= record["recipe_parameters"]["descriptor_scaling"].items(), (
+            protocol,
+            network,
+        )
