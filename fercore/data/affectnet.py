@@ -4,6 +4,7 @@ it like on FER2013.
 Folders `train_set` and `val_set` hold `images/0.jpg` with `annotations/0_exp.npy`, or a folder for
 each expression, numbered or named. Contempt and the pictures without an expression are left out.
 """
+
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ def is_affectnet(folder: Path) -> bool:
     return any((Path(folder) / name).is_dir() for name in SPLITS)
 
 
-def rows(folder: Path, class_names: Sequence[str], endings: Sequence[str]) -> Iterator[tuple[int, int, Path]]:
+def rows(
+    folder: Path, class_names: Sequence[str], endings: Sequence[str]
+) -> Iterator[tuple[int, int, Path]]:
     """(usage code, label, path) of each picture whose expression is one of `class_names`.
 
     Raises `DatasetError` for a picture without a known expression.
@@ -39,18 +42,30 @@ def rows(folder: Path, class_names: Sequence[str], endings: Sequence[str]) -> It
                 if label is not None:
                     yield usage, label, path
     if left_out:
-        log.info("AffectNet: %d pictures of other expressions than %s left out", left_out, ", ".join(class_names))
+        log.info(
+            "AffectNet: %d pictures of other expressions than %s left out",
+            left_out,
+            ", ".join(class_names),
+        )
 
 
 def _expression(path: Path, folder: Path) -> str:
     """The expression of a picture, in the words of `NUMBERED`."""
     kind = path.parent.name.lower()
     if kind == "images":
-        kind = _annotated(path.parent.parent / "annotations" / f"{path.stem}_exp.npy", path.relative_to(folder))
-    name = NUMBERED[int(kind)] if kind.isdigit() and int(kind) < len(NUMBERED) else SYNONYMS.get(kind, kind)
+        kind = _annotated(
+            path.parent.parent / "annotations" / f"{path.stem}_exp.npy", path.relative_to(folder)
+        )
+    name = (
+        NUMBERED[int(kind)]
+        if kind.isdigit() and int(kind) < len(NUMBERED)
+        else SYNONYMS.get(kind, kind)
+    )
     if name not in NUMBERED:
-        raise DatasetError(f"{path.relative_to(folder)}: '{kind}' is no expression of AffectNet (0 to "
-                           f"{len(NUMBERED) - 1}, or {', '.join(NUMBERED)}); rename or move it")
+        raise DatasetError(
+            f"{path.relative_to(folder)}: '{kind}' is no expression of AffectNet (0 to "
+            f"{len(NUMBERED) - 1}, or {', '.join(NUMBERED)}); rename or move it"
+        )
     return name
 
 

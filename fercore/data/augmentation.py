@@ -1,5 +1,6 @@
 """Faces as a network sees them: light normalised, geometry varied in training and, by fixed views,
 when asked."""
+
 from dataclasses import dataclass, fields
 
 import cv2
@@ -29,7 +30,9 @@ class Augmentation:
 
 def augmentation(recipe) -> Augmentation:
     """What of a `recipes.Recipe` moves faces."""
-    return Augmentation(**{field.name: getattr(recipe, field.name) for field in fields(Augmentation)})
+    return Augmentation(
+        **{field.name: getattr(recipe, field.name) for field in fields(Augmentation)}
+    )
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,15 @@ def seen(images: np.ndarray, view: View) -> np.ndarray:
     """Images uint8 [n, h, w] in one view; border pixels are repeated outwards."""
     height, width = images.shape[1:3]
     if (view.zoom, view.rotation) != (1, 0) and len(images):
-        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), view.rotation, view.zoom)
-        images = np.stack([cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-                           for image in images])
+        matrix = cv2.getRotationMatrix2D(
+            ((width - 1) / 2, (height - 1) / 2), view.rotation, view.zoom
+        )
+        images = np.stack(
+            [
+                cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+                for image in images
+            ]
+        )
     return images[:, :, ::-1] if view.mirror else images
 
 
@@ -104,7 +113,9 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
     """
     if images.shape[1] == side or not len(images):
         return images
-    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+    return np.stack(
+        [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    )
 
 
 def augment(

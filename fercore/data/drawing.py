@@ -2,6 +2,7 @@
 
 Coordinates: the frame is -1..1, x to the right, y down. Drawn at twice the size and averaged down.
 """
+
 from dataclasses import dataclass
 
 import cv2
@@ -116,11 +117,16 @@ class _Canvas:
         """Darken (or lighten, below 0) softly around a point of the face."""
         centre = self.matrix @ (x + self.turn, y) + self.origin
         reach = np.array([width, height]) * (CANVAS / 2)
-        low, high = (np.clip(centre + side * 2.2 * reach, 0, CANVAS).astype(int) for side in (-1, 1))
-        across, down = (
-            np.exp(-(((np.arange(low[k], high[k], dtype=np.float32) - centre[k]) / reach[k]) ** 2)) for k in (0, 1)
+        low, high = (
+            np.clip(centre + side * 2.2 * reach, 0, CANVAS).astype(int) for side in (-1, 1)
         )
-        self.image[low[1] : high[1], low[0] : high[0]] *= 1 - np.multiply.outer(amount * down, across)
+        across, down = (
+            np.exp(-(((np.arange(low[k], high[k], dtype=np.float32) - centre[k]) / reach[k]) ** 2))
+            for k in (0, 1)
+        )
+        self.image[low[1] : high[1], low[0] : high[0]] *= 1 - np.multiply.outer(
+            amount * down, across
+        )
 
     def _box(self, points: np.ndarray, margin: int) -> tuple[slice, slice]:
         """The part of the image around `points`."""
@@ -143,7 +149,9 @@ class _Canvas:
         small = cv2.resize(self.image * light, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.2, 0.65))
         small = 128 + rng.uniform(0.8, 1.2) * (small - 128) + rng.normal(0, 10)
-        return np.clip(small + rng.normal(0, rng.uniform(1, 5.5), small.shape), 0, 255).astype(np.uint8)
+        return np.clip(small + rng.normal(0, rng.uniform(1, 5.5), small.shape), 0, 255).astype(
+            np.uint8
+        )
 
 
 _T = np.linspace(-1, 1, 15)
@@ -160,12 +168,20 @@ def _head(canvas: _Canvas, person: Identity, rng: np.random.Generator) -> None:
         canvas.fill(_oval(0, 0.1, person.width + 0.24, 1.35), person.hair, turned=0)
     elif person.style:
         canvas.fill(_oval(0, -0.32, person.width + 0.12, 0.85), person.hair, turned=0)
-    canvas.fill(np.array([[-0.4, 0.6], [0.4, 0.6], [0.5, 1.5], [-0.5, 1.5]]), 0.72 * person.skin, turned=0)
+    canvas.fill(
+        np.array([[-0.4, 0.6], [0.4, 0.6], [0.5, 1.5], [-0.5, 1.5]]), 0.72 * person.skin, turned=0
+    )
     for side in (-1, 1):
         canvas.fill(_oval(side * person.width, 0.0, 0.1, 0.2), 0.82 * person.skin, turned=0)
     x, y = np.cos(_ROUND), np.sin(_ROUND)
     narrow = np.where(y > 0, 1 - (0.28 - 0.2 * person.jaw) * y**2, 1)
-    outline = np.stack([person.width * np.sign(x) * np.abs(x) ** (1 - 0.2 * person.jaw) * narrow, person.length * y], 1)
+    outline = np.stack(
+        [
+            person.width * np.sign(x) * np.abs(x) ** (1 - 0.2 * person.jaw) * narrow,
+            person.length * y,
+        ],
+        1,
+    )
     u, v = canvas.x / person.width, canvas.y / person.length
     shade = person.skin * (1.06 - 0.3 * (u * u + v * v) ** 2)
     inside = canvas.fill(outline, shade, turned=0.3)
@@ -236,9 +252,14 @@ def _nose(canvas: _Canvas, person: Identity, moved: Expression) -> None:
     dark = 0.5 * person.skin
     for side in (-1, 1):
         canvas.shadow(side * 0.13, 0.02, 0.06, 0.2, 0.12)
-        wing = np.array([[0.75, -0.08], [1.05, 0.0], [0.9, 0.07]]) * [side * person.nose, 1] + [0, 0.2 - up]
+        wing = np.array([[0.75, -0.08], [1.05, 0.0], [0.9, 0.07]]) * [side * person.nose, 1] + [
+            0,
+            0.2 - up,
+        ]
         canvas.line(wing, 0.6 * person.skin, 0.03, 0.7)
-        canvas.fill(_oval(side * 0.55 * person.nose, 0.26 - up, 0.045, 0.028), 0.3 * person.skin, 0.9)
+        canvas.fill(
+            _oval(side * 0.55 * person.nose, 0.26 - up, 0.045, 0.028), 0.3 * person.skin, 0.9
+        )
         if moved.nose > 0.2:
             for k in range(3):
                 wrinkle = np.array([[0.02, 0.0], [0.15, -0.06]]) * [side, 1] + [0, -0.2 + 0.09 * k]
@@ -269,12 +290,21 @@ def _mouth(canvas: _Canvas, person: Identity, moved: Expression) -> None:
     canvas.line(np.stack([x, (top + bottom) / 2], 1), 0.25 * person.skin, 0.032)
     inside = canvas.fill(_band(x, top, bottom), 22)
     if opening > 0.35:
-        canvas.fill(_oval(0, float(bottom[7]), 0.6 * half, 0.11), 0.42 * person.skin, 0.9, within=inside)
+        canvas.fill(
+            _oval(0, float(bottom[7]), 0.6 * half, 0.11), 0.42 * person.skin, 0.9, within=inside
+        )
     if moved.teeth > 0.15 and (bottom - top).max() > 0.03:
         depth = np.minimum(0.11, (0.85 if moved.square > 0.5 else 0.7) * (bottom - top))
-        canvas.fill(_band(0.92 * x, top, top + depth), 228, min(1, 1.2 * moved.teeth), within=inside)
+        canvas.fill(
+            _band(0.92 * x, top, top + depth), 228, min(1, 1.2 * moved.teeth), within=inside
+        )
         if moved.square > 0.5:
-            canvas.fill(_band(0.88 * x, bottom - 0.6 * depth, bottom), 205, min(1, moved.teeth), within=inside)
+            canvas.fill(
+                _band(0.88 * x, bottom - 0.6 * depth, bottom),
+                205,
+                min(1, moved.teeth),
+                within=inside,
+            )
 
 
 def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -285,7 +315,9 @@ def _fringe(canvas: _Canvas, person: Identity) -> None:
     """Hair over the forehead, under the curve of the skull."""
     if not person.style:
         return
-    line = (-0.8 + 0.35 * _T**4, -0.64 - 0.05 * np.cos(6 * _T) + 0.3 * _T**4, -0.86 + 0.75 * _T**2)[person.style - 1]
+    line = (-0.8 + 0.35 * _T**4, -0.64 - 0.05 * np.cos(6 * _T) + 0.3 * _T**4, -0.86 + 0.75 * _T**2)[
+        person.style - 1
+    ]
     skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
     x = (person.width + 0.06) * _T
     canvas.fill(_band(x, skull, np.maximum(line, skull)), person.hair, 0.97, turned=0.2)

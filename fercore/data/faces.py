@@ -1,4 +1,5 @@
 """The faces that everything works on: pixels, labels, where each one comes from."""
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,12 +43,18 @@ class Faces:
     def select(self, positions: np.ndarray) -> "Faces":
         """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay
         those of the whole."""
-        chosen = {name: getattr(self, name)[positions] for name in ("images", "labels", "row_ids", "usage")}
+        chosen = {
+            name: getattr(self, name)[positions]
+            for name in ("images", "labels", "row_ids", "usage")
+        }
         return replace(self, **chosen)
 
 
 def from_arrays(
-    images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray, origin: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    usage_codes: np.ndarray,
+    origin: str,
     class_names: tuple[str, ...] = CLASS_NAMES,
 ) -> Faces:
     """`Faces`, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
@@ -67,8 +74,13 @@ def face_hashes(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray)
     then mixed."""
     words = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint64)
     weights = _mixed(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
-    sums = [(_mixed(part) * weights).sum(1, dtype=np.uint64) for part in np.array_split(words, len(words) // 256 + 1)]
-    place = (usage_codes.astype(np.uint64) * np.uint64(256) + labels.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    sums = [
+        (_mixed(part) * weights).sum(1, dtype=np.uint64)
+        for part in np.array_split(words, len(words) // 256 + 1)
+    ]
+    place = (
+        usage_codes.astype(np.uint64) * np.uint64(256) + labels.astype(np.uint64) + np.uint64(1)
+    ) * _GOLDEN
     return _mixed(np.concatenate(sums) + place)
 
 

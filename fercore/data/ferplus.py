@@ -1,5 +1,6 @@
 """FER+: ten people's votes on every face of FER2013 (Barsoum et al. 2016, arXiv:1608.01041), as
 labels."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,16 @@ from fercore.data import datasets
 from fercore.data.faces import CLASS_NAMES, Faces
 
 EXPRESSIONS = (*CLASS_NAMES, "Contempt")
-VOTED = {"Angry": "anger", "Disgust": "disgust", "Fear": "fear", "Happy": "happiness", "Sad": "sadness",
-         "Surprise": "surprise", "Neutral": "neutral", "Contempt": "contempt"}
+VOTED = {
+    "Angry": "anger",
+    "Disgust": "disgust",
+    "Fear": "fear",
+    "Happy": "happiness",
+    "Sad": "sadness",
+    "Surprise": "surprise",
+    "Neutral": "neutral",
+    "Contempt": "contempt",
+}
 
 
 def relabelled(faces: Faces) -> Faces:
@@ -36,7 +45,9 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     place = order[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=order)]
     votes = datasets.load_votes(everybody)[place][:, column]
     counted = np.where(votes > 1, votes, 0).astype(np.float32)
-    counted[counted.sum(1) == 0] = np.eye(len(column), dtype=np.float32)[faces.labels[counted.sum(1) == 0]]
+    counted[counted.sum(1) == 0] = np.eye(len(column), dtype=np.float32)[
+        faces.labels[counted.sum(1) == 0]
+    ]
     return counted / counted.sum(1, keepdims=True)
 
 

@@ -1,4 +1,5 @@
 """What was read, named: a hash of each face, and how many of them are those of FER2013."""
+
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ def name_of(images: np.ndarray, labels: np.ndarray, codes: np.ndarray, file_name
     n, total = len(labels), PUBLISHED_COUNTS.sum()
     if (found == PUBLISHED_COUNTS).all():
         differ = originals - known + replaced
-        what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else "complete"
+        what = (
+            f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else "complete"
+        )
         return f"FER2013, {what}"
     if known + replaced < 0.9 * n:
         return f"not FER2013: {file_name}"
@@ -51,7 +54,11 @@ def hashes_of(faces: Faces) -> np.ndarray:
     """`faces.face_hashes` with labels counted in FER2013's seven classes, uint64 [n]; other classes
     as they are."""
     known = set(faces.class_names) <= set(CLASS_NAMES)
-    labels = np.array([CLASS_NAMES.index(n) for n in faces.class_names])[faces.labels] if known else faces.labels
+    labels = (
+        np.array([CLASS_NAMES.index(n) for n in faces.class_names])[faces.labels]
+        if known
+        else faces.labels
+    )
     return face_hashes(faces.images, labels, usage_codes(faces))
 
 
@@ -76,7 +83,11 @@ def matches(hashes: np.ndarray) -> tuple[int, int, int]:
 def in_file_order(faces: Faces) -> bool:
     """Whether nine faces in ten stand in the row of fer2013.csv that their row id names."""
     reference, _ = _reference()
-    if not len(faces) or faces.row_ids.max() >= len(reference) or not set(faces.class_names) <= set(CLASS_NAMES):
+    if (
+        not len(faces)
+        or faces.row_ids.max() >= len(reference)
+        or not set(faces.class_names) <= set(CLASS_NAMES)
+    ):
         return False
     return bool(np.mean(_short(hashes_of(faces)) == reference[faces.row_ids]) >= 0.9)
 

@@ -7,6 +7,7 @@
 What comes of it is a folder of 48×48 faces, `train/Happy/00012_holiday.png`: look through it,
 delete what is wrong.
 """
+
 import math
 import os
 import shutil
@@ -50,8 +51,13 @@ class _Found:
 
 
 def make(
-    folder: str | Path, target: str | Path, *, faces: str = "haar", classes: Sequence[str] | None = None,
-    split: Sequence[float] = (80, 10, 10), seed: int = 0,
+    folder: str | Path,
+    target: str | Path,
+    *,
+    faces: str = "haar",
+    classes: Sequence[str] | None = None,
+    split: Sequence[float] = (80, 10, 10),
+    seed: int = 0,
 ) -> Made:
     """Turn the pictures in `folder`, a subfolder by class, into the data set `target`, a folder
     that is not there yet.
@@ -68,24 +74,37 @@ def make(
     _check(folder, target, split)
     classes = [name.strip() for name in classes or () if name.strip()] or class_names_of(folder)
     problems: list[tuple[str, str]] = []
-    found = list(_faces(_pictures(folder, classes, problems), folder, detection.detector(faces), faces, problems))
+    found = list(
+        _faces(
+            _pictures(folder, classes, problems), folder, detection.detector(faces), faces, problems
+        )
+    )
     kept = _enough(_without_copies(found, folder, problems), problems)
     names = [name for name in classes if name in kept]
     if len(names) < 2:
-        raise DatasetError(f"{folder.name}: faces of {len(names)} classes, two are needed{_first(problems)}")
-    parts = {name: _divided(kept[name], split, np.random.default_rng([seed, k])) for k, name in enumerate(names)}
+        raise DatasetError(
+            f"{folder.name}: faces of {len(names)} classes, two are needed{_first(problems)}"
+        )
+    parts = {
+        name: _divided(kept[name], split, np.random.default_rng([seed, k]))
+        for k, name in enumerate(names)
+    }
     listed = pd.DataFrame(problems, columns=["picture", "problem"])
     try:
         _write(target, parts, listed)
     except OSError as error:
         raise DatasetError(f"{target}: cannot be written ({error.strerror})") from error
-    counts = pd.DataFrame({part: [len(parts[name][k]) for name in names] for k, part in enumerate(PARTS)}, names)
+    counts = pd.DataFrame(
+        {part: [len(parts[name][k]) for name in names] for k, part in enumerate(PARTS)}, names
+    )
     return Made(target, counts, listed)
 
 
 def _check(folder: Path, target: Path, split: Sequence[float]) -> None:
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; give one with a subfolder of pictures for each class")
+        raise DatasetError(
+            f"{folder}: no such folder; give one with a subfolder of pictures for each class"
+        )
     # False where Path.exists() raises: a name too long, a folder one may not look into
     if os.path.exists(target):
         raise DatasetError(f"{target}: there already; delete it or give another name")
@@ -109,14 +128,22 @@ def _pictures(folder: Path, classes: Sequence[str], problems: list) -> Iterator[
         name = place.name.lower()
         name = known.get(name) or known.get(FOLDER_SYNONYMS.get(name, ""))
         if name is None:
-            problems.append((f"{place.name}/", f"no class ({', '.join(classes)}); rename it or name it as one"))
+            problems.append(
+                (f"{place.name}/", f"no class ({', '.join(classes)}); rename it or name it as one")
+            )
             continue
-        for path in sorted(path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        for path in sorted(
+            path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")
+        ):
             yield name, path
 
 
 def _faces(
-    listed: Iterator[tuple[str, Path]], folder: Path, detector: detection.Detector, how: str, problems: list
+    listed: Iterator[tuple[str, Path]],
+    folder: Path,
+    detector: detection.Detector,
+    how: str,
+    problems: list,
 ) -> Iterator[_Found]:
     """The largest face of each picture."""
     margin = 0.0 if how == "whole" else recogniser.MARGINS.get(how, recogniser.MARGINS["haar"])
@@ -124,7 +151,9 @@ def _faces(
         try:
             rgb = pictures.read(path)
         except pictures.PictureError as error:
-            problems.append((str(path.relative_to(folder)), str(error).removeprefix(f"{path.name}: ")))
+            problems.append(
+                (str(path.relative_to(folder)), str(error).removeprefix(f"{path.name}: "))
+            )
             continue
         boxes, _ = detector.detect(rgb)
         if not len(boxes):
@@ -147,7 +176,12 @@ def _without_copies(found: list[_Found], folder: Path, problems: list) -> dict[s
         for face in group if clash else others:
             twin = next(other for other in group if other is not face)
             what = "the same face under another class" if clash else "a copy"
-            problems.append((str(face.picture.relative_to(folder)), f"{what}: {twin.picture.relative_to(folder)}"))
+            problems.append(
+                (
+                    str(face.picture.relative_to(folder)),
+                    f"{what}: {twin.picture.relative_to(folder)}",
+                )
+            )
         if not clash:
             kept[first.class_name].append(first)
     return kept
@@ -156,11 +190,18 @@ def _without_copies(found: list[_Found], folder: Path, problems: list) -> dict[s
 def _enough(kept: dict[str, list[_Found]], problems: list) -> dict[str, list[_Found]]:
     for name, faces in kept.items():
         if len(faces) < FEWEST:
-            problems.append((f"{name}/", f"{len(faces)} usable pictures, at least {FEWEST} are needed: class left out"))
+            problems.append(
+                (
+                    f"{name}/",
+                    f"{len(faces)} usable pictures, at least {FEWEST} are needed: class left out",
+                )
+            )
     return {name: faces for name, faces in kept.items() if len(faces) >= FEWEST}
 
 
-def _divided(faces: list[_Found], split: Sequence[float], rng: np.random.Generator) -> list[list[_Found]]:
+def _divided(
+    faces: list[_Found], split: Sequence[float], rng: np.random.Generator
+) -> list[list[_Found]]:
     """The faces of one class as training, validation and test, none of them empty."""
     validation, test = (max(1, round(len(faces) * share / sum(split))) for share in split[1:])
     validation = min(validation, len(faces) - 2)

@@ -1,4 +1,5 @@
 """Pictures of any kind become RGB bytes: files, folders, arrays. What cannot is one clear line."""
+
 import io
 import re
 import warnings
@@ -10,7 +11,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 # 360 MB as RGB; twelve times a common camera's, and more than most telephones'
 MAX_PIXELS = 120_000_000
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".avif")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".pgm",
+    ".ppm",
+    ".pbm",
+    ".avif",
+)
 
 
 class PictureError(ValueError):
@@ -48,8 +62,9 @@ def _decoded(file: Path | BinaryIO, name: str) -> np.ndarray:
     except Image.DecompressionBombError:
         raise PictureError(_too_large(name, "more than 178")) from None
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
-                           ) from None
+        raise PictureError(
+            f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
+        ) from None
     except PictureError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError) as error:
@@ -66,9 +81,13 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise PictureError(f"an array of shape {array.shape} is no picture; give [h, w], [h, w, 3] or [h, w, 4]")
+        raise PictureError(
+            f"an array of shape {array.shape} is no picture; give [h, w], [h, w, 3] or [h, w, 4]"
+        )
     if not array.size:
-        raise PictureError(f"a picture of {array.shape[1]}×{array.shape[0]} pixels has nothing to see")
+        raise PictureError(
+            f"a picture of {array.shape[1]}×{array.shape[0]} pixels has nothing to see"
+        )
     _check_size((array.shape[1], array.shape[0]), "an array")
     values = _bytes(array)
     if values.ndim == 2 or values.shape[2] == 1:
@@ -86,12 +105,20 @@ def listed(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PictureError(f"{folder}: no such folder")
-    found = [path for path in folder.iterdir()
-             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
     if not found:
         raise PictureError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
-    return sorted(found, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
-                                           for part in re.split(r"(\d+)", path.name.lower())])
+    return sorted(
+        found,
+        key=lambda path: [
+            (part.isdigit(), int(part) if part.isdigit() else 0, part)
+            for part in re.split(r"(\d+)", path.name.lower())
+        ],
+    )
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Both readers check all they read. Damage is a `DatasetError` of one line: file, row, cure. A row is
 counted as data row, 1-based, and as the line that a text editor shows (one more, for the header).
 """
+
 import gzip
 import lzma
 import re
@@ -32,7 +33,14 @@ SPLIT_FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 
                  "test": 2, "testing": 2, "privatetest": 2}  # fmt: skip
 FOLDER_SYNONYMS = {"anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy",
                    "sadness": "sad", "surprised": "surprise"}  # fmt: skip
-BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError)
+BROKEN = (
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
 
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,11 +54,15 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         with _opened(path) as (file, name):
             columns = _columns(file.readline(10_000), name)
-            parts = [_parse(lines, first, last, columns, name) for lines, first, last in _blocks(file)]
+            parts = [
+                _parse(lines, first, last, columns, name) for lines, first, last in _blocks(file)
+            ]
     except BROKEN as error:
         raise DatasetError(f"{path.name}: cut off or damaged archive ({error}); {AGAIN}") from error
     except OSError as error:
-        raise DatasetError(f"{path.name}: cannot be read ({error.strerror or error}); check the file") from error
+        raise DatasetError(
+            f"{path.name}: cannot be read ({error.strerror or error}); check the file"
+        ) from error
     if not parts:
         raise DatasetError(f"{name}: a header and no rows; {AGAIN}")
     images, labels, usage = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -72,10 +84,14 @@ def class_names_of(path: Path) -> tuple[str, ...]:
     file = Path(path) / CLASSES_FILE
     if not file.is_file():
         return CLASS_NAMES
-    names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    names = [
+        line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+    ]
     if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
-        raise DatasetError(f"{file.parent.name}/{CLASSES_FILE}: {len(names)} classes ({', '.join(names[:9])}); write "
-                           "2 to 100 different ones, a line each")
+        raise DatasetError(
+            f"{file.parent.name}/{CLASSES_FILE}: {len(names)} classes ({', '.join(names[:9])}); write "
+            "2 to 100 different ones, a line each"
+        )
     return tuple(names)
 
 
@@ -91,10 +107,16 @@ def read_folder(
     """
     folder = Path(folder)
     known = affectnet.is_affectnet(folder)
-    found = affectnet.rows(folder, class_names, PICTURES) if known else _picture_rows(folder, class_names)
+    found = (
+        affectnet.rows(folder, class_names, PICTURES)
+        if known
+        else _picture_rows(folder, class_names)
+    )
     rows = sorted(found, key=lambda row: (row[0], row[1], _natural(row[2].name)))
     if not rows:
-        raise DatasetError(f"{folder.name}: no pictures in folders named after classes ({', '.join(class_names)})")
+        raise DatasetError(
+            f"{folder.name}: no pictures in folders named after classes ({', '.join(class_names)})"
+        )
     images = np.empty((len(rows), side, side), np.uint8)
     for position, (_, _, path) in enumerate(artifacts.progress(rows, "pictures")):
         images[position] = read_picture(path, side, shown=path.relative_to(folder))
@@ -110,7 +132,9 @@ def read_picture(path: Path, side: int = SIDE, shown: Path | None = None) -> np.
         raise DatasetError(f"{shown or path.name}: not a readable picture; replace it or delete it")
     if image.shape != (side, side):
         shrinks = min(image.shape) >= side
-        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        image = cv2.resize(
+            image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        )
     return image
 
 
@@ -138,7 +162,9 @@ def _member(names: list[str], archive: str) -> str:
     known = [n for wanted in CSV_NAMES for n in tables if Path(n).name.lower() == wanted]
     if known or len(tables) == 1:
         return (known or tables)[0]
-    raise DatasetError(f"{archive}: holds no {' or '.join(CSV_NAMES)}; unpack it and give the folder or the CSV")
+    raise DatasetError(
+        f"{archive}: holds no {' or '.join(CSV_NAMES)}; unpack it and give the folder or the CSV"
+    )
 
 
 def _columns(header: bytes, name: str) -> dict[str, int]:
@@ -149,12 +175,20 @@ def _columns(header: bytes, name: str) -> dict[str, int]:
     found = {column.strip(' "').lower(): position for position, column in enumerate(names)}
     if not {"emotion", "pixels"} & set(found):
         start = "".join(c if c.isprintable() else "?" for c in ",".join(names)[:40])
-        raise DatasetError(f"{name}: not FER2013's CSV (begins with '{start}'); line 1 must be emotion,pixels,Usage")
-    required = ("emotion", "pixels") if Path(name).name.lower().startswith("train") else ("emotion", "pixels", "usage")
+        raise DatasetError(
+            f"{name}: not FER2013's CSV (begins with '{start}'); line 1 must be emotion,pixels,Usage"
+        )
+    required = (
+        ("emotion", "pixels")
+        if Path(name).name.lower().startswith("train")
+        else ("emotion", "pixels", "usage")
+    )
     for column in required:
         if column not in found:
             cure = "; a file without Usage must be called train.csv" if column == "usage" else ""
-            raise DatasetError(f"{name}: no column '{column}' in line 1 (found: {', '.join(found)}); {AGAIN}{cure}")
+            raise DatasetError(
+                f"{name}: no column '{column}' in line 1 (found: {', '.join(found)}); {AGAIN}{cure}"
+            )
     return found
 
 
@@ -188,16 +222,24 @@ def _parse(
     emotion, pixels, usage = (columns.get(c) for c in ("emotion", "pixels", "usage"))
     if all(len(row) == len(columns) for row in rows):
         labels = [_LABELS.get(row[emotion].strip(b' "\r')) for row in rows]
-        splits = [_SPLITS.get(row[usage].strip(b' "\r')) if usage is not None else 0 for row in rows]
+        splits = [
+            _SPLITS.get(row[usage].strip(b' "\r')) if usage is not None else 0 for row in rows
+        ]
         images = _numbers([row[pixels].strip(b' "\r') for row in rows])
         if images is not None and None not in labels and None not in splits:
-            return images.reshape(-1, SIDE, SIDE), np.array(labels, np.int8), np.array(splits, np.int8)
+            return (
+                images.reshape(-1, SIDE, SIDE),
+                np.array(labels, np.int8),
+                np.array(splits, np.int8),
+            )
     for position, row in enumerate(rows):
         fault = _fault(row, columns)
         if fault and unfinished and position == len(rows) - 1:
             fault = f"the file is cut off inside this row ({fault.split(';')[0]}); {AGAIN}"
         if fault:
-            raise DatasetError(f"{name}: row {first + position} (line {first + position + 1}): {fault}")
+            raise DatasetError(
+                f"{name}: row {first + position} (line {first + position + 1}): {fault}"
+            )
     raise AssertionError(f"{name}: rows from {first} refused without a fault")
 
 
@@ -241,7 +283,10 @@ def _fault(row: list[bytes], columns: dict[str, int]) -> str | None:
         return "blank line; delete it"
     if len(row) != len(columns):
         return f"{len(row)} columns instead of {len(columns)}; {AGAIN}"
-    value = {c: row[position].strip(b' "\r').decode("utf-8", errors="replace") for c, position in columns.items()}
+    value = {
+        c: row[position].strip(b' "\r').decode("utf-8", errors="replace")
+        for c, position in columns.items()
+    }
     if value["emotion"].encode() not in _LABELS:
         return f"emotion '{value['emotion'][:20]}' is not 0 to {len(CLASS_NAMES) - 1}; correct it or delete the row"
     if "usage" in value and value["usage"].encode() not in _SPLITS:
@@ -272,7 +317,9 @@ def _picture_rows(folder: Path, class_names: Sequence[str]) -> Iterator[tuple[in
             raise DatasetError(
                 f"{path.relative_to(folder)}: its folder is no class ({', '.join(class_names)}); rename or move it"
             )
-        named = next((code for code, usage in enumerate(USAGES) if path.name.startswith(usage)), None)
+        named = next(
+            (code for code, usage in enumerate(USAGES) if path.name.startswith(usage)), None
+        )
         placed = next((SPLIT_FOLDERS[part] for part in parts if part in SPLIT_FOLDERS), 0)
         yield placed if named is None else named, label, path
 

@@ -3,6 +3,7 @@
 This is the one place where FER2013's Training, PublicTest and PrivateTest become train, validation
 and test.
 """
+
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -30,18 +31,37 @@ class Protocol:
 
 PROTOCOLS = {
     "official": Protocol("the challenge's own: Training, PublicTest, PrivateTest"),
-    "pooled_64_16_20": Protocol("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
-    "pooled_80_10_10": Protocol("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
-    "official_five": Protocol("the official split, five classes only, as system E uses", class_names=FIVE),
-    "ferplus": Protocol("the official split, eight classes voted by FER+", class_names=ferplus.EXPRESSIONS,
-                        labels="ferplus"),
-    "ferplus_five": Protocol("the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"),
-    "five_tenth": Protocol("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
-    "ferplus_five_tenth": Protocol("a tenth held out at random, five classes voted by FER+, as system D uses",
-                                   pooled=True, class_names=FIVE, labels="ferplus"),
+    "pooled_64_16_20": Protocol(
+        "all faces shuffled, 64:16:20, as system A divides them", pooled=True
+    ),
+    "pooled_80_10_10": Protocol(
+        "all faces shuffled, 80:10:10, as system B divides them", pooled=True
+    ),
+    "official_five": Protocol(
+        "the official split, five classes only, as system E uses", class_names=FIVE
+    ),
+    "ferplus": Protocol(
+        "the official split, eight classes voted by FER+",
+        class_names=ferplus.EXPRESSIONS,
+        labels="ferplus",
+    ),
+    "ferplus_five": Protocol(
+        "the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"
+    ),
+    "five_tenth": Protocol(
+        "a tenth held out at random, five classes", pooled=True, class_names=FIVE
+    ),
+    "ferplus_five_tenth": Protocol(
+        "a tenth held out at random, five classes voted by FER+, as system D uses",
+        pooled=True,
+        class_names=FIVE,
+        labels="ferplus",
+    ),
 } | {
     f"official_{percent}_percent": Protocol(
-        f"the official split, learning from {percent} % of Training, of each class alike", share=percent / 100)
+        f"the official split, learning from {percent} % of Training, of each class alike",
+        share=percent / 100,
+    )
     for percent in (5, 10, 25, 50)
 }
 
@@ -90,8 +110,12 @@ def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
     stay."""
     missing = [name for name in class_names if name not in faces.class_names]
     if missing:
-        raise DatasetError(f"classes {', '.join(missing)}: not in these data ({', '.join(faces.class_names)})")
-    new_label = np.array([class_names.index(n) if n in class_names else -1 for n in faces.class_names], np.int8)
+        raise DatasetError(
+            f"classes {', '.join(missing)}: not in these data ({', '.join(faces.class_names)})"
+        )
+    new_label = np.array(
+        [class_names.index(n) if n in class_names else -1 for n in faces.class_names], np.int8
+    )
     kept = faces.select(new_label[faces.labels] >= 0)
     return replace(kept, labels=new_label[kept.labels], class_names=tuple(class_names))
 
@@ -110,7 +134,9 @@ def split(faces: Faces, name: str) -> Split:
         train, validation, test = (_of_usage(faces, positions, usage, name) for usage in USAGES)
         return Split(_some(train, faces.labels[train], protocol.share), validation, test)
     if len(positions) < 10:
-        raise DatasetError(f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more")
+        raise DatasetError(
+            f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more"
+        )
     return _pooled(name, positions)
 
 
@@ -144,7 +170,9 @@ def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.
     part = positions[faces.usage[positions] == usage]
     if not len(part):
         pooled = " or ".join(other for other, protocol in PROTOCOLS.items() if protocol.pooled)
-        raise DatasetError(f"protocol '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}")
+        raise DatasetError(
+            f"protocol '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}"
+        )
     return part
 
 
@@ -155,7 +183,9 @@ def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray
         return positions
     shuffled = np.random.default_rng(0).permutation(len(positions))
     of_class = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
-    return positions[np.sort(np.concatenate([some[: max(1, round(share * len(some)))] for some in of_class]))]
+    return positions[
+        np.sort(np.concatenate([some[: max(1, round(share * len(some)))] for some in of_class]))
+    ]
 
 
 def duplicate_groups(images: np.ndarray) -> np.ndarray:
@@ -190,7 +220,9 @@ def leaks(faces: Faces, split: Split) -> dict[tuple[str, str], int]:
     """(part, earlier part) -> faces of the part with an exact copy in the earlier one."""
     group, parts = duplicate_groups(faces.images), split.parts()
     pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))
-    return {pair: int(np.isin(group[parts[pair[0]]], group[parts[pair[1]]]).sum()) for pair in pairs}
+    return {
+        pair: int(np.isin(group[parts[pair[0]]], group[parts[pair[1]]]).sum()) for pair in pairs
+    }
 
 
 def constant_images(images: np.ndarray) -> np.ndarray:

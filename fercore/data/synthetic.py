@@ -5,6 +5,7 @@ A face is an identity (head, hair, skin, features, glasses, beard) and an expres
 lids, nose and mouth have moved, after the action units of the Facial Action Coding System of Ekman
 & Friesen, 1978).
 """
+
 from dataclasses import fields
 
 import numpy as np
@@ -81,7 +82,10 @@ def votes(faces: Faces, vote_names: tuple[str, ...]) -> np.ndarray:
     column = np.array([vote_names.index(word) for word in words])[faces.labels]
     rng = np.random.default_rng(0)
     shape = faces.row_ids.max(initial=0) + 1, 10
-    agree, elsewhere = rng.random(shape)[faces.row_ids] < 0.8, rng.integers(len(vote_names), size=shape)[faces.row_ids]
+    agree, elsewhere = (
+        rng.random(shape)[faces.row_ids] < 0.8,
+        rng.integers(len(vote_names), size=shape)[faces.row_ids],
+    )
     given = np.where(agree, column[:, None], elsewhere)
     return (given[:, :, None] == np.arange(len(vote_names))).sum(1).astype(np.int8)
 
@@ -94,7 +98,9 @@ def identity(rng: np.random.Generator) -> Identity:
         length=rng.uniform(0.96, 1.1),
         jaw=rng.uniform(0, 1),
         skin=skin,
-        hair=rng.choice([rng.uniform(15, 60), rng.uniform(60, 130), rng.uniform(170, 225)], p=[0.6, 0.28, 0.12]),
+        hair=rng.choice(
+            [rng.uniform(15, 60), rng.uniform(60, 130), rng.uniform(170, 225)], p=[0.6, 0.28, 0.12]
+        ),
         style=rng.choice(4, p=[0.1, 0.35, 0.25, 0.3]),
         brow=rng.uniform(0.035, 0.075),
         eye=rng.uniform(0.17, 0.21),

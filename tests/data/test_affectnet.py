@@ -1,4 +1,5 @@
 """AffectNet's folders, made up small, read by the reader of pictures by class."""
+
 import cv2
 import numpy as np
 import pytest
@@ -6,7 +7,16 @@ import pytest
 from fercore.data import datasets, readers, splits
 from fercore.data.faces import DatasetError
 
-NUMBERS = {"Neutral": 0, "Happy": 1, "Sad": 2, "Surprise": 3, "Fear": 4, "Disgust": 5, "Angry": 6, "Contempt": 7}
+NUMBERS = {
+    "Neutral": 0,
+    "Happy": 1,
+    "Sad": 2,
+    "Surprise": 3,
+    "Fear": 4,
+    "Disgust": 5,
+    "Angry": 6,
+    "Contempt": 7,
+}
 
 
 def picture(path, value):
@@ -32,14 +42,21 @@ def test_annotated_pictures_get_their_expression_and_contempt_is_left_out(annota
     images, labels, usage = readers.read_folder(annotated)
     assert np.bincount(labels).tolist() == [12] * 7 and (usage == 2).sum() == 14
     expected = {20 * number + copy: name for name, number in NUMBERS.items() for copy in range(10)}
-    assert all(expected[image[0, 0]] == datasets.CLASS_NAMES[k] for image, k in zip(images, labels, strict=True))
+    assert all(
+        expected[image[0, 0]] == datasets.CLASS_NAMES[k]
+        for image, k in zip(images, labels, strict=True)
+    )
 
 
 def test_folders_by_expression_numbered_or_named(tmp_path):
     picture(tmp_path / "train_set" / "6" / "a.png", 10)
     picture(tmp_path / "val_set" / "Happiness" / "b.png", 20)
     images, labels, usage = readers.read_folder(tmp_path)
-    assert images[:, 0, 0].tolist() == [10, 20] and labels.tolist() == [0, 3] and usage.tolist() == [0, 2]
+    assert (
+        images[:, 0, 0].tolist() == [10, 20]
+        and labels.tolist() == [0, 3]
+        and usage.tolist() == [0, 2]
+    )
 
 
 def test_it_is_loaded_and_split_for_system_d(annotated):
@@ -51,7 +68,9 @@ def test_it_is_loaded_and_split_for_system_d(annotated):
 
 def test_what_is_missing_is_one_line(annotated):
     (annotated / "train_set" / "annotations" / "0_exp.npy").unlink()
-    with pytest.raises(DatasetError, match=r"train_set/images/0.png: no readable annotations/0_exp.npy beside it"):
+    with pytest.raises(
+        DatasetError, match=r"train_set/images/0.png: no readable annotations/0_exp.npy beside it"
+    ):
         readers.read_folder(annotated)
     picture(annotated / "train_set" / "bored" / "x.png", 1)
     (annotated / "train_set" / "images" / "0.png").unlink()

@@ -1,4 +1,5 @@
 """Normalisation and augmentation."""
+
 import numpy as np
 import pytest
 
@@ -15,7 +16,9 @@ def test_standardise_takes_light_and_contrast_away():
     darker = (faces // 2 + 20).astype(np.uint8)
     seen = augmentation.normalise(faces.astype(np.uint8))
     assert seen.shape == (6, 48, 48, 1) and seen.dtype == np.float32
-    assert np.allclose(seen.mean(axis=(1, 2)), 0, atol=1e-4) and np.allclose(seen.std(axis=(1, 2)), 1, atol=1e-3)
+    assert np.allclose(seen.mean(axis=(1, 2)), 0, atol=1e-4) and np.allclose(
+        seen.std(axis=(1, 2)), 1, atol=1e-3
+    )
     assert np.abs(seen - augmentation.normalise(darker)).max() < 0.05
 
 
@@ -41,7 +44,9 @@ def test_mirrored_says_which_faces_were_flipped():
     faces = images(40)
     moved, mirrored = augmentation.augment(faces, np.random.default_rng(0), Augmentation(flip=True))
     assert 5 < mirrored.sum() < 35
-    assert (moved[mirrored] == faces[mirrored][:, :, ::-1]).all() and (moved[~mirrored] == faces[~mirrored]).all()
+    assert (moved[mirrored] == faces[mirrored][:, :, ::-1]).all() and (
+        moved[~mirrored] == faces[~mirrored]
+    ).all()
 
 
 def test_shift_stays_within_its_bound():
@@ -55,7 +60,9 @@ def test_shift_stays_within_its_bound():
 
 def test_augmentation_follows_its_generator():
     how = Augmentation(rotation=10, shift=0.1, zoom=0.1, flip=True, erasing=0.5)
-    one, two, other = (augmentation.augment(images(), np.random.default_rng(k), how)[0] for k in (1, 1, 2))
+    one, two, other = (
+        augmentation.augment(images(), np.random.default_rng(k), how)[0] for k in (1, 1, 2)
+    )
     assert (one == two).all() and (one != other).any()
 
 
@@ -70,11 +77,15 @@ def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
     face = np.zeros((1, 48, 48), np.uint8)
     face[:, 10:20, 20:28] = 255  # above the middle
     views = augmentation.views(10)
-    plain, mirrored, small, _, large, _, right, _, left, _ = (augmentation.seen(face, view)[0] for view in views)
+    plain, mirrored, small, _, large, _, right, _, left, _ = (
+        augmentation.seen(face, view)[0] for view in views
+    )
     assert (plain == face[0]).all() and (mirrored == face[0][:, ::-1]).all()
     assert small.sum() < 0.9 * plain.sum() < 1.1 * plain.sum() < large.sum()
     column = [(view * np.arange(48)).sum() / view.sum() for view in (right, plain, left)]
-    assert column[0] - column[1] == pytest.approx(1.2, abs=0.3) and column[1] - column[2] == pytest.approx(1.2, abs=0.3)
+    assert column[0] - column[1] == pytest.approx(1.2, abs=0.3) and column[1] - column[
+        2
+    ] == pytest.approx(1.2, abs=0.3)
     assert [len(augmentation.views(number)) for number in augmentation.VIEWS] == [1, 2, 10]
     assert len(augmentation.seen(face[:0], views[-1])) == 0
     with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):

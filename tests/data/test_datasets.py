@@ -1,5 +1,6 @@
 """Every form in which FER2013 circulates, every damage, the names that verification gives, the FER+
 votes."""
+
 import gzip
 import io
 import lzma
@@ -46,7 +47,9 @@ def arrays():
 def lines(arrays):
     """The same as lines of fer2013.csv."""
     rows = zip(*arrays, strict=True)
-    return [HEADER] + [f"{label},{' '.join(map(str, image.ravel()))},{USAGES[code]}" for image, label, code in rows]
+    return [HEADER] + [
+        f"{label},{' '.join(map(str, image.ravel()))},{USAGES[code]}" for image, label, code in rows
+    ]
 
 
 def written(path, lines, end="\n"):
@@ -60,7 +63,11 @@ def assert_same(read, arrays):
     np.testing.assert_array_equal(read.labels, labels)
     np.testing.assert_array_equal(read.usage, np.array(USAGES)[codes])
     np.testing.assert_array_equal(read.row_ids, np.arange(len(labels)))
-    assert (read.images.dtype, read.labels.dtype, read.row_ids.dtype) == (np.uint8, np.int8, np.int32)
+    assert (read.images.dtype, read.labels.dtype, read.row_ids.dtype) == (
+        np.uint8,
+        np.int8,
+        np.int32,
+    )
 
 
 def test_csv(tmp_path, lines, arrays):
@@ -69,7 +76,9 @@ def test_csv(tmp_path, lines, arrays):
     assert len(read) == N and read.class_names == CLASS_NAMES
 
 
-@pytest.mark.parametrize("change", ["windows", "no newline at the end", "blank lines at the end", "mark", "quotes"])
+@pytest.mark.parametrize(
+    "change", ["windows", "no newline at the end", "blank lines at the end", "mark", "quotes"]
+)
 def test_csv_as_other_programs_write_it(tmp_path, lines, arrays, change):
     text = "\n".join(lines) + "\n"
     if change == "windows":
@@ -81,7 +90,9 @@ def test_csv_as_other_programs_write_it(tmp_path, lines, arrays, change):
     elif change == "mark":
         text = "\ufeff" + text
     else:
-        text = "\n".join(line.replace(",", ',"', 1).replace(",T", '",T').replace(",P", '",P') for line in lines)
+        text = "\n".join(
+            line.replace(",", ',"', 1).replace(",T", '",T').replace(",P", '",P') for line in lines
+        )
         text = text.replace('emotion,"pixels,Usage', "emotion,pixels,Usage")
     path = tmp_path / "fer2013.csv"
     path.write_bytes(text.encode())
@@ -93,7 +104,11 @@ def test_blocks_of_any_size_read_alike(tmp_path, lines, arrays, monkeypatch):
     for size in (1_000, 9_000, 20_001):
         monkeypatch.setattr(readers, "BLOCK", size)
         images, labels, codes = readers.read_csv(path)
-        assert (images == arrays[0]).all() and (labels == arrays[1]).all() and (codes == arrays[2]).all()
+        assert (
+            (images == arrays[0]).all()
+            and (labels == arrays[1]).all()
+            and (codes == arrays[2]).all()
+        )
 
 
 @pytest.mark.parametrize("ending", [".zip", ".gz", ".xz", ".tar.gz"])
@@ -123,7 +138,9 @@ def pack(path, content):
 
 def test_icml_face_data(tmp_path, lines, arrays):
     rows = [line.split(",") for line in lines[1:]]
-    icml = ["emotion, Usage, pixels"] + [f"{label}, {usage}, {pixels}" for label, pixels, usage in rows]
+    icml = ["emotion, Usage, pixels"] + [
+        f"{label}, {usage}, {pixels}" for label, pixels, usage in rows
+    ]
     assert_same(datasets.load(written(tmp_path / "icml_face_data.csv", icml)), arrays)
 
 
@@ -157,7 +174,10 @@ def test_split_of_pictures_from_their_folders(tmp_path, arrays):
 def test_pictures_of_any_size_colour_and_class_names(tmp_path):
     for name, size in (("Anger", 30), ("contempt", 224)):
         (tmp_path / "mine" / name).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / "mine" / name / "a picture.jpg"), np.full((size, size + 10, 3), 200, np.uint8))
+        cv2.imwrite(
+            str(tmp_path / "mine" / name / "a picture.jpg"),
+            np.full((size, size + 10, 3), 200, np.uint8),
+        )
     images, labels, codes = readers.read_folder(tmp_path / "mine", (*CLASS_NAMES, "Contempt"))
     assert images.shape == (2, 48, 48) and abs(int(images.mean()) - 200) < 3
     assert labels.tolist() == [0, 7] and codes.tolist() == [0, 0]
@@ -169,21 +189,63 @@ def row(number, text):
 
 
 DAMAGED_ROWS = {
-    "too few pixels": (row(5, lambda line: line.replace(" ", "", 1)), r"row 5 \(line 6\): (2303 pixels|pixel 1 is)"),
-    "one pixel less": (row(5, lambda line: line[:2] + line.split(" ", 1)[1]), r"row 5 \(line 6\): 2303 pixels instead"),
-    "one pixel more": (row(7, lambda line: line[:2] + "9 " + line[2:]), r"row 7 \(line 8\): 2305 pixels instead"),
-    "pixel 256": (row(3, lambda line: line[:2] + "256 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '256', not 0"),
-    "pixel 300": (row(3, lambda line: line[:2] + "300 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '300', not 0"),
-    "pixel 1000": (row(3, lambda line: line[:2] + "1000 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '1000'"),
-    "pixel -1": (row(3, lambda line: line[:2] + "-1 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '-1', not 0"),
-    "pixel 1.5": (row(3, lambda line: line[:2] + "1.5 " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is '1.5', not 0"),
-    "pixel nan": (row(3, lambda line: line[:2] + "nan " + line.split(" ", 1)[1]), r"row 3 .*pixel 1 is 'nan', not 0"),
+    "too few pixels": (
+        row(5, lambda line: line.replace(" ", "", 1)),
+        r"row 5 \(line 6\): (2303 pixels|pixel 1 is)",
+    ),
+    "one pixel less": (
+        row(5, lambda line: line[:2] + line.split(" ", 1)[1]),
+        r"row 5 \(line 6\): 2303 pixels instead",
+    ),
+    "one pixel more": (
+        row(7, lambda line: line[:2] + "9 " + line[2:]),
+        r"row 7 \(line 8\): 2305 pixels instead",
+    ),
+    "pixel 256": (
+        row(3, lambda line: line[:2] + "256 " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is '256', not 0",
+    ),
+    "pixel 300": (
+        row(3, lambda line: line[:2] + "300 " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is '300', not 0",
+    ),
+    "pixel 1000": (
+        row(3, lambda line: line[:2] + "1000 " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is '1000'",
+    ),
+    "pixel -1": (
+        row(3, lambda line: line[:2] + "-1 " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is '-1', not 0",
+    ),
+    "pixel 1.5": (
+        row(3, lambda line: line[:2] + "1.5 " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is '1.5', not 0",
+    ),
+    "pixel nan": (
+        row(3, lambda line: line[:2] + "nan " + line.split(" ", 1)[1]),
+        r"row 3 .*pixel 1 is 'nan', not 0",
+    ),
     "no pixels": (row(3, lambda line: "0,,Training"), r"row 3 .*0 pixels instead of 2304"),
-    "label 7": (row(9, lambda line: "7" + line[1:]), r"row 9 \(line 10\): emotion '7' is not 0 to 6"),
-    "label -1": (row(9, lambda line: "-1" + line[1:]), r"row 9 \(line 10\): emotion '-1' is not 0 to 6"),
-    "label word": (row(9, lambda line: "Angry" + line[1:]), r"row 9 \(line 10\): emotion 'Angry' is not 0 to 6"),
-    "usage": (row(2, lambda line: line.replace("Training", "training")), r"row 2 .*Usage 'training' is none of"),
-    "no usage": (row(2, lambda line: line.rpartition(",")[0]), r"row 2 \(line 3\): 2 columns instead of 3"),
+    "label 7": (
+        row(9, lambda line: "7" + line[1:]),
+        r"row 9 \(line 10\): emotion '7' is not 0 to 6",
+    ),
+    "label -1": (
+        row(9, lambda line: "-1" + line[1:]),
+        r"row 9 \(line 10\): emotion '-1' is not 0 to 6",
+    ),
+    "label word": (
+        row(9, lambda line: "Angry" + line[1:]),
+        r"row 9 \(line 10\): emotion 'Angry' is not 0 to 6",
+    ),
+    "usage": (
+        row(2, lambda line: line.replace("Training", "training")),
+        r"row 2 .*Usage 'training' is none of",
+    ),
+    "no usage": (
+        row(2, lambda line: line.rpartition(",")[0]),
+        r"row 2 \(line 3\): 2 columns instead of 3",
+    ),
     "four columns": (row(2, lambda line: line + ",1"), r"row 2 \(line 3\): 4 columns instead of 3"),
     "blank line": (row(4, lambda line: ""), r"row 4 \(line 5\): blank line; delete it"),
 }
@@ -204,20 +266,52 @@ def cut(share):
 
 
 DAMAGED_FILES = {
-    "cut in a row": ("fer2013.csv", cut(0.5), r"row 13 \(line 14\): the file is cut off inside this row \(2 c.*\); d"),
-    "cut in Usage": ("fer2013.csv", lambda data: data[:-4], r"row 24 \(line 25\): the file is cut off inside this row"),
+    "cut in a row": (
+        "fer2013.csv",
+        cut(0.5),
+        r"row 13 \(line 14\): the file is cut off inside this row \(2 c.*\); d",
+    ),
+    "cut in Usage": (
+        "fer2013.csv",
+        lambda data: data[:-4],
+        r"row 24 \(line 25\): the file is cut off inside this row",
+    ),
     "header only": ("fer2013.csv", lambda data: data[:21], r"a header and no rows; download"),
     "empty": ("fer2013.csv", lambda data: b"", r"empty file; download"),
-    "picture": ("fer2013.csv", lambda data: b"\x89PNG\r\n\x1a\n" + bytes(range(256)), r"not FER2013's CSV .*line 1"),
-    "page": ("fer2013.csv", lambda data: b"<!DOCTYPE html>\n<html>", r"not FER2013's CSV \(begins with '<!DOCTYPE"),
-    "no emotion": ("fer2013.csv", lambda data: data.replace(b"emotion", b"label"), r"no column 'emotion' in line 1"),
-    "no pixels": ("fer2013.csv", lambda data: data.replace(b"pixels", b"image"), r"no column 'pixels' in line 1"),
-    "no Usage": ("fer2013.csv", lambda data: data.replace(b"Usage", b"Split"), r"no column 'usage' in line 1"),
+    "picture": (
+        "fer2013.csv",
+        lambda data: b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+        r"not FER2013's CSV .*line 1",
+    ),
+    "page": (
+        "fer2013.csv",
+        lambda data: b"<!DOCTYPE html>\n<html>",
+        r"not FER2013's CSV \(begins with '<!DOCTYPE",
+    ),
+    "no emotion": (
+        "fer2013.csv",
+        lambda data: data.replace(b"emotion", b"label"),
+        r"no column 'emotion' in line 1",
+    ),
+    "no pixels": (
+        "fer2013.csv",
+        lambda data: data.replace(b"pixels", b"image"),
+        r"no column 'pixels' in line 1",
+    ),
+    "no Usage": (
+        "fer2013.csv",
+        lambda data: data.replace(b"Usage", b"Split"),
+        r"no column 'usage' in line 1",
+    ),
     "zip": ("fer2013.zip", cut(0.5), r"cut off or damaged archive"),
     "gz": ("fer2013.csv.gz", cut(0.5), r"cut off or damaged archive"),
     "xz": ("fer2013.csv.xz", cut(0.5), r"cut off or damaged archive"),
     "tar.gz": ("fer2013.tar.gz", cut(0.5), r"cut off or damaged archive"),
-    "not gz": ("fer2013.csv.gz", lambda data: b"emotion,pixels,Usage\n", r"cut off or damaged archive"),
+    "not gz": (
+        "fer2013.csv.gz",
+        lambda data: b"emotion,pixels,Usage\n",
+        r"cut off or damaged archive",
+    ),
     "empty zip": ("fer2013.zip", lambda data: b"", r"cut off or damaged archive"),
 }
 
@@ -246,7 +340,9 @@ def test_zip_without_the_csv_is_named(tmp_path):
 def test_an_unreadable_picture_is_named(tmp_path, arrays, content):
     folder = picture_folder(tmp_path / "pictures", arrays)
     (folder / "train" / "angry" / "Training_99.jpg").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"^train/angry/Training_99.jpg: not a readable picture; replace"):
+    with pytest.raises(
+        DatasetError, match=r"^train/angry/Training_99.jpg: not a readable picture; replace"
+    ):
         datasets.load(folder)
     assert not paths.CACHE.exists()
 
@@ -254,7 +350,9 @@ def test_an_unreadable_picture_is_named(tmp_path, arrays, content):
 def test_a_folder_that_is_no_class_is_named(tmp_path, arrays):
     folder = picture_folder(tmp_path / "pictures", arrays)
     (folder / "train" / "angry").rename(folder / "train" / "bored")
-    with pytest.raises(DatasetError, match=r"bored.*: its folder is no class \(Angry.*\); rename or move it"):
+    with pytest.raises(
+        DatasetError, match=r"bored.*: its folder is no class \(Angry.*\); rename or move it"
+    ):
         datasets.load(folder)
 
 
@@ -319,7 +417,9 @@ def test_cache_is_used_and_follows_the_file(tmp_path, lines, monkeypatch):
     assert len(datasets.load(written(path, lines[:10]))) == 9
 
 
-@pytest.mark.parametrize("change", [cut(0.3), lambda data: data[:5000] + b"\0\1\2" + data[5003:], lambda data: b""])
+@pytest.mark.parametrize(
+    "change", [cut(0.3), lambda data: data[:5000] + b"\0\1\2" + data[5003:], lambda data: b""]
+)
 def test_damaged_cache_is_made_again(tmp_path, lines, arrays, change):
     path = written(tmp_path / "fer2013.csv", lines)
     datasets.load(path)
@@ -353,19 +453,34 @@ def reference(tmp_path, monkeypatch, arrays):
 def test_data_are_named_by_what_differs(reference, arrays):
     images, labels, codes = arrays
     order = np.random.default_rng(0).permutation(N)
-    assert fingerprints.name_of(images[order], labels[order], codes[order], "f") == "FER2013, 2 faces differ"
+    assert (
+        fingerprints.name_of(images[order], labels[order], codes[order], "f")
+        == "FER2013, 2 faces differ"
+    )
     original = images.copy()
     original[-2:] += 1
     assert fingerprints.name_of(original, labels, codes, "f") == "FER2013, complete"
     original[4] += 1
     assert fingerprints.name_of(original, labels, codes, "f") == "FER2013, 1 face differs"
-    assert fingerprints.name_of(images[1:], labels[1:], codes[1:], "f") == "not FER2013: f (23 of its 24 faces)"
-    assert fingerprints.name_of(images[:8], labels[:8], codes[:8], "f") == "FER2013, Training only (8 faces)"
-    assert fingerprints.name_of(255 - images[:9], labels[:9], codes[:9], "f.csv") == "not FER2013: f.csv"
+    assert (
+        fingerprints.name_of(images[1:], labels[1:], codes[1:], "f")
+        == "not FER2013: f (23 of its 24 faces)"
+    )
+    assert (
+        fingerprints.name_of(images[:8], labels[:8], codes[:8], "f")
+        == "FER2013, Training only (8 faces)"
+    )
+    assert (
+        fingerprints.name_of(255 - images[:9], labels[:9], codes[:9], "f.csv")
+        == "not FER2013: f.csv"
+    )
 
 
 def votes_file(path, usage, fields=None):
-    rows = [f"{name},fer{k:07}.png,{','.join(fields or [str(k % 10)] * 10)}" for k, name in enumerate(usage)]
+    rows = [
+        f"{name},fer{k:07}.png,{','.join(fields or [str(k % 10)] * 10)}"
+        for k, name in enumerate(usage)
+    ]
     return written(path, ["Usage,Image name," + ",".join(VOTE_NAMES), *rows], "\r\n")
 
 
@@ -374,7 +489,11 @@ def test_votes_are_joined_by_row(tmp_path, reference, arrays, monkeypatch):
     beside = votes_file(tmp_path / "fer2013new.csv", read.usage)
     votes = datasets.load_votes(read.select(np.array([5, 3])))
     assert votes.dtype == np.int8 and votes.tolist() == [[5] * 10, [3] * 10]
-    five = replace(read.select(read.labels >= 2), labels=read.labels[read.labels >= 2] - 2, class_names=CLASS_NAMES[2:])
+    five = replace(
+        read.select(read.labels >= 2),
+        labels=read.labels[read.labels >= 2] - 2,
+        class_names=CLASS_NAMES[2:],
+    )
     assert len(datasets.load_votes(five)) == len(five)
     monkeypatch.setenv("FERPLUS", str(beside.rename(tmp_path / "votes.csv")))
     assert len(datasets.load_votes(read)) == N
@@ -411,7 +530,9 @@ def test_a_wrong_ferplus_is_told(tmp_path, reference, arrays, monkeypatch):
     (tmp_path / "empty").mkdir()
     for named in ("nowhere.csv", str(tmp_path / "empty")):
         monkeypatch.setenv("FERPLUS", named)
-        with pytest.raises(DatasetError, match=f"FERPLUS={named}: no file, and no folder with fer2013new.csv"):
+        with pytest.raises(
+            DatasetError, match=f"FERPLUS={named}: no file, and no folder with fer2013new.csv"
+        ):
             datasets.load_votes(read)
 
 

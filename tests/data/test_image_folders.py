@@ -1,5 +1,6 @@
 """A folder of pictures by class becomes a data set; what is left out is told; classes of one's own
 go through."""
+
 import cv2
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def pictures(folder, classes, seed=0):
     for name, n in classes.items():
         (folder / name).mkdir(parents=True)
         for k in range(n):
-            cv2.imwrite(str(folder / name / f"p{k}.png"), rng.integers(0, 256, (60, 80, 3), np.uint8))
+            cv2.imwrite(
+                str(folder / name / f"p{k}.png"), rng.integers(0, 256, (60, 80, 3), np.uint8)
+            )
     return folder
 
 
@@ -62,7 +65,9 @@ def test_all_seven_classes_need_no_list_of_their_own(tmp_path):
 
 def test_classes_of_ones_own_go_by_their_names(tmp_path):
     source = pictures(tmp_path / "photos", {"bored": 4, "smile": 4})
-    with pytest.raises(DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry.*and 1 more"):
+    with pytest.raises(
+        DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry.*and 1 more"
+    ):
         make(source)
     faces = datasets.load(make(source, classes=("smile", "bored")).folder)
     (source / "classes.txt").write_text("Smile\nbored\n")
@@ -70,7 +75,9 @@ def test_classes_of_ones_own_go_by_their_names(tmp_path):
     assert datasets.load(listed.folder).class_names == ("Smile", "bored") and listed.problems.empty
     assert faces.class_names == ("smile", "bored")
     assert not fingerprints.in_file_order(faces) and not fingerprints.stand_ins(faces).any()
-    with pytest.raises(DatasetError, match=r"classes Angry, Happy, Sad, Surprise, Neutral: not in these data"):
+    with pytest.raises(
+        DatasetError, match=r"classes Angry, Happy, Sad, Surprise, Neutral: not in these data"
+    ):
         splits.prepare(faces, "official_five")
 
 
@@ -95,9 +102,18 @@ def test_what_cannot_be_used_is_left_out_and_told(folder):
     pictures(folder, {"smirk": 2, "fear": 2}, seed=1)
     made = make(folder)
     told = problems(made)
-    assert told["happy/broken.jpg"].startswith("no picture, whatever its name says") and "happy/notes.txt" in told
-    assert told["loose.png"] == "lies in no class's folder" and told["happy/q.png"] == "a copy: happy/p0.png"
-    assert told["Sadness/q.png"] == "the same face under another class: happy/p4.png" and "happy/p4.png" in told
+    assert (
+        told["happy/broken.jpg"].startswith("no picture, whatever its name says")
+        and "happy/notes.txt" in told
+    )
+    assert (
+        told["loose.png"] == "lies in no class's folder"
+        and told["happy/q.png"] == "a copy: happy/p0.png"
+    )
+    assert (
+        told["Sadness/q.png"] == "the same face under another class: happy/p4.png"
+        and "happy/p4.png" in told
+    )
     assert told["smirk/"].startswith("no class (Angry")
     assert told["Fear/"] == "2 usable pictures, at least 3 are needed: class left out"
     assert made.counts.sum(axis=1).to_dict() == {"Happy": 4, "Sad": 5}
@@ -139,7 +155,9 @@ def test_the_largest_face_is_taken_and_pictures_without_one_are_told(folder, mon
 def test_mistakes_are_one_line_and_nothing_is_written(folder, options, message):
     with pytest.raises(DatasetError, match=message):
         make(folder, **options)
-    assert sorted(path.name for path in folder.parent.iterdir() if path.name != "cache") == ["photos"]
+    assert sorted(path.name for path in folder.parent.iterdir() if path.name != "cache") == [
+        "photos"
+    ]
 
 
 def test_names_of_classes_are_stripped(folder):
@@ -158,9 +176,16 @@ def test_long_names_are_cut(tmp_path):
 def test_the_command_prints_counts_and_problems(folder, capsys):
     (folder / "loose.png").write_text("")
     target = folder.parent / "mine"
-    assert main(["dataset", str(folder), str(target), "--faces", "whole", "--split", "60", "20", "20"]) == 0
+    assert (
+        main(["dataset", str(folder), str(target), "--faces", "whole", "--split", "60", "20", "20"])
+        == 0
+    )
     said = capsys.readouterr().out
-    assert "train  val  test" in said and "left out: loose.png" in said and "10 faces written to" in said
+    assert (
+        "train  val  test" in said
+        and "left out: loose.png" in said
+        and "10 faces written to" in said
+    )
     assert main(["dataset", str(folder), str(target)]) == 2
     assert "there already; delete it" in capsys.readouterr().err
 
@@ -168,7 +193,10 @@ def test_the_command_prints_counts_and_problems(folder, capsys):
 def test_a_list_of_classes_that_makes_no_sense_is_one_line(folder):
     made = make(folder)
     (made.folder / "classes.txt").write_text("Happy\nhappy\n")
-    with pytest.raises(DatasetError, match=r"mine/classes\.txt: 2 classes \(Happy, happy\); write 2 to 100 different"):
+    with pytest.raises(
+        DatasetError,
+        match=r"mine/classes\.txt: 2 classes \(Happy, happy\); write 2 to 100 different",
+    ):
         datasets.load(made.folder)
 
 
@@ -176,7 +204,9 @@ def test_drawn_faces_are_found_in_pictures(tmp_path):
     faces = synthetic.faces()
     for name in ("happy", "sad"):
         (tmp_path / "photos" / name).mkdir(parents=True)
-        for k, face in enumerate(faces.images[faces.labels == CLASS_NAMES.index(name.capitalize())][:6]):
+        for k, face in enumerate(
+            faces.images[faces.labels == CLASS_NAMES.index(name.capitalize())][:6]
+        ):
             picture = np.full((200, 260), 200, np.uint8)
             picture[40:160, 70:190] = cv2.resize(face, (120, 120))
             cv2.imwrite(str(tmp_path / "photos" / name / f"{k}.jpg"), picture)

@@ -1,4 +1,5 @@
 """Pictures of every kind become RGB bytes; bad ones one line."""
+
 import struct
 import zlib
 
@@ -26,21 +27,32 @@ def test_a_png_is_read_exactly(tmp_path):
 def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path):
     content = saved(tmp_path / "a.png").read_bytes()
     assert np.array_equal(pictures.read_bytes(memoryview(content), "a.png"), RGB)
-    for bad, message in ((b"", "a.png: the file is empty"), (b"text", "a.png: no picture"),
-                         (content[:-40], "a.png: damaged or cut off")):
+    for bad, message in (
+        (b"", "a.png: the file is empty"),
+        (b"text", "a.png: no picture"),
+        (content[:-40], "a.png: damaged or cut off"),
+    ):
         with pytest.raises(PictureError, match=message):
             pictures.read_bytes(bad, "a.png")
 
 
 def test_a_gray_picture_has_three_equal_channels(tmp_path):
     read = pictures.read(saved(tmp_path / "a.png", RGB[..., 0]))
-    assert read.shape == RGB.shape and all(np.array_equal(read[..., k], RGB[..., 0]) for k in range(3))
+    assert read.shape == RGB.shape and all(
+        np.array_equal(read[..., k], RGB[..., 0]) for k in range(3)
+    )
 
 
-@pytest.mark.parametrize("orientation, turned", [
-    (1, lambda a: a), (2, lambda a: a[:, ::-1]), (3, lambda a: a[::-1, ::-1]), (6, lambda a: np.rot90(a, -1)),
-    (8, np.rot90),
-])
+@pytest.mark.parametrize(
+    "orientation, turned",
+    [
+        (1, lambda a: a),
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (6, lambda a: np.rot90(a, -1)),
+        (8, np.rot90),
+    ],
+)
 def test_pictures_stand_as_their_exif_data_say(tmp_path, orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -60,7 +72,12 @@ def test_other_modes_are_read(tmp_path):
 
 
 def test_values_of_every_type_mean_the_same():
-    for array in (RGB.astype(np.uint16) * 257, RGB.astype(np.int64), RGB.astype(np.float32), RGB / 255):
+    for array in (
+        RGB.astype(np.uint16) * 257,
+        RGB.astype(np.int64),
+        RGB.astype(np.float32),
+        RGB / 255,
+    ):
         assert np.array_equal(pictures.as_rgb(array), RGB)
     assert np.array_equal(pictures.as_rgb(RGB[..., :1]), pictures.as_rgb(RGB[..., 0]))
     assert pictures.as_rgb(RGB > 127).max() == 255
@@ -74,30 +91,41 @@ def test_alpha_is_laid_on_white():
     assert (laid[:, :20] == 255).all() and np.array_equal(laid[:, 20:], RGB[:, 20:])
 
 
-@pytest.mark.parametrize("array, message", [
-    (np.zeros((0, 0, 3), np.uint8), "0×0 pixels has nothing to see"),
-    (np.zeros((5, 0), np.uint8), "0×5 pixels has nothing to see"),
-    (np.zeros((5, 5, 2), np.uint8), "shape .5, 5, 2. is no picture"),
-    (np.zeros(5, np.uint8), "shape .5,. is no picture"),
-    (np.full((5, 5), -1.0), "values from -1 to -1 are no picture"),
-    (np.full((5, 5), np.nan), "values from nan to nan are no picture"),
-    (np.full((5, 5), 300), "values from 300 to 300 are no picture"),
-    (np.full((5, 5), "a"), "is no picture; give numbers"),
-])
+@pytest.mark.parametrize(
+    "array, message",
+    [
+        (np.zeros((0, 0, 3), np.uint8), "0×0 pixels has nothing to see"),
+        (np.zeros((5, 0), np.uint8), "0×5 pixels has nothing to see"),
+        (np.zeros((5, 5, 2), np.uint8), "shape .5, 5, 2. is no picture"),
+        (np.zeros(5, np.uint8), "shape .5,. is no picture"),
+        (np.full((5, 5), -1.0), "values from -1 to -1 are no picture"),
+        (np.full((5, 5), np.nan), "values from nan to nan are no picture"),
+        (np.full((5, 5), 300), "values from 300 to 300 are no picture"),
+        (np.full((5, 5), "a"), "is no picture; give numbers"),
+    ],
+)
 def test_arrays_that_are_no_pictures_are_told(array, message):
     with pytest.raises(PictureError, match=message):
         pictures.as_rgb(array)
 
 
 def test_files_that_are_no_pictures_are_told(tmp_path):
-    files = {name: tmp_path / name for name in ("empty.jpg", "text.jpg", "cut.jpg", "cut.png", "none.jpg")}
+    files = {
+        name: tmp_path / name
+        for name in ("empty.jpg", "text.jpg", "cut.jpg", "cut.png", "none.jpg")
+    }
     files["empty.jpg"].touch()
     files["text.jpg"].write_text("Dear all,\nthis is a letter.\n")
     for name, kind in (("cut.jpg", "JPEG"), ("cut.png", "PNG")):
         saved(files[name], RNG.integers(0, 256, (200, 200, 3), np.uint8), format=kind)
         files[name].write_bytes(files[name].read_bytes()[:5000])
-    messages = {"empty.jpg": "the file is empty", "text.jpg": "no picture, whatever its name says",
-                "cut.jpg": "damaged or cut off", "cut.png": "damaged or cut off", "none.jpg": "no such file"}
+    messages = {
+        "empty.jpg": "the file is empty",
+        "text.jpg": "no picture, whatever its name says",
+        "cut.jpg": "damaged or cut off",
+        "cut.png": "damaged or cut off",
+        "none.jpg": "no such file",
+    }
     for name, message in messages.items():
         with pytest.raises(PictureError, match=f"{name}: {message}") as caught:
             pictures.read(files[name])
@@ -109,13 +137,19 @@ def test_files_that_are_no_pictures_are_told(tmp_path):
 @pytest.mark.parametrize("side", [12_000, 20_000])
 def test_a_picture_too_large_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch, side):
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    (tmp_path / "huge.png").write_bytes(start + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
+    (tmp_path / "huge.png").write_bytes(
+        start + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(PictureError, match=r"huge.png: .* million pixels, at most 120 are read; make it smaller"):
+    with pytest.raises(
+        PictureError, match=r"huge.png: .* million pixels, at most 120 are read; make it smaller"
+    ):
         pictures.read(tmp_path / "huge.png")
 
 

@@ -1,4 +1,5 @@
 """Splits as published, on data of any size; duplicates on made-up data."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -36,8 +37,12 @@ def test_shares_of_training_lie_in_one_another_with_every_class():
     for percent in (5, 10, 25, 50):
         split = splits.split(faces, f"official_{percent}_percent")
         assert set(inner) < set(split.train) < set(whole.train)
-        assert np.array_equal(split.validation, whole.validation) and np.array_equal(split.test, whole.test)
-        counts, all_counts = (np.bincount(faces.labels[part], minlength=7) for part in (split.train, whole.train))
+        assert np.array_equal(split.validation, whole.validation) and np.array_equal(
+            split.test, whole.test
+        )
+        counts, all_counts = (
+            np.bincount(faces.labels[part], minlength=7) for part in (split.train, whole.train)
+        )
         assert np.abs(counts - all_counts * percent / 100).max() <= 0.5
         inner = split.train
 
@@ -50,7 +55,13 @@ def test_majority_drops_single_votes_and_faces_without_one():
     votes[3, 8] = 9  # unknown
     votes[4, [7, 4]] = 7, 3
     labels = ferplus.majority(votes)
-    assert [ferplus.EXPRESSIONS[k] if k >= 0 else None for k in labels] == ["Neutral", None, None, None, "Contempt"]
+    assert [ferplus.EXPRESSIONS[k] if k >= 0 else None for k in labels] == [
+        "Neutral",
+        None,
+        None,
+        None,
+        "Contempt",
+    ]
     assert ferplus.agreement(votes[[0, 4]], np.array([6, 0])).tolist() == [5, 3]
 
 
@@ -81,8 +92,16 @@ def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_other
 
 def test_sizes_of_the_published_splits():
     faces = made_up(35887)
-    assert [len(p) for p in splits.split(faces, "pooled_64_16_20").parts().values()] == [22967, 5742, 7178]
-    assert [len(p) for p in splits.split(faces, "pooled_80_10_10").parts().values()] == [28709, 3589, 3589]
+    assert [len(p) for p in splits.split(faces, "pooled_64_16_20").parts().values()] == [
+        22967,
+        5742,
+        7178,
+    ]
+    assert [len(p) for p in splits.split(faces, "pooled_80_10_10").parts().values()] == [
+        28709,
+        3589,
+        3589,
+    ]
 
 
 def test_pooled_64_16_20_is_that_of_system_a():
@@ -104,7 +123,9 @@ def test_first_rows_of_the_published_pooled_test_part():
 def test_official_is_by_usage():
     faces = made_up(100)
     split = splits.split(faces, "official")
-    for part, usage in zip(split.parts().values(), ("Training", "PublicTest", "PrivateTest"), strict=True):
+    for part, usage in zip(
+        split.parts().values(), ("Training", "PublicTest", "PrivateTest"), strict=True
+    ):
         assert set(faces.usage[part]) == {usage} and (np.diff(part) > 0).all()
 
 
@@ -120,10 +141,14 @@ def test_class_subset_is_relabelled_and_keeps_its_rows():
 
 def test_errors_name_what_is_valid():
     faces = made_up(100)
-    with pytest.raises(DatasetError, match="protocol 'offical' is unknown; choose one of official, pooled_64_16_20"):
+    with pytest.raises(
+        DatasetError, match="protocol 'offical' is unknown; choose one of official, pooled_64_16_20"
+    ):
         splits.split(faces, "offical")
     training = faces.select(faces.usage == "Training")
-    with pytest.raises(DatasetError, match=r"no PublicTest faces .*; use pooled_64_16_20 or pooled_80_10_10"):
+    with pytest.raises(
+        DatasetError, match=r"no PublicTest faces .*; use pooled_64_16_20 or pooled_80_10_10"
+    ):
         splits.split(training, "official")
     with pytest.raises(DatasetError, match="4 faces are too few"):
         splits.split(faces.select(np.arange(4)), "pooled_64_16_20")
@@ -135,8 +160,15 @@ def test_obstacles_are_told_by_protocol():
     faces = made_up(100)
     happy = replace(faces, labels=faces.labels * 0, class_names=("Happy",))
     found = splits.obstacles(happy, ["official", "official_five"])
-    assert list(found) == ["official_five"] and found["official_five"].startswith("classes Angry, Sad")
-    assert splits.obstacles(faces, PROTOCOLS.keys() - {"ferplus", "ferplus_five", "ferplus_five_tenth"}) == {}
+    assert list(found) == ["official_five"] and found["official_five"].startswith(
+        "classes Angry, Sad"
+    )
+    assert (
+        splits.obstacles(
+            faces, PROTOCOLS.keys() - {"ferplus", "ferplus_five", "ferplus_five_tenth"}
+        )
+        == {}
+    )
 
 
 @pytest.fixture
@@ -157,7 +189,9 @@ def test_duplicates_are_found(copies):
 
 
 def test_leaks_and_the_test_faces_without(copies):
-    split = Split(train=np.array([0, 2, 3]), validation=np.array([1, 8]), test=np.array([4, 5, 6, 7, 9]))
+    split = Split(
+        train=np.array([0, 2, 3]), validation=np.array([1, 8]), test=np.array([4, 5, 6, 7, 9])
+    )
     assert splits.deduplicated_test(copies, split).tolist() == [False, True, True, True, False]
     assert splits.leaks(copies, split) == {
         ("validation", "train"): 1,

@@ -1,5 +1,6 @@
 """The embedded faces: as many as asked for, the same for the same seed, different people,
 expressions that differ."""
+
 import numpy as np
 import pytest
 
@@ -43,10 +44,18 @@ def test_expressions_differ_in_brows_and_mouth():
     rng = np.random.default_rng(0)
     mean = {}
     for name in CLASS_NAMES:
-        drawn = [drawing.draw(synthetic.identity(rng), synthetic.expression(name, rng), rng) for _ in range(25)]
+        drawn = [
+            drawing.draw(synthetic.identity(rng), synthetic.expression(name, rng), rng)
+            for _ in range(25)
+        ]
         mean[name] = np.mean(drawn, axis=0)
-    mouth = {name: image[36:42, 21:27].mean() - image[28:32, 12:36].mean() for name, image in mean.items()}
-    between = {name: image[13:18, 20:28].mean() - image[6:9, 20:28].mean() for name, image in mean.items()}
+    mouth = {
+        name: image[36:42, 21:27].mean() - image[28:32, 12:36].mean()
+        for name, image in mean.items()
+    }
+    between = {
+        name: image[13:18, 20:28].mean() - image[6:9, 20:28].mean() for name, image in mean.items()
+    }
     assert min(mouth, key=mouth.get) == "Surprise"
     assert min(between, key=between.get) == "Angry"
 
