@@ -1,19 +1,22 @@
 """What a run leaves behind: files written whole or not at all, predictions, provenance."""
 
-import io
 import json
+import logging
 import os
 import platform
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VALIDATION, TEST = 1, 2
+MEMBERS = ("row_ids", "split", "probabilities", "probabilities_tta")  # of a file of predictions
+UNFINISHED = ".unfinished"
+
+log = logging.getLogger(__name__)
 
 
 class RunError(ValueError):
@@ -35,40 +42,80 @@ class Predictions:
     """Class probabilities of one trained network, or of an aggregate, for validation and test
     faces.
 
-    `row_ids` int32 [n]; `split` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
+    `row_ids` int32 [n]; `part` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
     `probabilities_tta` likewise, averaged over as many views of the face as the network's file
     says: 1, 2 or 10.
     """
 
     row_ids: np.ndarray
-    split: np.ndarray
+    part: np.ndarray
     probabilities: np.ndarray
     probabilities_tta: np.ndarray
 
-    def of(self, split: int) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of one split, as they are and averaged over views."""
-        chosen = self.split == split
+    def of(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of one part, as they are and averaged over views."""
+        chosen = self.part == part
         return self.probabilities[chosen], self.probabilities_tta[chosen]
 
 
-def write_atomically(path: Path, data: bytes | str) -> Path:
-    """Write `data` to `path` by way of a temporary file beside it: the file is whole or not
-    there."""
+def printable(text: object, limit: int = 80) -> str:
+    """At most `limit` characters of `text` on one line; what a terminal would obey becomes '?'."""
+    shown = "".join(c if c.isprintable() else "?" for c in str(text))
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, which it replaces when the block ends well: `path` is whole
+    or not there, also after a power cut. What a kill leaves is removed by `remove_unfinished`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = data.encode() if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    owner = f"{platform.node()[:40]}-{os.getpid()}"
+    handle, name = tempfile.mkstemp(f"{path.suffix}{UNFINISHED}", f".{owner}-", path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        os.close(handle)
+        yield Path(name)
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(name)
         raise
-    return path
+
+
+def write_atomically(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path`: the file is whole or not there."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(path)
+
+
+def remove_unfinished(*folders: Path) -> None:
+    """Remove the temporary files of processes that are gone; those of other machines after a
+    day."""
+    for path in (one for folder in folders for one in Path(folder).rglob(f".*{UNFINISHED}")):
+        host, _, number = path.name[1:].rpartition("-")[0].rpartition("-")
+        with suppress(OSError):
+            if host == platform.node()[:40] and number.isdigit():
+                gone = not _alive(int(number))
+            else:
+                gone = time.time() - path.stat().st_mtime > 86_400
+            if gone:
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_arrays(
@@ -76,8 +123,7 @@ def write_arrays(
 ) -> Path:
     """Write named arrays as .npz, atomically. `compression` is one of zipfile's, for all arrays or
     by name."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
             member.compress_type = (
@@ -85,7 +131,59 @@ def write_arrays(
             )
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
-    return write_atomically(path, buffer.getvalue())
+    return Path(path)
+
+
+def cached(
+    path: Path,
+    key: str,
+    compute: Callable[[], Mapping[str, np.ndarray]],
+    compression: int = zipfile.ZIP_STORED,
+) -> dict[str, np.ndarray]:
+    """The named arrays that `compute` gives: read from `path` where it holds those of the same
+    `key`, else computed and kept there.
+
+    What is stored uncompressed is mapped into memory, not read; writing to such an array does not
+    change the file. A damaged file is made again. A place that cannot be written is a warning, no
+    error.
+    """
+    try:
+        found = _mapped(path)
+        if str(found.pop("key", "")) == key:
+            return found
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # a damaged file shows itself in many ways
+        log.warning("%s: cache not usable (%s); made again", path.name, type(error).__name__)
+    arrays = dict(compute())
+    try:
+        write_arrays(path, compression, **arrays, key=np.array(key))
+    except OSError as error:
+        log.warning("%s: cannot be kept (%s); going on without", path, error.strerror)
+    return arrays
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, checked; those stored uncompressed as copy-on-write maps of the
+    file."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                if member.compress_type != zipfile.ZIP_STORED:
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+                else:
+                    while file.read(1 << 20):  # to the end, where its check sum is compared
+                        pass
+                    raw.seek(member.header_offset + 26)
+                    raw.seek(sum(struct.unpack("<HH", raw.read(4))), os.SEEK_CUR)
+                    np.lib.format.read_magic(raw)
+                    shape, fortran, kind = np.lib.format.read_array_header_1_0(raw)
+                    order: Literal["F", "C"] = "F" if fortran else "C"
+                    mapped = np.memmap(raw, kind, "c", raw.tell(), shape, order)
+                    array = np.asarray(mapped) if mapped.size else mapped
+                arrays[member.filename.removesuffix(".npy")] = array
+    return arrays
 
 
 def write_json(path: Path, content: dict) -> Path:
@@ -93,34 +191,33 @@ def write_json(path: Path, content: dict) -> Path:
     return write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def prediction_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+def prediction_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where the predictions of a network lie inside a run's folder; the record is beside, as
     .json."""
-    return Path(folder) / "predictions" / protocol / network / f"seed{seed}.npz"
+    return Path(folder) / "predictions" / split / network / f"seed{seed}.npz"
 
 
-def history_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+def history_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where the training history of a network lies inside a run's folder."""
-    return Path(folder) / "histories" / protocol / network / f"seed{seed}.csv"
+    return Path(folder) / "histories" / split / network / f"seed{seed}.csv"
 
 
-def model_path(folder: Path, protocol: str, network: str, seed: int) -> Path:
+def model_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where the trained model of a network lies inside a run's folder."""
-    return Path(folder) / "models" / protocol / network / f"seed{seed}.keras"
+    return Path(folder) / "models" / split / network / f"seed{seed}.keras"
 
 
 def save_predictions(
-    folder: Path, protocol: str, network: str, seed: int, predictions: Predictions, record: dict
+    folder: Path, split: str, network: str, seed: int, predictions: Predictions, record: dict
 ) -> Path:
     """Save probabilities and their record. To be packed in less than half the space they are
     float16 and rounded, and rows are sorted."""
-    path, rows = prediction_path(folder, protocol, network, seed), _by_row(predictions)
+    path, rows = prediction_path(folder, split, network, seed), _by_row(predictions)
     write_arrays(
         path,
-        dict.fromkeys(Predictions.__dataclass_fields__, zipfile.ZIP_BZIP2)
-        | {"row_ids": zipfile.ZIP_LZMA},
+        dict.fromkeys(MEMBERS, zipfile.ZIP_BZIP2) | {"row_ids": zipfile.ZIP_LZMA},
         row_ids=rows.row_ids.astype(np.int32),
-        split=rows.split.astype(np.int8),
+        split=rows.part.astype(np.int8),
         probabilities=_rounded(rows.probabilities),
         probabilities_tta=_rounded(rows.probabilities_tta),
     )
@@ -129,7 +226,7 @@ def save_predictions(
 
 
 def _by_row(predictions: Predictions) -> Predictions:
-    order = np.lexsort((predictions.row_ids, predictions.split))
+    order = np.lexsort((predictions.row_ids, predictions.part))
     return Predictions(
         *(getattr(predictions, name)[order] for name in Predictions.__dataclass_fields__)
     )
@@ -145,21 +242,19 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
     )
 
 
-def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Predictions:
+def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predictions:
     """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
     `row_ids`.
 
     Raises `RunError` when it is missing or damaged.
     """
-    path = prediction_path(folder, protocol, network, seed)
+    path = prediction_path(folder, split, network, seed)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return _by_row(
-                Predictions(**{name: file[name] for name in Predictions.__dataclass_fields__})
-            )
+            return _by_row(Predictions(*(file[name] for name in MEMBERS)))
     except FileNotFoundError:
         raise RunError(
-            f"{_short(path)}: no predictions; train {network} on {protocol} first"
+            f"{_short(path)}: no predictions; train {network} on {split} first"
         ) from None
     except Exception as error:
         raise RunError(
@@ -167,19 +262,19 @@ def load_predictions(folder: Path, protocol: str, network: str, seed: int) -> Pr
         ) from error
 
 
-def read_record(folder: Path, protocol: str, network: str, seed: int) -> dict:
+def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
     """The record saved beside the predictions. Raises `RunError` when it is missing or damaged."""
-    path = prediction_path(folder, protocol, network, seed).with_suffix(".json")
+    path = prediction_path(folder, split, network, seed).with_suffix(".json")
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise RunError(f"{_short(path)}: no record; train {network} on {protocol} first") from None
+        raise RunError(f"{_short(path)}: no record; train {network} on {split} first") from None
     except ValueError as error:
         raise RunError(f"{_short(path)}: not JSON ({error}); train {network} again") from error
 
 
 def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
-    """(protocol, network, seed) of all predictions in a run's folder, sorted."""
+    """(split, network, seed) of all predictions in a run's folder, sorted."""
     found = (Path(folder) / "predictions").glob("*/*/seed*.npz")
     return sorted((p.parts[-3], p.parts[-2], int(p.stem.removeprefix("seed"))) for p in found)
 

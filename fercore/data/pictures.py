@@ -1,74 +1,67 @@
-"""Pictures of any kind become RGB bytes: files, folders, arrays. What cannot is one clear line."""
+"""The one reader of pictures: files, folders, bytes, Pillow images and arrays become RGB bytes.
+
+What cannot be read is a `PictureError` of one line."""
 
 import io
+import logging
 import re
+import stat
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from fercore.artifacts import printable
 
 # 360 MB as RGB; twelve times a common camera's, and more than most telephones'
 MAX_PIXELS = 120_000_000
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".pgm",
-    ".ppm",
-    ".pbm",
-    ".avif",
-)
+_OTHERS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".ppm", ".pbm")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", *_OTHERS)
+ORIENTATION = 0x0112  # EXIF's tag
+# what turns a picture upright, by its orientation
+UPRIGHT = {
+    2: lambda rgb: rgb[:, ::-1],
+    3: lambda rgb: rgb[::-1, ::-1],
+    4: lambda rgb: rgb[::-1],
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: np.rot90(rgb, -1),
+    7: lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+STRIP = 1 << 20  # pixels converted at a time: a picture is in memory once beside the result
+
+log = logging.getLogger(__name__)
 
 
 class PictureError(ValueError):
     """A picture that cannot be read or understood."""
 
 
-def read(path: str | Path) -> np.ndarray:
-    """The picture in a file, uint8 [h, w, 3] RGB, upright as its EXIF data say; the first one of an
-    animation.
+def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
+    """A picture, uint8 [h, w, 3] RGB, upright as its EXIF data say; the first one of an animation.
 
-    Its size is looked at before its pixels are: more than `MAX_PIXELS` are refused. Raises
-    `PictureError` for a file that is missing, empty, damaged, too large or no picture.
+    `source`: a path, the bytes of a file, a file opened in binary mode, a Pillow image, or an array
+    as `as_rgb` takes it; `name`: what errors call it. A JPEG may be reduced while it is decoded as
+    long as both sides keep `smallest` pixels. Sizes are looked at before pixels: more than
+    `MAX_PIXELS` are refused. Raises `PictureError` for what is missing, damaged or no picture.
     """
-    path = Path(path)
-    _check_file(path)
-    return _decoded(path, path.name)
-
-
-def read_bytes(content: bytes, name: str) -> np.ndarray:
-    """The picture in the bytes of a file, as `read` gives it. Raises `PictureError`, which calls
-    the file `name`."""
-    if not content:
-        raise PictureError(f"{name}: the file is empty")
-    return _decoded(io.BytesIO(content), name)
-
-
-def _decoded(file: Path | BinaryIO, name: str) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            # `MAX_PIXELS` stands below that warning
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                _check_size(image.size, name)
-                return _pixels(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        raise PictureError(_too_large(name, "more than 178")) from None
-    except UnidentifiedImageError:
-        raise PictureError(
-            f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
-        ) from None
-    except PictureError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PictureError(f"{name}: damaged or cut off ({error}); give a whole picture") from error
+    if isinstance(source, np.ndarray):
+        return as_rgb(source)
+    if isinstance(source, Image.Image):
+        return _of_pillow(source, printable(name or "a Pillow image"))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, source = name or "a picture", io.BytesIO(source)
+        if not source.getbuffer().nbytes:
+            raise PictureError(f"{printable(name)}: the file is empty")
+    elif isinstance(source, (str, Path)):
+        source = Path(source)
+        name = name or source.name
+        _check_file(source)
+    elif not hasattr(source, "read"):
+        kinds = "a path, bytes, a file, a Pillow image or an array"
+        raise PictureError(f"{type(source).__name__} is no picture; give {kinds}")
+    return _decoded(source, printable(name or getattr(source, "name", "a picture")), smallest)
 
 
 def as_rgb(array: np.ndarray) -> np.ndarray:
@@ -84,41 +77,43 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
         raise PictureError(
             f"an array of shape {array.shape} is no picture; give [h, w], [h, w, 3] or [h, w, 4]"
         )
-    if not array.size:
-        raise PictureError(
-            f"a picture of {array.shape[1]}×{array.shape[0]} pixels has nothing to see"
-        )
     _check_size((array.shape[1], array.shape[0]), "an array")
     values = _bytes(array)
     if values.ndim == 2 or values.shape[2] == 1:
         return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
-    return _on_white(values) if values.shape[2] == 4 else values
+    if values.shape[2] == 3:
+        return values
+    share = values[..., 3:].astype(np.float32) / 255
+    return np.round(values[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
 
 
 def listed(folder: str | Path) -> list[Path]:
     """The pictures that lie in a folder, by the suffixes of their names, in their natural order (2
     before 10).
 
-    Subfolders and hidden files are left out. Raises `PictureError` when the folder is missing or
-    has none.
+    Subfolders and hidden files are left out; other files are counted in a warning. Raises
+    `PictureError` when the folder is missing, locked or has none.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise PictureError(f"{folder}: no such folder")
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
+    try:
+        files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        found = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
+        others = sorted(path.name for path in set(files) - set(found) if not path.is_dir())
+    except OSError as error:
+        raise PictureError(_unreadable(folder, error)) from error
     if not found:
-        raise PictureError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
-    return sorted(
-        found,
-        key=lambda path: [
-            (part.isdigit(), int(part) if part.isdigit() else 0, part)
-            for part in re.split(r"(\d+)", path.name.lower())
-        ],
-    )
+        raise PictureError(
+            f"{printable(folder)}: no pictures in this folder ({', '.join(SUFFIXES)})"
+        )
+    if others:
+        log.warning("%s: %d files passed over, first %s", folder, len(others), printable(others[0]))
+    return sorted(found, key=lambda path: natural(path.name.lower()))
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A sort key that puts face_9 before face_10."""
+    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    return [(k % 2 == 1, int(part) if k % 2 else 0, part) for k, part in enumerate(parts)]
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:
@@ -129,12 +124,48 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise PictureError(f"{path}: a folder, not a picture")
-    if not path.exists():
-        raise PictureError(f"{path}: no such file")
-    if not path.stat().st_size:
-        raise PictureError(f"{path.name}: the file is empty")
+    """That a path is a file with something in it: opening a FIFO would wait for ever."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:
+        raise PictureError(_unreadable(path, error)) from error
+    if stat.S_ISDIR(state.st_mode):
+        raise PictureError(f"{printable(path)}: a folder, not a picture")
+    if not stat.S_ISREG(state.st_mode):
+        raise PictureError(f"{printable(path)}: not a file that can be read as a picture")
+    if not state.st_size:
+        raise PictureError(f"{printable(path.name)}: the file is empty")
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        broken = " (a broken link)" if path.is_symlink() else ""
+        return f"{printable(path)}: no such file or folder{broken}"
+    return f"{printable(path)}: cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            # `MAX_PIXELS` stands below that warning
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                if smallest:
+                    image.draft(None, (smallest, smallest))
+                return _of_pillow(image, name)
+    except PictureError:
+        raise
+    except PermissionError as error:
+        raise PictureError(f"{name}: cannot be read ({error.strerror})") from error
+    except Image.DecompressionBombError:
+        raise PictureError(_too_large(name, "more than 178")) from None
+    except UnidentifiedImageError:
+        raise PictureError(
+            f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
+        ) from None
+    except Exception as error:  # Pillow's decoders fail in many ways
+        fault = printable(str(error) or type(error).__name__)
+        raise PictureError(f"{name}: damaged or cut off ({fault}); give a whole picture") from error
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:
@@ -146,18 +177,30 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 
 
 def _too_large(name: str, megapixels: str) -> str:
-    return f"{name}: {megapixels} million pixels, at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller first"
+    most = f"at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller first"
+    return f"{name}: {megapixels} million pixels, {most}"
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """The pixels of a Pillow picture of any mode."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
-        return as_rgb(np.asarray(image).astype(np.uint16))
-    if image.mode == "I":  # what older files hold as 16 bits
+def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
+    """The pixels of a Pillow picture of any mode, converted in strips."""
+    _check_size(image.size, name)
+    orientation = image.getexif().get(ORIENTATION)
+    image.load()
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    rows = height if image.mode == "F" else max(1, STRIP // width)  # a float's range is the whole's
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        rgb[top : top + rows] = _strip(strip, "transparency" in image.info)
+    return np.ascontiguousarray(UPRIGHT.get(orientation, np.asarray)(rgb))
+
+
+def _strip(image: Image.Image, transparent: bool) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits, whatever the file calls them
         return as_rgb(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
     if image.mode == "F":
         return as_rgb(np.asarray(image))
-    alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    alpha = transparent or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
     return as_rgb(np.asarray(image.convert("RGBA" if alpha else "RGB")))
 
 
@@ -174,13 +217,4 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):  # NaN fails as well
         raise PictureError(f"values from {low:g} to {high:g} are no picture; give 0..1 or 0..255")
-    scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
-    return np.round(array * scale).astype(np.uint8)
-
-
-def _on_white(values: np.ndarray) -> np.ndarray:
-    alpha = values[..., 3:]
-    if (alpha == 255).all():
-        return np.ascontiguousarray(values[..., :3])
-    share = alpha.astype(np.float32) / 255
-    return np.round(values[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    return np.round(array * (255 if array.dtype.kind == "f" and high <= 1 else 1)).astype(np.uint8)

@@ -73,7 +73,7 @@ def build(recogniser: Recogniser | None = None) -> ipywidgets.Widget:
 def read(content: bytes, name: str) -> np.ndarray:
     """The picture in the bytes of a file, uint8 [h, w, 3]. Raises `PictureError`, which calls the
     file `name`."""
-    return pictures.read_bytes(content, Path(name).name or "picture")
+    return pictures.read(content, Path(name).name or "picture")
 
 
 def bars(faces: Sequence[Face]) -> str:

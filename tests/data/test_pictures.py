@@ -1,6 +1,10 @@
 """Pictures of every kind become RGB bytes; bad ones one line."""
 
+import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -26,14 +30,14 @@ def test_a_png_is_read_exactly(tmp_path):
 
 def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path):
     content = saved(tmp_path / "a.png").read_bytes()
-    assert np.array_equal(pictures.read_bytes(memoryview(content), "a.png"), RGB)
+    assert np.array_equal(pictures.read(memoryview(content), "a.png"), RGB)
     for bad, message in (
         (b"", "a.png: the file is empty"),
         (b"text", "a.png: no picture"),
         (content[:-40], "a.png: damaged or cut off"),
     ):
         with pytest.raises(PictureError, match=message):
-            pictures.read_bytes(bad, "a.png")
+            pictures.read(bad, "a.png")
 
 
 def test_a_gray_picture_has_three_equal_channels(tmp_path):
@@ -163,5 +167,57 @@ def test_a_folder_is_listed_in_natural_order(tmp_path):
 def test_a_folder_without_pictures_is_told(tmp_path):
     with pytest.raises(PictureError, match="no pictures in this folder"):
         pictures.listed(tmp_path)
-    with pytest.raises(PictureError, match="no such folder"):
+    with pytest.raises(PictureError, match="no such file or folder"):
         pictures.listed(tmp_path / "none")
+
+
+def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
+    path = saved(tmp_path / "a.png")
+    with open(path, "rb") as file:
+        sources = (path, str(path), path.read_bytes(), bytearray(path.read_bytes()), file)
+        for source in (*sources, io.BytesIO(path.read_bytes()), Image.open(path), RGB):
+            assert np.array_equal(pictures.read(source), RGB)
+    for wrong in (None, 7, ["a.png"], {"a": 1}, RGB.tolist(), object()):
+        with pytest.raises(PictureError, match="is no picture; give a path, bytes, a file"):
+            pictures.read(wrong)
+
+
+def test_what_is_no_file_is_one_line_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "broken.png").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    messages = {
+        "fifo.png": "not a file that can be read",
+        "folder.png": "a folder, not a picture",
+        "broken.png": r"no such file or folder \(a broken link\)",
+        "loop.png": "cannot be read",
+        "nul\0.png": "cannot be read",
+        "n" * 300 + ".png": "cannot be read",
+    }
+    for name, message in messages.items():
+        with pytest.raises(PictureError, match=message) as caught:
+            pictures.read(str(tmp_path / name))
+        assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+
+
+def test_a_large_jpeg_is_reduced_while_it_is_decoded(tmp_path):
+    path = saved(tmp_path / "a.jpg", np.full((400, 800, 3), 90, np.uint8))
+    assert pictures.read(path, smallest=48).shape == (50, 100, 3)
+    assert pictures.read(path).shape == (400, 800, 3)
+    assert pictures.read(path, smallest=300).shape == (400, 800, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_memory_of_one_picture(tmp_path, mode):
+    """At most three times the decoded pixels, in a process of its own."""
+    Image.new(mode, (6000, 5000)).save(tmp_path / "a.png", compress_level=1)
+    script = (
+        "import resource, sys; from fercore.data import pictures; pictures.read(sys.argv[2]);"
+        "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; pictures.read(sys.argv[1]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)"
+    )
+    small = saved(tmp_path / "b.png")
+    call = [sys.executable, "-c", script, str(tmp_path / "a.png"), str(small)]
+    kilobytes = int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    assert kilobytes * 1024 < 3 * 6000 * 5000 * len(mode)
