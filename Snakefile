@@ -6,14 +6,17 @@ import os
 import shlex
 import sys
 
-from fercore import parameters, paths, plan, progress, series
+from fercore import artifacts, paths
+from fercore.config import parameters
+from fercore.workflow import plan, run
 
 PROFILE = parameters.profile(config.get("profile", "quick"))
 RUN_FILE = paths.outputs(PROFILE.name) / "run.json"
-RUN = json.loads(RUN_FILE.read_text()) if "fingerprint" in config else series.prepare(PROFILE)
+RUN = json.loads(RUN_FILE.read_text()) if "fingerprint" in config else run.prepare(PROFILE)
 FINGERPRINT = RUN["data"]["fingerprint"]
+CORES = int(config.get("cores", artifacts.cores()))  # of one machine; a cluster counts jobs
 JOBS = plan.jobs(PROFILE, RUN.get("left_out", ()))
-os.environ.update(series.QUIET)
+os.environ.update(run.QUIET)
 
 
 def from_here(path):
@@ -48,7 +51,7 @@ for job in JOBS:
 
     rule:
         name:
-            progress.rule_name(job.name)
+            plan.rule_name(job.name)
         input:
             [from_here(path) for path in job.inputs],
             [f"reports/{name}.html" for name in job.after],
@@ -62,7 +65,7 @@ for job in JOBS:
             parameters=shlex.quote(json.dumps(job.parameters)),
             data=FINGERPRINT,
             profile=PROFILE.name,
-        threads: series.threads(job, workflow.cores)
+        threads: run.threads(job, CORES)
         resources:
             training=int(job.trains),
         priority: int(job.trains)

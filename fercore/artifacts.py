@@ -266,7 +266,10 @@ def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
     """The record saved beside the predictions. Raises `RunError` when it is missing or damaged."""
     path = prediction_path(folder, split, network, seed).with_suffix(".json")
     try:
-        return json.loads(path.read_text())
+        record = json.loads(path.read_text())
+        if "protocol" in record:  # as records of 2026 call the split
+            record["split"] = record.pop("protocol")
+        return record
     except FileNotFoundError:
         raise RunError(f"{_short(path)}: no record; train {network} on {split} first") from None
     except ValueError as error:

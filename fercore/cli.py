@@ -16,7 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options) or 0
     except ValueError as error:
         print(f"fercore: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        from fercore import artifacts
+
+        place = f"{artifacts.printable(error.filename)}: " if error.filename else ""
+        print(f"fercore: {place}{error.strerror or error}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,10 +44,6 @@ def _parser() -> argparse.ArgumentParser:
         "target",
         "parameters",
     )
-    workers = _command(
-        commands, "workers", _workers, "server of a run, which forks for each notebook", "address"
-    )
-    workers.add_argument("modules", nargs="*", help="to import first")
     _command(commands, "index", _index, "the index page of a run", "profile")
     _command(
         commands,
@@ -170,10 +171,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from fercore.workflow import workers
+    from fercore.workflow import pages
 
-    return workers.call(
-        "workflow.execute:execute",
+    return pages.execute(
         options.profile,
         options.notebook,
         options.executed,
@@ -182,16 +182,10 @@ def _execute(options: argparse.Namespace) -> int:
     )
 
 
-def _workers(options: argparse.Namespace) -> None:
-    from fercore.workflow import workers
+def _index(options: argparse.Namespace) -> None:
+    from fercore.workflow import pages
 
-    workers.serve(options.address, options.modules)
-
-
-def _index(options: argparse.Namespace) -> int:
-    from fercore.workflow import workers
-
-    return workers.call("workflow.pages:index", options.profile)
+    pages.index(options.profile)
 
 
 def _renew(options: argparse.Namespace) -> None:
@@ -276,4 +270,3 @@ def _dataset(options: argparse.Namespace) -> None:
     print(
         f"{made.counts.to_numpy().sum()} faces written to {made.folder}; look through them, then give it as data"
     )
-

@@ -1,54 +1,107 @@
-"""Executed notebooks as web pages that stand alone, and the page from which a reader starts."""
+"""Notebooks executed, exported as web pages that stand alone, and the page a reader starts from.
+
+What a page shows of data, names of folders and classes say, is escaped: a name is never a tag.
+"""
 
 import base64
-import html
 import json
 import re
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
+import bleach
 import jinja2
 import nbformat
+import papermill
+from markupsafe import Markup
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
 from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
 
 from fercore import artifacts, paths
-from fercore.config import parameters
+from fercore.config import notebooks, parameters
 from fercore.evaluation import scoring
 from fercore.workflow import plan
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.FileSystemLoader(HERE)
-ROOTS = "home|root|Users|private|tmp|var|work|mnt|media|srv|data|scratch|usr|opt|etc|run|nix|build|workspace|content"
-PLACE = re.compile(
-    rf"(?<![\w./:-])(?:file://)?/(?:{ROOTS})/[^\s'\"<>(),;\]\\]+|\b[A-Z]:\\+(?:[^\s'\"<>\\]+\\+)+[^\s'\"<>\\]+"
+# seconds to wait for a cell's last outputs once it has run: nbclient's 4 are few on a busy machine
+SILENCE = 120
+SHOWN = ("text/plain", "text/html", "text/markdown", "image/png", "image/jpeg", "image/svg+xml")
+TAGS = re.findall(
+    r"\w+",
+    "a b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre "
+    "s small span strong sub summary sup table tbody td tfoot th thead tr u ul",
 )
-PICTURE = re.compile(r"data:image/[\w+.-]+;base64,[A-Za-z0-9+/=\s]+")
 
 
 class ReportError(ValueError):
     """A report that cannot be made, or that would tell where it was made."""
 
 
+def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
+    """Execute `notebook` with `parameters` to `executed`, then export that to the page `target`.
+
+    Returns 0; 1 when a cell fails: the error is printed, and stands in `executed`, which is kept; 1
+    too, with a line that names the job, when its kernel is killed or does not answer. Raises
+    `ReportError`.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            papermill.execute_notebook(
+                notebook,
+                executed,
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                config=_kernel(Path(folder)),
+                iopub_timeout=SILENCE,
+            )
+    except PapermillExecutionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:  # of the kernel: killed, or silent; papermill's own is above
+        traceback.print_exc()
+        killed = " (killed, out of memory?)" if isinstance(error, DeadKernelError) else ""
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}{killed}"
+        print(f"fercore: {Path(executed).stem}: {reason}", file=sys.stderr)
+        return 1
+    export(profile, Path(executed), Path(target))
+    return 0
+
+
+def _kernel(folder: Path) -> Config:
+    """How to speak to the kernel: by sockets in `folder`; a TCP port, once chosen, may be taken
+    before it listens."""
+    connection = {} if sys.platform == "win32" else {"transport": "ipc"}
+    return Config(KernelManager={"connection_file": str(folder / "kernel.json"), **connection})
+
+
 def export(profile: str, executed: Path, target: Path) -> Path:
-    """Write an executed notebook as one HTML file without any path of this machine. Raises
-    `ReportError`."""
+    """Write an executed notebook as one HTML file. Raises `ReportError`."""
     notebook = nbformat.read(executed, as_version=4)
-    meta = notebook.metadata.get("papermill", {})
     title = first_heading(notebook.cells) or executed.stem
     for cell in notebook.cells:
-        _tidy(cell, title)
+        if cell.cell_type == "code":
+            _tidy(cell, title)
+    run = _run(profile)
     page = {
         "title": title,
         "subtitle": executed.stem,
         "css": _css(code=True),
-        "banner": _banner(_run(profile)),
-        "provenance": _provenance(_run(profile), meta),
+        "banner": _banner(run),
+        "provenance": _provenance(run, notebook.metadata.get("papermill", {})),
         "label": _label,
     }
     exporter = HTMLExporter(
-        template_name="basic", template_file="page.html", extra_loaders=[TEMPLATES]
+        template_name="basic",
+        template_file="page.html",
+        extra_loaders=[TEMPLATES],
+        filters={"clean": clean},
     )
     body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     return _write_page(target, body)
@@ -60,42 +113,35 @@ def index(profile: str) -> Path:
     folder, run = paths.outputs(profile), _run(profile)
     jobs = plan.jobs(parameters.profile(profile), run.get("left_out", ()))
     made = [job for job in jobs if (folder / "reports" / f"{job.name}.html").exists()]
-    body = (
-        jinja2.Environment(loader=TEMPLATES, autoescape=False)
-        .get_template("index.html")
-        .render(
-            profile=profile,
-            description=html.escape(run["description"][:1].upper() + run["description"][1:]),
-            css=_css(code=False),
-            banner=_banner(run),
-            facts=_facts(run, folder),
-            failed=[job.name for job in jobs if job not in made],
-            tables=_tables(folder, fer2013=_is_fer2013(run)),
-            origins=_origins(folder),
-            cards=[
-                _card(folder, name, made) for name in dict.fromkeys(job.notebook for job in made)
-            ],
-            provenance=_provenance(run, {}) | _machines(folder),
-        )
+    template = jinja2.Environment(loader=TEMPLATES, autoescape=True).get_template("index.html")
+    body = template.render(
+        profile=profile,
+        description=run["description"][:1].upper() + run["description"][1:],
+        css=Markup(_css(code=False)),
+        banner=_banner(run),
+        facts=_facts(run, folder),
+        failed=[job.name for job in jobs if job not in made],
+        fer2013=_is_fer2013(run),
+        outcome=_outcome(folder),
+        tables=_tables(folder),
+        origins=_table(folder / "tables" / "origins.html"),
+        cards=[_card(folder, name, made) for name in dict.fromkeys(job.notebook for job in made)],
+        provenance=_provenance(run, {}) | _machines(folder),
     )
     return _write_page(folder / "reports" / "index.html", body)
 
 
+def clean(text: str) -> str:
+    """HTML of an output with nothing but text, tables and links within the series; any other tag is
+    escaped. A table's own style sheet goes."""
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
+    return bleach.clean(text, tags=TAGS, attributes=_is_harmless, protocols=[])
+
+
 def machine_paths(text: str) -> list[str]:
-    """Absolute paths of this or any machine in a page; pictures are not searched."""
-    text = PICTURE.sub("", text)
-    found = [match[0] for match in PLACE.finditer(text)]
-    return found + [
-        place
-        for place in _own_places()
-        if re.search(rf"(?<![\w.<]){re.escape(place)}(?![\w-])", text)
-    ]
-
-
-def scrub(text: str) -> str:
-    """Paths of the project become relative; of any other absolute path the last part stays."""
-    text = text.replace(f"{paths.ROOT}/", "").replace(str(paths.ROOT), ".")
-    return PLACE.sub(lambda match: "…/" + re.split(r"[\\/]", match[0].rstrip("\\/"))[-1], text)
+    """The folders of this project and of its user, where they occur in a text."""
+    places = (str(paths.ROOT), str(Path.home()))
+    return [place for place in places if len(place) > 4 and re.search(_bounded(place), text)]
 
 
 def first_heading(cells: list) -> str | None:
@@ -111,7 +157,7 @@ def first_heading(cells: list) -> str | None:
 def question(notebook: str) -> str:
     """What a notebook asks: the paragraph marked as its question, else the first one after its
     title."""
-    first = "".join(parameters.cells(notebook)[0]["source"])
+    first = "".join(notebooks.cells(notebook)[0]["source"])
     blocks = [block.strip() for block in first.split("\n\n") if not block.lstrip().startswith("#")]
     marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
     text = (marked or blocks or [""])[0]
@@ -119,19 +165,25 @@ def question(notebook: str) -> str:
     return re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("\n", " ").strip()
 
 
-def _tidy(cell: dict, title: str) -> None:
-    """Outputs without warnings of libraries, without progress bars, without paths."""
-    cell.source = scrub(cell.source)
-    if cell.cell_type != "code":
-        return
+def _is_harmless(tag: str, name: str, value: str) -> bool:
+    if tag == "a":
+        return name == "href" and not re.match(r"\s*(//|\\|[\w+.-]+:)", value)
+    return name in ("class", "title", "colspan", "rowspan", "scope")
+
+
+def _tidy(cell: nbformat.NotebookNode, title: str) -> None:
+    """Outputs without warnings of libraries, progress bars, programs, and paths of the machine."""
+    cell.source = _relative(cell.source)
     cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
     for output in cell.outputs:
-        if output.output_type == "stream":
-            output.text = scrub(output.text)
-        for kind, content in output.get("data", {}).items():
-            if isinstance(content, str) and not kind.startswith("image/"):
-                output.data[kind] = scrub(content)
-            elif kind in ("image/png", "image/svg+xml"):
+        if "text" in output:
+            output.text = _relative(output.text)
+        for kind in list(output.get("data", {})):
+            if kind not in SHOWN:
+                del output.data[kind]
+            elif kind.startswith("text/"):
+                output.data[kind] = _relative(output.data[kind])
+            else:
                 output.metadata.setdefault(kind, {}).setdefault("alt", f"Figure: {title}")
 
 
@@ -140,13 +192,23 @@ def _is_noise(output: dict) -> bool:
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in kinds
 
 
+def _relative(text: str) -> str:
+    """`text` with paths as seen from the project, or from the user's home."""
+    text = re.sub(_bounded(str(paths.ROOT)) + "/?", "", text)
+    return re.sub(_bounded(str(Path.home())), "~", text)
+
+
+def _bounded(place: str) -> str:
+    return rf"(?<![\w.<]){re.escape(place)}(?![\w-])"
+
+
 def _label(cell: dict) -> str:
     """What stands on a folded code cell: how much code, and how it begins."""
     lines = [line for line in cell.source.strip().split("\n") if line.strip()]
     if "injected-parameters" in cell.metadata.get("tags", []):
         return "Parameters of this run"
     first = next((line for line in lines if not line.startswith("#")), "")
-    return f"{len(lines)} lines · {html.escape(first)}" if len(lines) != 1 else html.escape(first)
+    return f"{len(lines)} lines · {first}" if len(lines) != 1 else first
 
 
 def _css(*, code: bool) -> str:
@@ -157,9 +219,8 @@ def _css(*, code: bool) -> str:
 def _run(profile: str) -> dict:
     path = paths.outputs(profile) / "run.json"
     if not path.exists():
-        raise ReportError(
-            f"outputs/{profile}/run.json: missing; start the run by ./run_all.sh --profile {profile}"
-        )
+        start = f"start the run by ./run_all.sh --profile {profile}"
+        raise ReportError(f"outputs/{profile}/run.json: missing; {start}")
     return json.loads(path.read_text())
 
 
@@ -168,9 +229,8 @@ def _is_fer2013(run: dict) -> bool:
 
 
 def _banner(run: dict) -> str:
-    if _is_fer2013(run):
-        return ""
-    return f"Data: {html.escape(run['data']['origin'])}. The numbers on this page say nothing about FER2013."
+    data, warning = run["data"]["origin"], "The numbers on this page say nothing about FER2013."
+    return "" if _is_fer2013(run) else f"Data: {data}. {warning}"
 
 
 def _facts(run: dict, folder: Path) -> dict[str, str]:
@@ -180,12 +240,10 @@ def _facts(run: dict, folder: Path) -> dict[str, str]:
         origin += " from the original in their pixels"
     facts = {"Data": origin, "Faces": faces}
     if trained := _trained(folder):
-        networks, protocols = {key[1] for key in trained}, {key[0] for key in trained}
-        facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(protocols))}"
+        networks, splits = {key[1] for key in trained}, {key[0] for key in trained}
+        facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(splits))}"
     if left_out := run.get("left_out"):
-        facts["Left out"] = html.escape(
-            "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        )
+        facts["Left out"] = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
     return facts
 
 
@@ -196,16 +254,14 @@ def _provenance(run: dict, meta: dict) -> dict[str, str]:
     data = f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
     found = {"Data": data, "Profile": run["profile"]}
     if meta.get("duration"):
-        found["Executed"] = (
-            f"{meta['end_time'][:16].replace('T', ' ')} UTC, in {meta['duration']:.0f} s"
-        )
+        when = meta["end_time"][:16].replace("T", " ")
+        found["Executed"] = f"{when} UTC, in {meta['duration']:.0f} s"
     if meta or run["profile"] != "published":
         changed = ", with changes not committed" if state["git_dirty"] else ""
         found["Code"] = f"commit {(state['git_commit'] or 'unknown')[:12]}{changed}"
         found["Machine"] = f"{state['processor']}, {state['cores']} cores"
-    found["Versions"] = ", ".join(
-        f"{name} {version}" for name, version in state["versions"].items() if version
-    )
+    versions = {name: version for name, version in state["versions"].items() if version}
+    found["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
     return found
 
 
@@ -219,7 +275,7 @@ def _machines(folder: Path) -> dict[str, str]:
     seconds = sum(record.get("train_seconds") or 0 for record in records)
     return {
         "Trained on": "; ".join(sorted(set(map(scoring.hardware, records)))),
-        "Training time": f"{seconds / 3600:.1f} h" if seconds > 3600 else f"{seconds / 60:.0f} min",
+        "Training time": artifacts.duration(seconds),
         "Epochs": ", ".join(sorted(epochs)),
         "Trained by commit": ", ".join(sorted(commits)),
     }
@@ -231,84 +287,49 @@ def _trained(folder: Path) -> list[tuple[str, str, int]]:
     return [key for key in artifacts.list_predictions(folder) if key[1] in known]
 
 
-def _tables(folder: Path, *, fer2013: bool) -> str:
-    """What 30_accuracy_tables saved, as HTML: the outcome at a glance, the accuracy tables, system
-    A's by protocol."""
-    found = sorted((folder / "tables").glob("networks.*.html"))
-    others = sorted(
-        (folder / "tables").glob("system_*.html"),
-        key=lambda path: (path.stem == "system_own", path.stem),
-    )
-    published = "; differences to the published figures in points" if fer2013 else ""
-    parts = (
-        [
-            f"<p>In %, with 95 % intervals over faces{published}. The report of <code>30_accuracy_tables</code> "
-            "says what each column means.</p>"
-        ]
-        if found or others
-        else []
-    )
-    parts += _outcome(folder)
-    for path in found:
-        protocol = path.name.removeprefix("networks.").removesuffix(".html")
-        parts.append(f"<h3>System A, <code>{protocol}</code></h3>")
-        aggregates = path.with_name(f"aggregates.{protocol}.html")
-        parts += [_scrolled(table) for table in (path, aggregates) if table.exists()]
-    for path in others:
+def _tables(folder: Path) -> dict[str, list[Markup]]:
+    """What 30_accuracy_tables saved, by heading: system A's by split, then the other systems."""
+    found = {}
+    for path in sorted((folder / "tables").glob("networks.*.html")):
+        split = path.name.removeprefix("networks.").removesuffix(".html")
+        both = [_table(path), _table(path.with_name(f"aggregates.{split}.html"))]
+        found[f"System A, {split}"] = [table for table in both if table]
+    others = (folder / "tables").glob("system_*.html")
+    for path in sorted(others, key=lambda path: (path.stem == "system_own", path.stem)):
         system = path.stem.removeprefix("system_")
-        parts += [
-            f"<h3>{'Own networks' if system == 'own' else f'System {system}'}</h3>",
-            _scrolled(path),
-        ]
-    return "\n".join(parts)
+        found["Own networks" if system == "own" else f"System {system}"] = [_table(path)]
+    return found
 
 
-def _outcome(folder: Path) -> list[str]:
-    table, figure = (
-        folder / "tables" / "outcome.html",
-        folder / "figures" / "30_accuracy_tables" / "outcome.svg",
-    )
+def _outcome(folder: Path) -> dict | None:
+    """The table of foremost results and its figure, if both are there."""
+    table = folder / "tables" / "outcome.html"
+    figure = folder / "figures" / "30_accuracy_tables" / "outcome.svg"
     if not (table.exists() and figure.exists()):
-        return []
-    data = base64.b64encode(figure.read_bytes()).decode()
-    text = (
-        "Averaged over views of each face. Large points: of several recipes for a published figure the one that "
-        "validation faces prefer. In the table each system's highest figures and the study's own networks."
-    )
-    picture = (
-        f'<img class="outcome" src="data:image/svg+xml;base64,{data}" '
-        'alt="Published accuracy across, accuracy here up, with intervals">'
-    )
-    return ["<h3>At a glance</h3>", f"<p>{text}</p>", picture, _scrolled(table)]
+        return None
+    return {"table": _table(table), "figure": base64.b64encode(figure.read_bytes()).decode()}
 
 
-def _origins(folder: Path) -> str:
-    """The table that 30_accuracy_tables saved; nothing without it."""
-    path = folder / "tables" / "origins.html"
-    return path.read_text() if path.exists() else ""
-
-
-def _scrolled(table: Path) -> str:
-    return f'<div class="scroll">{table.read_text()}</div>'
+def _table(path: Path) -> Markup:
+    return Markup(clean(path.read_text())) if path.exists() else Markup("")
 
 
 def _card(folder: Path, notebook: str, made: list) -> dict:
     """Title, question, links and thumbnail of one notebook; it may have run many times."""
     jobs = [job for job in made if job.notebook == notebook]
-    official_first = sorted(jobs, key=lambda job: job.parameters.get("protocol") != "official")
+    official_first = sorted(jobs, key=lambda job: job.parameters.get("split") != "official")
     pictures = [
         path
         for job in official_first
         for name in (job.name, f"{job.name}.*")
         for path in sorted((folder / "figures").glob(f"{name}/thumbnail.webp"))
     ]
-    picture = next(iter(pictures), None)
-    data = base64.b64encode(picture.read_bytes()).decode() if picture else ""
-    title = first_heading(parameters.cells(notebook)) or notebook
+    data = base64.b64encode(pictures[0].read_bytes()).decode() if pictures else ""
+    title = first_heading(notebooks.cells(notebook)) or notebook
     return {
         "name": notebook,
-        "title": html.escape(re.sub(r"^\d+ · ", "", title)),
-        "question": html.escape(question(notebook)),
+        "title": re.sub(r"^\d+ · ", "", title),
+        "question": question(notebook),
         "thumbnail": data and f"data:image/webp;base64,{data}",
         "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
     }
@@ -319,15 +340,7 @@ def _short(job: plan.Job) -> str:
     return own.replace(".", " · ") or "report"
 
 
-def _own_places() -> list[str]:
-    places = {str(paths.ROOT), str(Path.home()), sys.prefix, tempfile.gettempdir()}
-    return sorted(place for place in places if len(place) > 4)
-
-
 def _write_page(target: Path, body: str) -> Path:
-    found = machine_paths(body)
-    if found:
-        raise ReportError(
-            f"{target.name}: holds paths of this machine: {', '.join(sorted(set(found))[:3])}"
-        )
+    if found := machine_paths(body):
+        raise ReportError(f"{target.name}: holds paths of this machine: {', '.join(found)}")
     return artifacts.write_atomically(target, body)

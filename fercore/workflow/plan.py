@@ -1,14 +1,16 @@
 """What a profile runs: the executions of its notebooks, their parameters, and which waits for
 which."""
 
+import re
 from collections import ChainMap
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fercore import artifacts, paths
-from fercore.config import parameters, recipes
-from fercore.config.parameters import ParameterError, Profile, declared
+from fercore.config import notebooks, parameters, recipes
+from fercore.config.notebooks import declared
+from fercore.config.parameters import ParameterError, Profile
 from fercore.data import splits
 
 TRAINING, REPORTING, RECOGNISING = (
@@ -16,11 +18,12 @@ TRAINING, REPORTING, RECOGNISING = (
     "2",
     "4",
 )  # first digit of the notebooks that train, that read predictions (from
-# 3 on once, not once a protocol), and that need none: they use the committed model
+# 3 on once, not once a split), and that need none: they use the committed model
 ABOUT = {
     "22_batch_normalisation": "official_five",
     "23_hyperparameter_search": "official_five",
-}  # a protocol of theirs
+}  # a split of theirs
+ONCE = (*ABOUT, "25_study_ensemble")  # reporting notebooks that run on one split, not once a split
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
@@ -50,7 +53,7 @@ class Job:
 
 def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     """Every notebook execution of a profile, checked, in the order of the series; none on the
-    protocols `left_out`.
+    splits `left_out`.
 
     Raises `ParameterError` for a key that a notebook does not declare, a value of the wrong type,
     an unknown notebook or network.
@@ -70,23 +73,30 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     return result + [_job(chosen, name) for name in selected if name >= RECOGNISING]
 
 
+def rule_name(job: str) -> str:
+    """The Snakemake rule of a job."""
+    return "job_" + re.sub(r"\W", "_", job)
+
+
 def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
     found = []
-    for protocol, names in chosen.networks.items():
-        for name in names if protocol not in left_out else ():
+    for split, names in chosen.networks.items():
+        for name in names if split not in left_out else ():
             content = parameters.network(name)
             if parameters.lacking(content):
                 continue
             notebook = content["notebook"]
             files = [paths.PARAMS / "networks" / f"{name}.yaml"]
-            if recipe := _recipe(chosen, protocol, name):
-                files.append(recipes.path_of(recipe))
+            if recipe := _recipe(chosen, split, name):
+                files += (
+                    recipes.files(recipe) if recipes.exists(recipe) else [recipes.path_of(recipe)]
+                )
             if content.get("model"):
                 files.append(paths.ROOT / content["model"])
             for seed in chosen.seeds:
-                path = artifacts.prediction_path(Path(), protocol, name, seed)
+                path = artifacts.prediction_path(Path(), split, name, seed)
                 taught = [
-                    artifacts.prediction_path(Path(), protocol, teacher, own)
+                    artifacts.prediction_path(Path(), split, teacher, own)
                     for teacher in content.get("teachers", ())
                     if teacher in names
                     for own in content.get("teacher_seeds", [seed])
@@ -99,7 +109,7 @@ def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
                     _job(
                         chosen,
                         notebook,
-                        protocol=protocol,
+                        split=split,
                         network=name,
                         seed=seed,
                         inputs=files + taught,
@@ -112,25 +122,24 @@ def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
 def _reporting_jobs(
     chosen: Profile, notebook: str, predictions: list[Path], before: list[Job]
 ) -> list[Job]:
-    """Jobs of a notebook that reads predictions: one a protocol for 2x that declare it, else one.
-    Protocols of a share of the training faces are compared by one notebook of their own."""
+    """Jobs of a notebook that reads predictions: one a split for 2x that declare it, else one.
+    Splits of a share of the training faces are compared by one notebook of their own."""
     before = [
         job
         for job in before
         if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)
     ]
-    if not (notebook.startswith(REPORTING) and "protocol" in declared(notebook)):
+    by_split = notebook.startswith(REPORTING) and notebook not in ONCE
+    if not (by_split and "split" in declared(notebook)):
         after = tuple(job.name for job in before)
         return [_job(chosen, notebook, inputs=predictions, after=after)]
     found = []
-    for protocol in dict.fromkeys(path.parts[-3] for path in predictions):
-        if splits.PROTOCOLS[protocol].share < 1:
+    for split in dict.fromkeys(path.parts[-3] for path in predictions):
+        if splits.SPLITS[split].share < 1:
             continue
-        own = [path for path in predictions if path.parts[-3] == protocol]
-        after = tuple(
-            job.name for job in before if job.parameters.get("protocol", protocol) == protocol
-        )
-        found.append(_job(chosen, notebook, protocol=protocol, inputs=own, after=after))
+        own = [path for path in predictions if path.parts[-3] == split]
+        after = tuple(job.name for job in before if job.parameters.get("split", split) == split)
+        found.append(_job(chosen, notebook, split=split, inputs=own, after=after))
     return found
 
 
@@ -152,7 +161,7 @@ def _job(
     **own: str | int,
 ) -> Job:
     """A job with the parameters that its notebook declares: the profile's, then its `own`."""
-    given = _given(chosen, notebook, own.get("protocol"), own.get("network"))
+    given = _given(chosen, notebook, own.get("split"), own.get("network"))
     values = {"profile": chosen.name, "data": chosen.data} | given | own
     if chosen.data is None:
         del values["data"]  # found by the notebook itself: no path of the machine in any report
@@ -162,7 +171,7 @@ def _job(
     if not notebook.startswith(
         TRAINING
     ):  # cheap to run again, so a change of the code behind it counts
-        files += parameters.modules_used(notebook)
+        files += notebooks.modules_used(notebook)
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
         files += sorted(
@@ -171,47 +180,47 @@ def _job(
     return Job(".".join(parts), notebook, told, after, tuple(files), outputs)
 
 
-def _given(chosen: Profile, notebook: str, protocol: str | None, network: str | None) -> dict:
+def _given(chosen: Profile, notebook: str, split: str | None, network: str | None) -> dict:
     """The profile's values for the parameters that a notebook declares, when it trains a network by
-    a protocol."""
+    a split."""
     given = ChainMap(
-        *(chosen.parameters.get(key) or {} for key in (network, protocol, notebook, "all"))
+        *(chosen.parameters.get(key) or {} for key in (network, split, notebook, "all"))
     )
     return {key: given[key] for key in given if key in declared(notebook)}
 
 
-def _recipe(chosen: Profile, protocol: str, network: str) -> str | None:
-    """The recipe that a network follows on a protocol: the profile's, where its notebook takes one,
+def _recipe(chosen: Profile, split: str, network: str) -> str | None:
+    """The recipe that a network follows on a split: the profile's, where its notebook takes one,
     else its own."""
     content = parameters.network(network)
-    return _given(chosen, content["notebook"], protocol, network).get("recipe") or content.get(
+    return _given(chosen, content["notebook"], split, network).get("recipe") or content.get(
         "recipe"
     )
 
 
 def _selected(chosen: Profile) -> list[str]:
     return list(chosen.notebooks) or [
-        name for name in parameters.notebooks() if not name.startswith(TRAINING)
+        name for name in notebooks.names() if not name.startswith(TRAINING)
     ]
 
 
 def _about(chosen: Profile, notebook: str) -> str | None:
-    """The only protocol that a notebook trains on beside those of the profile, if there is one."""
-    return _given(chosen, notebook, None, None).get("task", ABOUT.get(notebook))
+    """The only split that a notebook trains on beside those of the profile, if there is one."""
+    return _given(chosen, notebook, None, None).get("split", ABOUT.get(notebook))
 
 
 def _check_parameters(chosen: Profile) -> None:
     place = parameters.place(paths.PARAMS / "profiles" / f"{chosen.name}.yaml")
-    for protocol in chosen.networks:
-        if protocol not in splits.PROTOCOLS:
-            near = parameters.suggestion(protocol, splits.PROTOCOLS)
-            raise ParameterError(f"{place}: protocol {protocol!r} is unknown; {near}")
+    for split in chosen.networks:
+        if split not in splits.SPLITS:
+            near = parameters.suggestion(split, splits.SPLITS)
+            raise ParameterError(f"{place}: split {split!r} is unknown; {near}")
     for name, values in chosen.parameters.items():
-        anywhere = name == "all" or name in splits.PROTOCOLS
+        anywhere = name == "all" or name in splits.SPLITS
         notebook = (
             parameters.network(name)["notebook"] if name in parameters.network_names() else name
         )
-        concerned = parameters.notebooks() if anywhere else [notebook]
+        concerned = notebooks.names() if anywhere else [notebook]
         known = {key for one in concerned for key in declared(one)}
         where = "any notebook" if anywhere else f"notebook {notebook}"
         for key, value in (values or {}).items():
@@ -219,14 +228,12 @@ def _check_parameters(chosen: Profile) -> None:
                 near = parameters.suggestion(key, known)
                 raise ParameterError(f"{place}: {key!r} is no parameter of {where}; {near}")
             for one in concerned:
-                if wrong := parameters.misfit(key, value, declared(one).get(key, "")):
+                if wrong := notebooks.misfit(key, value, declared(one).get(key, "")):
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
-    for protocol, names in chosen.networks.items():
+    for split, names in chosen.networks.items():
         for name in names:
             second = parameters.network(name).get("fine_tuning", {}).get("recipe")
-            for recipe in (_recipe(chosen, protocol, name), second):
-                if recipe and recipes.path_of(recipe).is_file():
+            for recipe in (_recipe(chosen, split, name), second):
+                if recipe and recipes.exists(recipe):
                     recipes.read(recipe)
-    from fercore.evaluation import aggregation  # not above: it imports pandas
-
-    aggregation.read_aggregates()
+    parameters.aggregates()

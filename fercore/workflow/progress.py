@@ -1,208 +1,270 @@
-"""Follow Snakemake as it runs: what is planned, running, done or failed, and how long it will still
-take."""
+"""What Snakemake does, in lines with the time left: its logger plugin, and the process it runs in.
 
+`python -m fercore.workflow.progress PROFILE CORES ...` runs Snakemake with the options that follow.
+Its own text goes to standard error, which `run` sends to run.log.
+"""
+
+import json
+import logging
 import os
 import re
-import select
+import shutil
 import signal
-import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import TextIO
 
 from fercore import artifacts, paths
-from fercore.workflow.plan import Job
+from fercore.config import parameters
+from fercore.workflow import plan
+
+BROKEN = 3  # exit status when the lines about the run cannot be written
 
 
 @dataclass
 class Progress:
-    """Where a run stands. `expected` maps a job to seconds; the pace of what is done corrects
-    it."""
+    """Where a run stands. `expected` maps each job to seconds; the pace of what is done corrects
+    it. `out` is where its lines go."""
 
-    jobs: list[Job]
     expected: dict[str, float]
     cores: int
+    out: TextIO
+    dry_run: bool = False
     started: float = field(default_factory=time.monotonic)
     planned: list[str] = field(default_factory=list)
-    told: bool = False  # the plan
     running: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._rules = {plan.rule_name(name): name for name in self.expected}
+        self._ids: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self.live = self.out.isatty()
+
+    def take(self, record: logging.LogRecord) -> None:
+        """One event of Snakemake's: its plan, a job begun, finished or failed."""
+        event, told = str(getattr(record, "event", None)), vars(record)
+        with self._lock:
+            if event == "run_info" and not self.planned:
+                self._tell_plan(told["stats"])
+            elif self.dry_run:
+                return
+            elif event == "job_info" and told["rule_name"] in self._rules:
+                name = self._ids[told["jobid"]] = self._rules[told["rule_name"]]
+                self.running[name] = time.monotonic()
+            elif event == "job_finished":
+                self._tell_end(self._ids.get(told["job_id"]), failed=False)
+            elif event == "job_error":
+                self._tell_end(self._rules.get(told["rule_name"]), failed=True)
 
     def seconds_left(self) -> float:
         """Expected seconds until the last planned job is done."""
         now = time.monotonic()
         ended = [*self.done, *self.failed]
         waiting = [name for name in self.planned if name not in ended]
-        spent = {
-            name: min(now - self.running[name], self.expected[name])
+        spent = sum(
+            min(now - self.running[name], self.expected[name])
             for name in waiting
             if name in self.running
-        }
-        left = sum(self.expected[name] for name in waiting) - sum(spent.values())
-        gone = sum(self.expected[name] for name in ended) + sum(spent.values())
+        )
+        left = sum(self.expected[name] for name in waiting) - spent
+        gone = sum(self.expected[name] for name in ended) + spent
         pace = (now - self.started) / gone if gone > 30 else 1
         return left * min(max(pace, 0.2), 5)
 
-    def line(self) -> str:
-        """What runs now and how long it will still take."""
-        names = ", ".join(
-            f"{name} ({artifacts.duration(time.monotonic() - since)})"
-            for name, since in self.running.items()
-        )
-        return f"{len(self.done)} of {len(self.planned)} done, about {artifacts.duration(self.seconds_left())} left; {names}"
+    @contextmanager
+    def status_lines(self) -> Iterator[None]:
+        """While the block runs, say what runs: each second in a terminal, every five minutes in a
+        file."""
+        ended = threading.Event()
 
+        def watch() -> None:
+            while not ended.wait(1 if self.live else 300):
+                with self._lock:
+                    if self.running:
+                        self._say(self.status(), end="" if self.live else "\n")
 
-def rule_name(job: str) -> str:
-    """The Snakemake rule of a job."""
-    return "job_" + re.sub(r"\W", "_", job)
-
-
-def follow(
-    command: list[str],
-    environment: Mapping[str, str],
-    log: Path,
-    progress: Progress,
-    lock: int,
-    dry_run: bool,
-) -> int:
-    """Run Snakemake, its output into `log`; print what it means. Returns its exit status, 130 when
-    interrupted.
-
-    `lock`: descriptor of a locked file; the lock lives as long as Snakemake does.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    with (
-        open(log, "wb") as file,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            pass_fds=(lock,),
-            cwd=paths.ROOT,
-        ) as process,
-    ):
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
         try:
-            _read(process, file, progress, dry_run)
-        except KeyboardInterrupt:
-            _stop(process)
-            print("\nStopped. The same command goes on where it was.")
-            return 130
-    return process.returncode
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
-
-def _read(process: subprocess.Popen, file: BinaryIO, progress: Progress, dry_run: bool) -> None:
-    """Read Snakemake's lines as they come, until it ends."""
-    names = {rule_name(job.name): job.name for job in progress.jobs}
-    rest, told, pipe = b"", time.monotonic(), process.stdout.fileno()
-    while True:
-        ended = process.poll() is not None
-        ready = select.select([pipe], [], [], 0 if ended else 0.5)[0]
-        data = os.read(pipe, 1 << 16) if ready else b""
-        file.write(data)
-        file.flush()
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            _understand(line.decode(errors="replace"), names, progress, dry_run)
-        told = _tell_status(progress, told)
-        if not data and (ended or ready):
-            process.wait()
-            return
-
-
-def _understand(line: str, names: dict[str, str], progress: Progress, dry_run: bool) -> None:
-    """One line of Snakemake's: a row of its plan, a job begun, finished or failed."""
-    words = line.split()
-    if not words:
-        return
-    if len(words) == 2 and words[1].isdigit() and not progress.told:
-        if words[0] == "total":
-            _tell_plan(progress, dry_run)
-        elif words[0] in names:
-            progress.planned.append(names[words[0]])
-    elif dry_run:
-        return
-    elif words[0] in ("rule", "localrule") and words[1].rstrip(":") in names:
-        progress.running[names[words[1].rstrip(":")]] = time.monotonic()
-    elif match := re.match(r"Finished jobid: \d+ \(Rule: (\w+)\)", line):
-        _tell_end(names.get(match[1]), progress, failed=False)
-    elif match := re.match(r"\s*Error in rule (\w+)", line):
-        _tell_end(names.get(match[1]), progress, failed=True)
-
-
-def _tell_plan(progress: Progress, dry_run: bool) -> None:
-    progress.told = True
-    if not progress.planned:
-        return
-    order = [job.name for job in progress.jobs]
-    progress.planned.sort(key=order.index)
-    again = len(order) - len(progress.planned)
-    kept = f" ({again} up to date)" if again else ""
-    count, cores = _counted(len(progress.planned), "notebook"), _counted(progress.cores, "core")
-    print(f"To do:   {count}{kept}, about {artifacts.duration(progress.seconds_left())} on {cores}")
-    if dry_run:
-        print(
-            "\n".join(
-                f"  {name}  {artifacts.duration(progress.expected[name])}" for name in progress.planned
-            )
+    def status(self) -> str:
+        """What runs now and how long it will still take."""
+        now = time.monotonic()
+        names = ", ".join(
+            f"{name} ({artifacts.duration(now - since)})" for name, since in self.running.items()
         )
-    sys.stdout.flush()
+        left = artifacts.duration(self.seconds_left())
+        return f"{len(self.done)} of {len(self.planned)} done, about {left} left; {names}"
+
+    def _tell_plan(self, stats: dict[str, int]) -> None:
+        self.planned = [name for rule, name in self._rules.items() if rule in stats]
+        if not self.planned:
+            return
+        again = len(self.expected) - len(self.planned)
+        kept = f" ({again} up to date)" if again else ""
+        count, cores = _counted(len(self.planned), "notebook"), _counted(self.cores, "core")
+        left = artifacts.duration(self.seconds_left())
+        self._say(f"To do:   {count}{kept}, about {left} on {cores}")
+        for name in self.planned if self.dry_run else ():
+            self._say(f"  {name}  {artifacts.duration(self.expected[name])}")
+
+    def _tell_end(self, name: str | None, *, failed: bool) -> None:
+        if name is None or name not in self.running:
+            return
+        seconds = time.monotonic() - self.running.pop(name)
+        if failed:
+            self.failed.append(name)
+        else:
+            self.done[name] = seconds
+            self.failed = [other for other in self.failed if other != name]  # tried again
+        count, total = len(self.done) + len(self.failed), len(self.planned)
+        left = f"about {artifacts.duration(self.seconds_left())} left" if count < total else ""
+        mark = "FAILED" if failed else artifacts.duration(seconds)
+        width = max(map(len, self.planned))
+        number = f"{count:>{len(str(total))}}/{total}"
+        self._say(f"[{number}] {name:<{width}} {mark:>7}   {left}".rstrip())
+
+    def _say(self, line: str, end: str = "\n") -> None:
+        columns = shutil.get_terminal_size().columns - 1 if not end else None
+        clear = "\r\033[K" if self.live else ""
+        print(f"{clear}{artifacts.printable(line)[:columns]}", end=end, file=self.out, flush=True)
+
+
+def expected_seconds(profile: parameters.Profile, data: dict, jobs: list[plan.Job]) -> dict:
+    """Seconds of each job: as measured in this folder on this data, else as the profile says."""
+    kind = "FER2013" if data["origin"].startswith("FER2013") else "synthetic"
+    minutes = profile.minutes.get(kind, {})
+    measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
+    return {
+        job.name: measured.get(
+            job.name,
+            60 * minutes.get(job.parameters.get("network"), minutes.get(job.notebook, 0.3)),
+        )
+        for job in jobs
+    }
+
+
+def main(name: str, cores: str, *options: str) -> int:
+    """Run Snakemake for a profile; exit status 0 done, 1 something failed, `BROKEN`."""
+    from snakemake import cli
+    from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what Snakemake and its jobs print goes to the log
+    folder, profile = paths.outputs(name), parameters.profile(name)
+    run = json.loads((folder / "run.json").read_text())
+    expected = expected_seconds(profile, run["data"], plan.jobs(profile, run.get("left_out", ())))
+    progress = Progress(expected, int(cores), out, "--dry-run" in options)
+    registry, plugin = LoggerPluginRegistry(), _plugin(progress)
+    registry.register_plugin("snakemake_logger_plugin_fercore", plugin)  # type: ignore[arg-type]
+    with progress.status_lines():
+        try:
+            cli.main([*options, "--logger", "fercore"])
+        except SystemExit as end:
+            status = int(end.code or 0)
+    if plugin.broken:
+        return BROKEN
+    return _close(status, folder, run["data"], progress)
+
+
+def _plugin(progress: Progress) -> SimpleNamespace:
+    """A logger plugin that hands Snakemake's events to `progress`. Should that fail, the whole run
+    stops, rather than to go on unseen."""
+    from snakemake_interface_logger_plugins.base import LogHandlerBase
+
+    plugin = SimpleNamespace(broken=False)
+
+    class LogHandler(LogHandlerBase):
+        writes_to_stream = writes_to_file = needs_rulegraph = False
+        has_filter = has_formatter = True
+
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                progress.take(record)
+            except Exception:
+                logging.Handler.handleError(self, record)
+                plugin.broken = True
+                os.killpg(os.getpgrp(), signal.SIGINT)
+
+    plugin.LogHandler = LogHandler
+    return plugin
+
+
+def _close(status: int, folder: Path, data: dict, progress: Progress) -> int:
+    """Say how the run ended, keep what each job took."""
+    say = progress._say
+    if progress.done:
+        known, seconds = _measured(folder), {n: round(s, 1) for n, s in progress.done.items()}
+        known[data["fingerprint"]] = known.get(data["fingerprint"], {}) | seconds
+        artifacts.write_json(folder / "seconds.json", known)
+    index = os.path.relpath(folder / "reports" / "index.html", paths.ROOT)
+    for name in progress.failed:
+        say(failure(folder, name))
+    if progress.failed:
+        from fercore.workflow import pages  # not above: it takes seconds to import
+
+        pages.index(folder.name)
+        waiting = "what waits for a failed notebook did not run"
+        say(f"{len(progress.done)} of {len(progress.planned)} done; {waiting}.")
+        say(f"Reports: {index}")
+    elif status:
+        say(_last_error(folder / "run.log"))
+    elif not progress.planned:
+        say(f"Nothing to do: everything is up to date. Reports: {index}")
+    elif not progress.dry_run:
+        took = artifacts.duration(time.monotonic() - progress.started)
+        say(f"Done in {took}. Reports: {index}")
+    return 1 if status or progress.failed else 0
+
+
+def failure(folder: Path, job: str) -> str:
+    """One line: the job, the cell, the error, and the executed copy to open."""
+    path = folder / "notebooks" / f"{job}.ipynb"
+    place, log = (os.path.relpath(one, paths.ROOT) for one in (path, folder / "run.log"))
+    try:
+        cells = json.loads(path.read_text())["cells"]
+    except (OSError, ValueError):
+        return f"{job}: could not be started; see {log}"
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error":
+                first = "".join(cell["source"]).strip().split("\n")[0]
+                error = f"{output['ename']}: {output['evalue']}".strip().split("\n")[0]
+                return f"{job}: cell [{cell['execution_count']}] `{first}`: {error}; open {place}"
+    lines = (folder / "run.log").read_text(errors="replace").splitlines()
+    for start in (f"fercore: {job}: ", "fercore: "):
+        if said := [line.removeprefix(start) for line in lines if line.startswith(start)]:
+            return f"{job}: {said[-1]}; open {place}"
+    return f"{job}: stopped without an error (killed, out of memory?); open {place}"
+
+
+def _last_error(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    marked = [k for k, line in enumerate(lines) if re.search(r"Error|Exception", line)]
+    message = " ".join(lines[marked[-1] :][:3]) if marked else (lines or ["no output"])[-1]
+    return f"Snakemake stopped: {message[:300]}; see {os.path.relpath(log, paths.ROOT)}"
+
+
+def _measured(folder: Path) -> dict:
+    path = folder / "seconds.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def _tell_end(name: str | None, progress: Progress, *, failed: bool) -> None:
-    if name is None or name not in progress.running:
-        return
-    seconds = time.monotonic() - progress.running.pop(name)
-    if failed:
-        progress.failed.append(name)
-    else:
-        progress.done[name] = seconds
-    count = len(progress.done) + len(progress.failed)
-    mark = "FAILED" if failed else artifacts.duration(seconds)
-    left = (
-        f"about {artifacts.duration(progress.seconds_left())} left"
-        if count < len(progress.planned)
-        else ""
-    )
-    total, width = len(progress.planned), max(map(len, progress.planned), default=0)
-    line = f"[{count:>{len(str(total))}}/{total}] {name:<{width}} {mark:>7}   {left}"
-    print(f"{_clear()}{line.rstrip()}", flush=True)
-
-
-def _tell_status(progress: Progress, told: float) -> float:
-    """Say what runs: once a second in a terminal, every five minutes in a file."""
-    live = sys.stdout.isatty()
-    if not progress.running or time.monotonic() - told < (1 if live else 300):
-        return told
-    line = progress.line()
-    width = os.get_terminal_size().columns - 1 if live else 200
-    print(f"{_clear()}{line[:width]}", end="" if live else "\n", flush=True)
-    return time.monotonic()
-
-
-def _clear() -> str:
-    return "\r\033[K" if sys.stdout.isatty() else ""
-
-
-def _stop(process: subprocess.Popen) -> None:
-    """End Snakemake and what it started: asked first, forced after 20 seconds."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=20)
-            return
-        except ProcessLookupError:
-            return
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            continue
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fercore import artifacts, paths
 from fercore.config import parameters
-from fercore.data.splits import PROTOCOLS
+from fercore.data.splits import SPLITS
 from fercore.evaluation import changes, learning_curve, outcome, scoring, tables
 from fercore.workflow import pages, plan
 
@@ -133,7 +133,7 @@ def _changes(gains: pd.DataFrame) -> str:
     """What each change brings as Markdown: a table a change."""
     parts = [
         f"**{change.title}**\n\n{_markdown(changes.as_text(gains, key))}"
-        for key, change in changes.read().items()
+        for key, change in parameters.changes().items()
         if key in set(gains.change)
     ]
     return "\n".join(parts)
@@ -154,7 +154,7 @@ def _results(results: pd.DataFrame) -> str:
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
-    if PROTOCOLS[key[0]].share < 1:
+    if SPLITS[key[0]].share < 1:
         return []
     predictions = artifacts.prediction_path(folder, *key)
     found = [predictions, predictions.with_suffix(".json"), artifacts.history_path(folder, *key)]
@@ -179,8 +179,8 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
 
 def _note(results: pd.DataFrame) -> str:
     test = results[(results.split == "test") & results.tta]
-    faces = {protocol: int(rows.n.iloc[0]) for protocol, rows in test.groupby("protocol")}
-    counts = ", ".join(f"{n:,} on `{protocol}`" for protocol, n in faces.items())
+    faces = {split: int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
+    counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     return (
         "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, turned either way, each "
