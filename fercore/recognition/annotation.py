@@ -1,202 +1,234 @@
 """Recognised faces drawn into their picture: box, label with probability, a bar for each
-expression.
+expression; and the expressions of a film over time.
 
 Sizes follow the picture and the face. Boxes and plates carry the colours of the study; a dark edge
-around them keeps them visible on light pictures, the colours themselves on dark ones. Pillow writes
-the words, because OpenCV's own letters have no accents; matplotlib would take a second to import.
+around them keeps them visible on light pictures, the colours themselves on dark ones. Pillow draws:
+OpenCV's letters have no accents, and matplotlib would take a second to import.
 """
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fercore.plots.palette import colours
-
-if TYPE_CHECKING:
-    from fercore.recognition.recogniser import Face
+from fercore.recognition.recogniser import Face
 
 INK, PAPER = (24, 24, 24), (255, 255, 255)
-LETTERS = (
-    0.035,
-    0.018,
-)  # largest and smallest height of letters, as shares of the picture's shorter side
+# largest and smallest height of letters, as shares of the picture's shorter side
+LETTERS = (0.035, 0.018)
 OF_FACE = 0.14  # and as a share of the face's width, between those two
 SMALLEST = 9  # pixels: below this nothing can be read, and nothing is written
-PLATE = 0.72  # how opaque the plate under the bars is
+LONGEST_NAME = 40  # signs of a class's name that are written
+PLATE = 184  # of 255: how opaque the plate under the bars is
+TRACKS = 6  # panels of a timeline, each so high and wide, so far from the left
+PANEL, TIMELINE, LEFT = 100, 720, 70
 
 Area = tuple[int, int, int, int]
 
 
-def annotate(rgb: np.ndarray, faces: Sequence["Face"], *, bars: bool = True) -> np.ndarray:
+def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np.ndarray:
     """A copy of the picture, uint8 [h, w, 3], with its faces marked.
 
     Each face gets a box, a label (expression and probability), and, where there is room for it and
     `bars` is True, a plate with a bar for each expression. Labels and plates stay inside the
-    picture, beside faces rather than over them where that can be. What does not fit in the picture
-    is left out: a picture of 40×40 pixels gets boxes only.
+    picture, never lie over each other, and beside faces rather than over them where that can be.
+    What does not fit is written smaller or left out: 40×40 pixels have room for boxes only.
     """
-    picture = np.ascontiguousarray(rgb).copy()
-    taken = [_inside(face.box, picture.shape) for face in faces]
+    image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
+    draw = ImageDraw.Draw(image, "RGBA")
+    boxes = [_inside(face.box, image.size) for face in faces]
     for face in faces:
-        _draw_box(picture, face)
-    for face in faces:
-        letters = _letters(picture.shape, face)
-        if letters < SMALLEST:
-            continue
-        box = _inside(face.box, picture.shape)
-        label = _label(face, letters)
-        _place(picture, label, _around_label(box, label), taken, must=True)
-        if bars:
-            plate = _bars(face, letters)
-            _place(picture, plate, _around_plate(box, plate, letters), taken)
-    return picture
+        _draw_box(draw, face, min(image.size))
+    written: list[Area] = []
+    labelled = []
+    for face, box in zip(faces, boxes, strict=True):
+        for letters in range(_letters(min(image.size), box[2]), SMALLEST - 1, -1):
+            places = _around_label(box, *_label_size(face, letters))
+            if area := _free(places, image.size, written, boxes, most=1.0):
+                _draw_label(draw, face, area, letters)
+                labelled.append((face, box, max(SMALLEST, round(0.85 * letters))))
+                break
+    for face, box, letters in labelled if bars else ():
+        places = _around_plate(box, *_plate_size(face, letters), letters)
+        if area := _free(places, image.size, written, boxes, most=0.1):
+            _draw_bars(draw, face, area, letters)
+    return np.array(image)
 
 
-def _letters(shape: tuple[int, ...], face: "Face") -> int:
-    """Height of letters in pixels; 0 when the picture is too narrow for the label."""
-    side = min(shape[:2])
+def timeline(table: Path, class_names: Sequence[str], *, first: int, seconds: float) -> Image.Image:
+    """Probabilities over time, stacked, a panel for each of the `TRACKS` faces that are seen
+    longest.
+
+    `table`: a CSV with the columns time and track; from its column `first` on, a share for each
+    class. `seconds`: length of the film.
+    """
+    sums, times = _by_track(table, first, max(seconds, 1e-9))
+    longest = sorted(sums, key=lambda track: -sums[track][:, -1].sum())[:TRACKS]
+    frame, bottom = round(TIMELINE / max(1, times)), 10 + PANEL * max(1, len(longest))
+    image = Image.new("RGB", (LEFT + TIMELINE + 30, bottom + 50), PAPER)
+    draw = ImageDraw.Draw(image)
+    for panel, track in enumerate(sorted(longest, key=int)):
+        draw.text((8, PANEL * panel + PANEL // 2), f"face {track}", INK)
+        for x in np.flatnonzero(sums[track][:, -1]):
+            foot = PANEL * (panel + 1)
+            for colour, share in zip(colours(class_names), sums[track][x], strict=False):
+                head = foot - (PANEL - 10) * share / sums[track][x, -1]
+                draw.rectangle((LEFT + x, head, LEFT + x + max(0, frame - 1), foot), colour)
+                foot = head
+    if not longest:
+        draw.text((LEFT, PANEL // 2), "No face was found", INK)
+    for k in range(5):
+        draw.text((LEFT + TIMELINE * k / 4, bottom), f"{seconds * k / 4:.1f} s", INK, anchor="ma")
+    step = TIMELINE // max(1, len(class_names))
+    for k, (name, colour) in enumerate(zip(class_names, colours(class_names), strict=True)):
+        draw.rectangle((LEFT + k * step, bottom + 26, LEFT + k * step + 10, bottom + 36), colour)
+        draw.text((LEFT + k * step + 15, bottom + 25), _printable(name)[: step // 7], INK)
+    return image
+
+
+def _by_track(table: Path, first: int, seconds: float) -> tuple[dict[str, np.ndarray], int]:
+    """For each track, float [TIMELINE, c + 1], the sums of shares in each part of the time and how
+    many were added; and the number of frames with faces."""
+    sums: dict[str, np.ndarray] = {}
+    times = set()
+    with open(table, newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        columns = next(rows)
+        time, track = columns.index("time"), columns.index("track")
+        for row in rows:
+            shares = [*map(float, row[first:]), 1]
+            place = min(TIMELINE - 1, int(float(row[time]) / seconds * TIMELINE))
+            sums.setdefault(row[track], np.zeros((TIMELINE, len(shares))))[place] += shares
+            times.add(row[time])
+    return sums, len(times)
+
+
+def _letters(side: int, width: int) -> int:
+    """Height of letters in pixels, for a picture's shorter side and a face's width."""
     high, low = (share * side for share in LETTERS)
-    size = max(SMALLEST, round(min(max(OF_FACE * face.box[2], low), high)))
-    while size >= SMALLEST and _label(face, size).shape[1] > shape[1]:
-        size -= 1
-    return size if size >= SMALLEST else 0
+    return max(SMALLEST, round(min(max(OF_FACE * width, low), high)))
 
 
-def _colour(face: "Face", number: int) -> tuple[int, int, int]:
-    text = colours(face.class_names)[number]
-    return tuple(int(text[k : k + 2], 16) for k in (1, 3, 5))
-
-
-def _draw_box(picture: np.ndarray, face: "Face") -> None:
-    x, y, width, height = face.box
-    line = max(1, round(min(min(picture.shape[:2]) / 200, width / 20)))
-    corners = (x, y), (x + width - 1, y + height - 1)
-    cv2.rectangle(picture, *corners, INK, line + 2 * max(1, line // 2), cv2.LINE_AA)
-    cv2.rectangle(
-        picture, *corners, _colour(face, int(face.probabilities.argmax())), line, cv2.LINE_AA
-    )
-
-
-def _label(face: "Face", letters: int) -> np.ndarray:
-    """The plate with the expression and its probability, RGBA."""
-    text = _words(f"{face.expression} {face.probability:.0%}", letters)
-    edge = max(2, letters // 4)
-    colour = _colour(face, int(face.probabilities.argmax()))
-    plate = np.empty((text.shape[0] + 2 * edge, text.shape[1] + 2 * edge, 4), np.uint8)
-    plate[...] = *INK, 255
-    plate[1:-1, 1:-1, :3] = colour
-    _write(plate, text, edge, edge, INK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else PAPER)
-    return plate
-
-
-def _bars(face: "Face", letters: int) -> np.ndarray:
-    """A row for each expression, its name and a bar as long as its probability, RGBA on a dark
-    plate."""
-    letters = max(SMALLEST, round(0.85 * letters))
-    names = [_words(name, letters) for name in face.class_names]
-    edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
-    start = 2 * edge + max(name.shape[1] for name in names)
-    plate = np.empty((len(names) * row + 2 * edge, start + longest + edge, 4), np.uint8)
-    plate[...] = *INK, round(255 * PLATE)
-    for number, (name, probability) in enumerate(zip(names, face.probabilities, strict=True)):
-        top = edge + number * row
-        _write(plate, name, edge, top + (row - name.shape[0]) // 2, PAPER)
-        bar = plate[top + max(1, row // 6) : top + row - max(1, row // 6), start : start + longest]
-        bar[:, :, :3] = (70, 70, 70)
-        bar[:, : round(longest * float(probability)), :3] = _colour(face, number)
-        bar[:, : round(longest * float(probability)), 3] = 255
-    return plate
-
-
-@lru_cache(maxsize=512)
-def _words(text: str, letters: int) -> np.ndarray:
-    """How much ink each pixel of a line of text gets, uint8 [h, w]; all lines of one size are
-    equally high."""
+@lru_cache(maxsize=64)
+def _font(letters: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(letters)
-    ascent, descent = font.getmetrics()
-    image = Image.new("L", (max(1, round(font.getlength(text))), ascent + descent))
-    ImageDraw.Draw(image).text((0, 0), text, fill=255, font=font)
-    return np.asarray(image)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
 
 
-def _write(
-    plate: np.ndarray, text: np.ndarray, x: int, y: int, colour: tuple[int, int, int]
-) -> None:
-    part = plate[y : y + text.shape[0], x : x + text.shape[1]]
-    share = text[: part.shape[0], : part.shape[1], None] / 255
-    part[..., :3] = np.round(part[..., :3] * (1 - share) + np.array(colour) * share)
-    part[..., 3:] = np.maximum(part[..., 3:], np.round(255 * share))
+def _printable(name: str) -> str:
+    """A class's name, which comes from outside, as it is drawn: short, on one line."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name)[:LONGEST_NAME]
 
 
-def _around_label(box: Area, label: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Where a label may go, best first: above the box, below it, at its upper edge within it."""
-    x, y, _, height = box
-    yield x, y - label.shape[0]
-    yield x, y + height
-    yield x, y
+def _tone(face: Face) -> tuple[int, ...]:
+    return ImageColor.getrgb(colours(face.class_names)[int(face.probabilities.argmax())])
 
 
-def _around_plate(box: Area, plate: np.ndarray, letters: int) -> Iterator[tuple[int, int]]:
+def _draw_box(draw: ImageDraw.ImageDraw, face: Face, side: int) -> None:
+    x, y, width, height = face.box
+    line = max(1, round(min(side / 200, width / 20)))
+    edge, half = max(1, line // 2), line // 2
+    for out, thick, colour in ((half + edge, line + 2 * edge, INK), (half, line, _tone(face))):
+        corners = (x - out, y - out, x + width - 1 + out, y + height - 1 + out)
+        draw.rectangle(corners, outline=colour, width=thick)
+
+
+def _label(face: Face) -> str:
+    return f"{_printable(face.expression)} {face.probability:.0%}"
+
+
+def _label_size(face: Face, letters: int) -> tuple[int, int]:
+    edge = 2 * max(2, letters // 4)
+    wide = round(_font(letters).getlength(_label(face)))
+    return wide + edge, sum(_font(letters).getmetrics()) + edge
+
+
+def _draw_label(draw: ImageDraw.ImageDraw, face: Face, area: Area, letters: int) -> None:
+    """The plate with the expression and its probability."""
+    x, y, width, height = area
+    tone, edge = _tone(face), max(2, letters // 4)
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=tone, outline=INK)
+    ink = INK if np.dot(tone, (0.299, 0.587, 0.114)) > 110 else PAPER
+    draw.text((x + edge, y + edge), _label(face), ink, _font(letters))
+
+
+def _plate_size(face: Face, letters: int) -> tuple[int, int]:
+    edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
+    names = max(_font(letters).getlength(_printable(name)) for name in face.class_names)
+    return round(names) + longest + 3 * edge, len(face.class_names) * row + 2 * edge
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, face: Face, area: Area, letters: int) -> None:
+    """A row for each expression, its name and a bar as long as its probability, on a dark
+    plate."""
+    x, y, width, height = area
+    edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=(*INK, PLATE))
+    start, top = x + width - edge - longest, y + edge
+    tones = colours(face.class_names)
+    for name, share, tone in zip(face.class_names, face.probabilities, tones, strict=True):
+        draw.text((x + edge, top + row / 2), _printable(name), PAPER, _font(letters), anchor="lm")
+        low, high = top + max(1, row // 6), top + row - max(1, row // 6) - 1
+        draw.rectangle((start, low, start + longest - 1, high), (*PAPER, 40))
+        if (length := round(longest * float(share))) > 0:
+            draw.rectangle((start, low, start + length - 1, high), tone)
+        top += row
+
+
+def _around_label(box: Area, wide: int, high: int) -> Iterable[Area]:
+    """Where a label may go, best first: above the box, below it, beside it, within it."""
+    x, y, width, height = box
+    foot = y + height - high
+    places = [(x, y - high), (x, y + height), (x + width, y), (x - wide, y)]
+    places += [(x + width, foot), (x - wide, foot), (x, y), (x, foot)]
+    return [(*place, wide, high) for place in places]
+
+
+def _around_plate(box: Area, wide: int, high: int, letters: int) -> Iterable[Area]:
     """Where bars may go, best first: right of the box, left of it, below or above it and its
     label."""
     x, y, width, height = box
-    gap, label = max(2, letters // 3), round(1.8 * letters)
-    yield x + width + gap, y
-    yield x - plate.shape[1] - gap, y
-    yield x, y + height + gap
-    yield x, y - plate.shape[0] - gap - label
+    gap, label = max(2, letters // 3), round(2.1 * letters)
+    places = [(x + width + gap, y), (x - wide - gap, y), (x, y + height + gap)]
+    return [(*place, wide, high) for place in [*places, (x, y - high - gap - label)]]
 
 
-def _place(
-    picture: np.ndarray,
-    plate: np.ndarray,
-    places: Iterator[tuple[int, int]],
-    taken: list[Area],
+def _free(
+    places: Iterable[Area],
+    size: tuple[int, int],
+    written: list[Area],
+    faces: Sequence[Area],
     *,
-    must: bool = False,
-) -> None:
-    """Lay `plate` where it covers least of what is `taken`, the earlier place if equal, moved into
-    the picture.
-
-    Without `must` it is left out when it would cover more than a tenth of a face, a label or other
-    bars.
-    """
-    height, width = plate.shape[:2]
-    if height > picture.shape[0] or width > picture.shape[1]:
-        return
-    areas = [
-        (
-            min(max(x, 0), picture.shape[1] - width),
-            min(max(y, 0), picture.shape[0] - height),
-            width,
-            height,
-        )
-        for x, y in places
-    ]
-    covered = [sum(_shared(area, other) for other in taken) for area in areas]
-    best = areas[int(np.argmin(covered))]
-    if not must and any(_shared(best, other) > other[2] * other[3] / 10 for other in taken):
-        return
-    taken.append(best)
-    x, y = best[:2]
-    part = picture[y : y + height, x : x + width]
-    share = plate[..., 3:].astype(np.float32) / 255
-    part[...] = np.round(part * (1 - share) + plate[..., :3] * share)
+    most: float,
+) -> Area | None:
+    """Of `places`, moved into a picture of this `size`, the one that covers nothing `written` and
+    least of the faces; it is then written. None where there is none, or where it would cover more
+    than the share `most` of a face."""
+    best, least = None, np.inf
+    for x, y, wide, high in places:
+        area = min(max(x, 0), size[0] - wide), min(max(y, 0), size[1] - high), wide, high
+        covered = [_shared(area, face) for face in faces]
+        shares = [
+            part / max(1, face[2] * face[3]) for part, face in zip(covered, faces, strict=True)
+        ]
+        fits = wide <= size[0] and high <= size[1] and max(shares) <= most
+        if fits and sum(covered) < least and not any(_shared(area, other) for other in written):
+            best, least = area, sum(covered)
+    if best:
+        written.append(best)
+    return best
 
 
-def _inside(box: Area, shape: tuple[int, ...]) -> Area:
+def _inside(box: Area, size: tuple[int, int]) -> Area:
     """The part of a box that lies in the picture."""
     x, y = max(box[0], 0), max(box[1], 0)
-    return (
-        x,
-        y,
-        max(0, min(box[0] + box[2], shape[1]) - x),
-        max(0, min(box[1] + box[3], shape[0]) - y),
-    )
+    width, height = min(box[0] + box[2], size[0]) - x, min(box[1] + box[3], size[1]) - y
+    return x, y, max(0, width), max(0, height)
 
 
 def _shared(one: Area, other: Area) -> int:
