@@ -191,7 +191,7 @@ def main() -> None:
     """Measure, print and write."""
     options = _options()
     faces = datasets.load(options.data)
-    split = splits.split(faces, "official")
+    split = splits.divide(faces, "official")
     network = inference.load(options.model)
     shown, pasted = (
         _some(faces, split.train, options.faces),

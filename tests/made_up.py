@@ -25,7 +25,7 @@ def predict(
     data: Faces,
     network: str,
     *,
-    protocol: str = "official",
+    split: str = "official",
     seed: int = 0,
     wrong: int = 0,
     shift: int = 1,
@@ -33,18 +33,18 @@ def predict(
 ) -> None:
     """Save certain predictions, the first `wrong` test faces and one validation face off by `shift`
     classes."""
-    split = splits.split(data, protocol)
-    rows = np.concatenate([split.validation, split.test])
+    partition = splits.divide(data, split)
+    rows = np.concatenate([partition.validation, partition.test])
     said = data.labels[rows].astype(int)
     said[0] = (said[0] + shift) % 7
-    said[len(split.validation) : len(split.validation) + wrong] += shift
+    said[len(partition.validation) : len(partition.validation) + wrong] += shift
     probabilities = 0.7 * np.eye(7)[said % 7] + 0.3 / 7
     part = np.repeat(
-        [artifacts.VALIDATION, artifacts.TEST], [len(split.validation), len(split.test)]
+        [artifacts.VALIDATION, artifacts.TEST], [len(partition.validation), len(partition.test)]
     )
     record = {
         "network": network,
-        "protocol": protocol,
+        "split": split,
         "seed": seed,
         "recipe": "study",
         "parameters": 100,
@@ -65,7 +65,7 @@ def predict(
         },
     }
     predictions = artifacts.Predictions(data.row_ids[rows], part, probabilities, probabilities)
-    artifacts.save_predictions(folder, protocol, network, seed, predictions, record)
+    artifacts.save_predictions(folder, split, network, seed, predictions, record)
 
 
 def run(folder: Path, data: Faces) -> scoring.Run:

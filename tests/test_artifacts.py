@@ -20,7 +20,7 @@ def test_predictions_come_back(tmp_path):
     saved = predictions()
     artifacts.save_predictions(tmp_path, "official", "cnn", 3, saved, {"epochs": 2})
     found = artifacts.load_predictions(tmp_path, "official", "cnn", 3)
-    assert found.row_ids.dtype == np.int32 and found.split.tolist() == [1, 1, 2, 2, 2]
+    assert found.row_ids.dtype == np.int32 and found.part.tolist() == [1, 1, 2, 2, 2]
     assert found.probabilities.dtype == np.float16
     error = np.abs(found.probabilities - saved.probabilities)
     assert error.max() < 3e-3 and error[saved.probabilities > 0.1].max() < 1e-3
@@ -40,7 +40,7 @@ def test_predictions_come_back_by_split_and_row(tmp_path):
         artifacts.load_predictions(tmp_path, "official", "cnn", seed) for seed in (0, 1)
     )
     assert found.row_ids.tolist() == expected.row_ids.tolist() == [0, 1, 2, 3, 4]
-    assert found.split.tolist() == expected.split.tolist()
+    assert found.part.tolist() == expected.part.tolist()
     assert (found.probabilities == expected.probabilities).all()
 
 

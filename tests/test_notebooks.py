@@ -6,10 +6,10 @@ import json
 import pytest
 
 from fercore import paths
-from fercore.config import parameters
+from fercore.config import notebooks, parameters
 from fercore.workflow import plan
 
-NAMES = parameters.notebooks()
+NAMES = notebooks.names()
 FIRST_SERIES = (
     "00_dataset",
     "01_eda",
@@ -24,7 +24,7 @@ FIRST_SERIES = (
 
 
 def code_cells(name):
-    return [cell for cell in parameters.cells(name) if cell["cell_type"] == "code"]
+    return [cell for cell in notebooks.cells(name) if cell["cell_type"] == "code"]
 
 
 def test_the_series_is_complete():
@@ -62,7 +62,7 @@ def test_cells_are_short_and_have_no_classes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_begins_with_its_question_and_ends_with_what_it_shows(name):
-    cells = parameters.cells(name)
+    cells = notebooks.cells(name)
     first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
     assert first.startswith("# ") and "question" in first.lower()
     assert last.startswith("## What this shows")
@@ -70,7 +70,7 @@ def test_begins_with_its_question_and_ends_with_what_it_shows(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_data_it_takes(name):
-    assert parameters.declared(name)["data"] == "Optional[str]"
+    assert notebooks.declared(name)["data"] == "Optional[str]"
 
 
 @pytest.mark.parametrize("name", parameters.profiles())

@@ -14,8 +14,8 @@ import pytest
 
 from fercore import artifacts, paths
 from fercore.config import parameters
-from fercore.data.splits import PROTOCOLS
-from fercore.evaluation import aggregation, origins, scoring
+from fercore.data.splits import SPLITS
+from fercore.evaluation import origins, scoring
 from fercore.workflow import pages as report_pages
 from fercore.workflow import plan
 
@@ -78,30 +78,28 @@ def test_no_report_tells_the_machine(smoke):
 
 
 def test_every_network_leaves_predictions_record_and_history(smoke):
-    for protocol, names in parameters.profile("smoke").networks.items():
+    for split, names in parameters.profile("smoke").networks.items():
         for name in filter(trained_here, names):
-            predictions = artifacts.load_predictions(SMOKE, protocol, name, 0)
-            shape = len(predictions.row_ids), len(PROTOCOLS[protocol].class_names)
+            predictions = artifacts.load_predictions(SMOKE, split, name, 0)
+            shape = len(predictions.row_ids), len(SPLITS[split].class_names)
             assert predictions.probabilities.shape == predictions.probabilities_tta.shape == shape
             assert (
-                artifacts.read_record(SMOKE, protocol, name, 0)["data"]["origin"]
+                artifacts.read_record(SMOKE, split, name, 0)["data"]["origin"]
                 == "embedded synthetic faces"
             )
             if parameters.network(name)["recipe"]:
-                assert list(
-                    pd.read_csv(artifacts.history_path(SMOKE, protocol, name, 0)).epoch
-                ) == [1]
+                assert list(pd.read_csv(artifacts.history_path(SMOKE, split, name, 0)).epoch) == [1]
 
 
 def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smoke):
     results = pd.read_csv(SMOKE / "tables" / "results.csv")
-    official = results[results.protocol == "official"]
+    official = results[results.split == "official"]
     networks = set(filter(trained_here, parameters.profile("smoke").networks["official"]))
     aggregates = {
-        name for name, one in aggregation.read_aggregates().items() if set(one.members) <= networks
+        name for name, one in parameters.aggregates().items() if set(one.members) <= networks
     }
     assert len(aggregates) == 6 and set(official.network) == networks | aggregates | {
-        aggregation.STUDY_ENSEMBLE
+        parameters.STUDY_ENSEMBLE
     }
     assert len(official) == len(set(official.network)) * 2 * 2
     assert results.accuracy.between(0, 100).all()
@@ -202,11 +200,11 @@ import numpy as np
 from fercore import artifacts, paths
 z = np.full((2, 7), 1 / 7)
 predictions = artifacts.Predictions(np.arange(2), np.array([1, 2]), z, z)
-artifacts.save_predictions(paths.outputs(profile), protocol, network, seed, predictions, {"network": network})
-artifacts.write_atomically(artifacts.history_path(paths.outputs(profile), protocol, network, seed), "epoch")
+artifacts.save_predictions(paths.outputs(profile), split, network, seed, predictions, {"network": network})
+artifacts.write_atomically(artifacts.history_path(paths.outputs(profile), split, network, seed), "epoch")
 assert level < 9, "too high"
 """
-FAMILY = 'protocol: str = "a"\nnetwork: str = "b"\nseed: int = 0\n'
+FAMILY = 'split: str = "a"\nnetwork: str = "b"\nseed: int = 0\n'
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +216,7 @@ def project(tmp_path_factory):
     sources = {
         "00_data": [PARAMETERS, "level"],
         "10_net": [PARAMETERS + FAMILY, TRAIN],
-        "20_mean": [PARAMETERS + 'protocol: str = "a"', "level"],
+        "20_mean": [PARAMETERS + 'split: str = "a"', "level"],
         "30_tables": [PARAMETERS, "level"],
     }
     for name, cells in sources.items():

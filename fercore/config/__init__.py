@@ -1,4 +1,8 @@
-"""What stands in `params/`: profiles, networks, recipes and aggregates, read and checked before
-anything runs."""
+"""What stands in `params/` and in the parameters cells of notebooks: read and checked before
+anything runs. The constants here are valid values that other wings share; they cost no import."""
 
-__all__ = ["parameters", "recipes"]
+__all__ = ["notebooks", "parameters", "recipes"]
+
+SIDE = 48  # pixels of a face of FER2013 along each side
+NORMALISATIONS = ("standardise", "unit", "raw")  # of light, as `augmentation.normalise` takes them
+VIEWS = (1, 2, 10)  # the face; with its mirror image; both as they are, smaller, larger and turned

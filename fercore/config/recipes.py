@@ -2,141 +2,135 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from fercore import artifacts, paths
-from fercore.config import parameters
-from fercore.data import augmentation
-from fercore.data.faces import SIDE
+from fercore.config import SIDE, checking
+from fercore.config.checking import ParameterError
 
-UNMOVED = {
-    "rotation": 0,
-    "shift": 0,
-    "zoom": 0,
-    "flip": False,
-    "erasing": 0,
-}  # values that leave faces as they are
-LIMITS = (  # values of a recipe, what is right for them, and that in words
-    (
-        ("epochs", "batch_size", "learning_rate", "decay", "decay_steps"),
-        lambda value: value > 0,
-        "above 0",
-    ),
-    (
-        ("mixup", "copies", "weight_decay", "rotation", "shift"),
-        lambda value: value >= 0,
-        "0 or more",
-    ),
-    (
-        (
-            "momentum",
-            "ema_momentum",
-            "label_smoothing",
-            "zoom",
-            "small_share",
-            "descriptor_dropout",
-            "modality_dropout",
-            "dropout",
-        ),
-        lambda value: 0 <= value < 1,
-        "0 or more and below 1",
-    ),
-    (("soft_share", "warmup", "erasing"), lambda value: 0 <= value <= 1, "0 to 1"),
-    (
-        ("crop", "small_side"),
-        lambda value: 1 <= value <= SIDE,
-        f"1 to {SIDE}, the side of a face; null for all of it",
-    ),
-)
+UNAUGMENTED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=1, le=SIDE)]
 
 
-class RecipeError(parameters.ParameterError):
+class RecipeError(ParameterError):
     """A recipe that is missing or cannot be followed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=checking.STRICT)  # so that dataclasses.replace changes one, checked
 class Recipe:
-    """The values of a recipe; `params/recipes/` holds the published and the study's own.
+    """The values of a recipe; `params/recipes/` holds the published and the study's own. What each
+    value does stands in its description, and with its range in docs/parameters.md."""
 
-    `schedule`: 'one_cycle' rises linearly over `warmup` of the steps and falls along a half cosine
-    to 0; 'constant' stays; 'exponential' is multiplied by `decay` every `decay_steps` steps.
-    `learning_rate` is the highest. `optimizer` 'sgd' is Nesterov's, 'momentum' the plain one; both
-    with `momentum`. `ema_momentum`: a mean of the weights over past steps is kept, of which each
-    step leaves this share (exponential moving average, Polyak & Juditsky 1992), and is what is
-    validated and kept; 0 for the weights themselves. `loss`: 'categorical_crossentropy', or
-    'binary_crossentropy' of each class by itself. `soft_share`: weight of the soft labels of
-    teachers or voters, where the network's file names them, against the labels. `copies`: so many
-    moved copies of each face are made once, mixed in pairs if `mixup` says so, and epochs take them
-    in turn and learn nothing but what teachers say of the copy itself (after Beyer et al. 2022,
-    arXiv:2106.05237, who ask them in every step); 0 for what they say of the face as it is. `crop`:
-    side in pixels of what the network sees of a face, cut from its centre; null for the whole face.
-    `small_side`: side to which faces are shrunk in the first `small_share` of the epochs, which
-    makes them cheaper by their area (progressive resizing, Howard 2018); null for no such epochs.
-    `mixup`: each face and its label are mixed with another's by a weight from a beta distribution
-    with both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0 mixes none. `dropout`:
-    share of units dropped, for builders that have it as a parameter; null for their own.
-    `descriptor_follows` gives a mirrored face the descriptor of the mirrored face (system A leaves
-    it unmirrored); `descriptor_dropout` is the share of a descriptor's numbers that each training
-    step sets to 0, the others raised in proportion: a descriptor that stays while the face moves is
-    otherwise learnt by heart; `modality_dropout` is the share of faces that each training step
-    shows without any descriptor (all 0), so that the network learns the pixels too (ModDrop,
-    Neverova et al. 2016, arXiv:1501.00102); `descriptor_scaling` is by name, as in
-    `descriptors.scale`; `descriptors_standardised` then gives each number of a descriptor mean 0
-    and deviation 1 over the training faces. `precision`: 'auto', 'bfloat16' or 'float32'.
-    """
-
-    epochs: int = 40
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    ema_momentum: float = 0.0
-    schedule: str = "one_cycle"
-    warmup: float = 0.25
-    decay: float = 1.0
-    decay_steps: int = 1
-    weight_decay: float = 0.0005
-    loss: str = "categorical_crossentropy"
-    label_smoothing: float = 0.1
-    soft_share: float = 0.7
-    copies: int = 0
-    normalisation: str = "standardise"
-    rotation: float = 10.0
-    shift: float = 0.08
-    zoom: float = 0.1
-    flip: bool = True
-    erasing: float = 0.0
-    mixup: float = 0.0
-    crop: int | None = None
-    small_side: int | None = None
-    small_share: float = 0.5
-    dropout: float | None = None
-    descriptor_follows: bool = True
-    descriptor_dropout: float = 0.0
-    modality_dropout: float = 0.0
-    descriptor_scaling: dict[str, str] = field(
-        default_factory=lambda: {"sift": "hellinger", "dsift": "unit"}
+    epochs: Count = Field(40, description="Passes over the training faces.")
+    batch_size: Count = Field(64, description="Faces of one training step.")
+    optimizer: Literal["sgd", "momentum", "adam"] = Field(
+        "sgd", description="`sgd` is Nesterov's, `momentum` the plain one, both with `momentum`."
     )
-    descriptors_standardised: bool = False
-    precision: str = "auto"
-
-    def __post_init__(self):
-        for name, annotation in parameters.annotations(Recipe).items():
-            if wrong := parameters.misfit(name, getattr(self, name), annotation):
-                raise RecipeError(wrong)
-        _one_of("optimizer", self.optimizer, ("sgd", "momentum", "adam"))
-        _one_of("schedule", self.schedule, ("one_cycle", "constant", "exponential"))
-        _one_of("loss", self.loss, ("categorical_crossentropy", "binary_crossentropy"))
-        _one_of("normalisation", self.normalisation, augmentation.NORMALISATIONS)
-        _one_of("precision", self.precision, ("auto", "bfloat16", "float32"))
-        for names, right, wanted in LIMITS:
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and not right(value):
-                    raise RecipeError(f"{name} is {value}; it must be {wanted}")
+    learning_rate: Positive = Field(0.05, description="The highest of the schedule.")
+    momentum: Fraction = Field(0.9, description="Share of the last step that the next one keeps.")
+    ema_momentum: Fraction = Field(
+        0.0,
+        description="Share that each step leaves of an exponential moving average of the weights "
+        "(Polyak & Juditsky 1992), which is then validated and kept; 0: the weights themselves.",
+    )
+    schedule: Literal["one_cycle", "constant", "exponential"] = Field(
+        "one_cycle",
+        description="`one_cycle` rises linearly over `warmup` and falls along a half cosine to 0 "
+        "(Smith & Topin 2017, arXiv:1708.07120); `constant` stays; `exponential` is multiplied by "
+        "`decay` every `decay_steps` steps.",
+    )
+    warmup: Share = Field(0.25, description="Share of the steps in which `one_cycle` rises.")
+    decay: Positive = Field(1.0, description="Factor of the `exponential` schedule.")
+    decay_steps: Count = Field(1, description="Steps between two multiplications by `decay`.")
+    weight_decay: Amount = Field(
+        0.0005, description="Share of the weights, times the learning rate, that each step removes."
+    )
+    loss: Literal["categorical_crossentropy", "binary_crossentropy"] = Field(
+        "categorical_crossentropy",
+        description="`binary_crossentropy` is that of each class by itself, for sigmoid outputs.",
+    )
+    label_smoothing: Fraction = Field(
+        0.1, description="Probability that is spread evenly over all classes."
+    )
+    soft_share: Share = Field(
+        0.7,
+        description="Weight of soft targets against labels, for networks with teachers or voters.",
+    )
+    copies: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Augmented copies that are made once of each face, in mixed pairs if `mixup` "
+        "says so. Epochs take them in turn, and the only targets are what teachers predict for "
+        "the copy itself (after Beyer et al. 2022, arXiv:2106.05237, who predict in every step); "
+        "0: teachers predict for the unaugmented face.",
+    )
+    normalisation: Literal["standardise", "unit", "raw"] = Field(
+        "standardise",
+        description="`standardise` gives each face mean 0 and deviation 1; `unit` is 0 to 1; "
+        "`raw` 0 to 255.",
+    )
+    rotation: Amount = Field(10.0, description="Augmentation: degrees, at most, either way.")
+    shift: Amount = Field(0.08, description="Augmentation: share of the side, at most, each way.")
+    zoom: Fraction = Field(0.1, description="Augmentation: larger or smaller by at most so much.")
+    flip: bool = Field(True, description="Augmentation: half of the faces are mirrored.")
+    erasing: Share = Field(
+        0.0,
+        description="Augmentation: probability that a rectangle is filled with the face's mean "
+        "(Zhong et al. 2020, arXiv:1708.04896).",
+    )
+    mixup: Amount = Field(
+        0.0,
+        description="Each face and its target are mixed with another's by a weight from a beta "
+        "distribution with both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0: not.",
+    )
+    crop: Pixels | None = Field(
+        None, description="Side in pixels of the centre that the network sees; null: all of it."
+    )
+    small_side: Pixels | None = Field(
+        None,
+        description="Side to which faces are shrunk in the first epochs, which makes these cheaper "
+        "by the area (progressive resizing, Howard 2018); null: no such epochs.",
+    )
+    small_share: Fraction = Field(0.5, description="Share of the epochs that see `small_side`.")
+    dropout: Fraction | None = Field(
+        None, description="Share of units dropped; null: as the network's builder has it."
+    )
+    descriptor_follows: bool = Field(
+        True,
+        description="A mirrored face gets the descriptor of the mirrored face; in system A it "
+        "keeps that of the unmirrored one.",
+    )
+    descriptor_dropout: Fraction = Field(
+        0.0,
+        description="Share of a descriptor's numbers that each step sets to 0, the others raised "
+        "in proportion: to a descriptor that stays while its face is augmented, networks overfit.",
+    )
+    modality_dropout: Fraction = Field(
+        0.0,
+        description="Share of the faces that each step shows without any descriptor (all 0), so "
+        "that the pixels are learned too (ModDrop, Neverova et al. 2016, arXiv:1501.00102).",
+    )
+    descriptor_scaling: dict[str, str] = Field(
+        default_factory=lambda: {"sift": "hellinger", "dsift": "unit"},
+        description="Scaling of each descriptor, as `descriptors.scale` names it.",
+    )
+    descriptors_standardised: bool = Field(
+        False,
+        description="Each number of a descriptor gets mean 0 and deviation 1 over the training "
+        "faces.",
+    )
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="`auto`: bfloat16 where the processor computes in it."
+    )
 
     @property
     def small_epochs(self) -> int:
@@ -145,52 +139,91 @@ class Recipe:
         return min(round(self.epochs * self.small_share), self.epochs - 1) if self.small_side else 0
 
 
+FIELDS = Recipe.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic's decorator adds it
+
+
+def names() -> list[str]:
+    """Names of the recipes in params/recipes."""
+    return sorted(path.stem for path in (paths.PARAMS / "recipes").glob("*.yaml"))
+
+
 def path_of(name: str) -> Path:
     """`params/recipes/<name>.yaml`; where `name` ends with .yaml that path, from the project's
     folder if relative."""
-    return (
-        paths.ROOT / name
-        if str(name).endswith(".yaml")
-        else paths.PARAMS / "recipes" / f"{name}.yaml"
-    )
+    own = str(name).endswith(".yaml")
+    return paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
+
+
+def exists(name: str) -> bool:
+    """Whether the file that `path_of` gives is there."""
+    try:
+        return path_of(name).is_file()
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
+
+
+def files(name: str) -> list[Path]:
+    """The files that a recipe is read from: its own, then those that it extends. Raises
+    `RecipeError` when one is missing or they extend each other in a circle."""
+    found: list[Path] = []
+    wanted, where = name, ""
+    while True:
+        if not exists(wanted):
+            near = checking.suggestion(wanted, names())
+            raise RecipeError(f"{where}recipe {checking.shown(wanted)}: no such file; {near}")
+        path = path_of(wanted)
+        if path in found:
+            circle = " extends ".join(one.stem for one in [*found, path])
+            raise RecipeError(f"{checking.place(found[0])}: {circle}, a circle; name another one")
+        found.append(path)
+        wanted, where = checking.read_yaml(path).get("extends"), f"{checking.place(path)}: extends "
+        if wanted is None:
+            return found
+        if not isinstance(wanted, str):
+            raise RecipeError(f"{where[:-1]} is {checking.shown(wanted)}, a recipe's name expected")
+
+
+def values(name: str) -> dict:
+    """What a recipe's file and those that it extends say, each over what it extends, without the
+    defaults of `Recipe`. Raises as `read` does."""
+    found: dict = {}
+    for path in reversed(files(name)):
+        own = checking.read_yaml(path)
+        own.pop("extends", None)
+        check(own, f"{checking.place(path)}: ")
+        found |= own
+    return found
 
 
 def read(name: str, **changes) -> Recipe:
-    """The recipe in the file that `path_of` gives; `changes` that are not None replace its values.
+    """The recipe in the file that `path_of` gives, upon those it extends; `changes` that are not
+    None replace its values.
 
     Raises `RecipeError` naming the file and the key when it is missing or not understood,
     `ParameterError` when it is no YAML.
     """
-    path, own = path_of(name), str(name).endswith(".yaml")
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in (paths.PARAMS / "recipes").glob("*.yaml")))
-        what = f"recipe {name}: no such file" if own else f"recipe {name!r} is unknown"
-        raise RecipeError(f"{what}; params/recipes/ has {known}")
-    values, changes = (
-        parameters.read_yaml(path),
-        {key: value for key, value in changes.items() if value is not None},
-    )
-    unknown = (values | changes).keys() - {field.name for field in dataclasses.fields(Recipe)}
-    if unknown:
-        raise RecipeError(
-            f"{parameters.place(path)}: {', '.join(sorted(map(str, unknown)))} is no part of a recipe"
-        )
+    given = {key: value for key, value in changes.items() if value is not None}
+    return check(values(name) | given)
+
+
+def check(content: dict, where: str = "") -> Recipe:
+    """A recipe of the values in `content`. Raises `RecipeError` that begins with `where`."""
+    for key in content.keys() - FIELDS.keys():
+        raise RecipeError(where + checking.unknown(key, FIELDS))
     try:
-        recipe = Recipe(**values)
-    except RecipeError as error:
-        raise RecipeError(f"{parameters.place(path)}: {error}") from None
-    return dataclasses.replace(recipe, **changes)
+        return Recipe(**content)
+    except ValidationError as error:
+        raise RecipeError(where + checking.mistake(error, FIELDS)) from None
 
 
 def write(recipe: Recipe, path: Path, *, comment: str) -> Path:
     """Write a recipe as YAML that `read` takes, below one line of `comment`."""
-    values = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
-    return artifacts.write_atomically(path, f"# {comment}\n{values}")
+    text = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)  # type: ignore[call-overload]
+    return artifacts.write_atomically(path, f"# {comment}\n{text}")
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of step `step` of `steps` (one-cycle: Smith & Topin 2017,
-    arXiv:1708.07120)."""
+    """The learning rate of step `step` of `steps` under the recipe's schedule."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
     if recipe.schedule == "exponential":
@@ -198,13 +231,5 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     rise = max(1, round(recipe.warmup * steps))
     if step < rise:
         return recipe.learning_rate * (step + 1) / rise
-    return (
-        recipe.learning_rate
-        * 0.5
-        * (1 + math.cos(math.pi * (step + 1 - rise) / max(1, steps - rise)))
-    )
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise RecipeError(f"{name} {value!r} is none of {', '.join(known)}")
+    fall = (step + 1 - rise) / max(1, steps - rise)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * fall))

@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
-NORMALISATIONS = ("standardise", "unit", "raw")
-# the face; and its mirror image; and both smaller, larger, turned left and right
-VIEWS = (1, 2, 10)
+from fercore.config import NORMALISATIONS, VIEWS
+
 
 
 @dataclass(frozen=True)

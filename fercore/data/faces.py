@@ -17,10 +17,11 @@ class DatasetError(ValueError):
 class Faces:
     """Faces with their labels, in the order of the file they come from.
 
-    `images` uint8 [n, 48, 48]; `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n],
-    rows of fer2013.csv counted from 0, which follow a face everywhere; `usage` str [n], values of
-    `USAGES`; `origin` names the data on reports; `fingerprint` is 16 hexadecimal digits, the same
-    for any order of the faces; `source` is the path they were read from, never shown.
+    `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known (`datasets.facts`);
+    `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted
+    from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`; `origin` names the
+    data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces;
+    `source` is the path they were read from, never shown.
     """
 
     images: np.ndarray
@@ -36,18 +37,26 @@ class Faces:
         return len(self.labels)
 
     @property
+    def has_pixels(self) -> bool:
+        """Whether the faces can be seen, not only counted."""
+        return self.images.size > 0
+
+    @property
     def is_fer2013(self) -> bool:
         """Whether the data were recognised as FER2013, complete or not."""
         return self.origin.startswith("FER2013")
 
+    @property
+    def usage_codes(self) -> np.ndarray:
+        """Position in `USAGES` of each face's usage, int8 [n]."""
+        codes = (code * (self.usage == usage) for code, usage in enumerate(USAGES))
+        return np.asarray(sum(codes)).astype(np.int8)
+
     def select(self, positions: np.ndarray) -> "Faces":
         """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay
         those of the whole."""
-        chosen = {
-            name: getattr(self, name)[positions]
-            for name in ("images", "labels", "row_ids", "usage")
-        }
-        return replace(self, **chosen)
+        names = ("images", "labels", "row_ids", "usage")
+        return replace(self, **{name: getattr(self, name)[positions] for name in names})
 
 
 def from_arrays(
@@ -65,28 +74,29 @@ def from_arrays(
         usage=np.array(USAGES)[usage_codes],
         class_names=tuple(class_names),
         origin=origin,
-        fingerprint=fingerprint(face_hashes(images, labels, usage_codes)),
+        fingerprint=fingerprint(images, labels, usage_codes),
     )
 
 
-def face_hashes(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray) -> np.ndarray:
-    """A hash of pixels, label and split of each face, uint64 [n]: a random linear form mod 2^64,
-    then mixed."""
-    words = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint64)
-    weights = _mixed(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
-    sums = [
-        (_mixed(part) * weights).sum(1, dtype=np.uint64)
-        for part in np.array_split(words, len(words) // 256 + 1)
-    ]
-    place = (
-        usage_codes.astype(np.uint64) * np.uint64(256) + labels.astype(np.uint64) + np.uint64(1)
-    ) * _GOLDEN
-    return _mixed(np.concatenate(sums) + place)
-
-
-def fingerprint(hashes: np.ndarray) -> str:
-    """16 hexadecimal digits, the same for any order of the faces."""
+def fingerprint(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray) -> str:
+    """16 hexadecimal digits of pixels, labels and usages, the same for any order of the faces."""
+    place = usage_codes.astype(np.uint64) * np.uint64(256) + labels.astype(np.uint64)
+    hashes = _mixed(_linear(images) + (place + np.uint64(1)) * _GOLDEN)
     return f"{int(hashes.sum(dtype=np.uint64)):016x}"
+
+
+def pixel_hashes(images: np.ndarray) -> np.ndarray:
+    """A hash of the pixels of each image [n, 48, 48], uint64 [n]: duplicates share it."""
+    return _mixed(_linear(images))
+
+
+def _linear(images: np.ndarray) -> np.ndarray:
+    """A random linear form mod 2^64 of the mixed pixels of each image, uint64 [n]."""
+    words = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint64)
+    positions = np.arange(1, words.shape[1] + 1, dtype=np.uint64)
+    weights = _mixed(positions * _GOLDEN) | np.uint64(1)
+    parts = np.array_split(words, len(words) // 256 + 1)
+    return np.concatenate([(_mixed(part) * weights).sum(1, dtype=np.uint64) for part in parts])
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -17,7 +17,7 @@ FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Split:
     """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out,
     FER2013's seven stand for all that the data have; `labels`, a key of `LABELS`, says whose they
     are; `share`, how many of the training faces are learnt from."""
@@ -29,36 +29,30 @@ class Protocol:
     share: float = 1.0
 
 
-PROTOCOLS = {
-    "official": Protocol("the challenge's own: Training, PublicTest, PrivateTest"),
-    "pooled_64_16_20": Protocol(
-        "all faces shuffled, 64:16:20, as system A divides them", pooled=True
-    ),
-    "pooled_80_10_10": Protocol(
-        "all faces shuffled, 80:10:10, as system B divides them", pooled=True
-    ),
-    "official_five": Protocol(
+SPLITS = {
+    "official": Split("the challenge's own: Training, PublicTest, PrivateTest"),
+    "pooled_64_16_20": Split("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
+    "pooled_80_10_10": Split("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
+    "official_five": Split(
         "the official split, five classes only, as system E uses", class_names=FIVE
     ),
-    "ferplus": Protocol(
+    "ferplus": Split(
         "the official split, eight classes voted by FER+",
         class_names=ferplus.EXPRESSIONS,
         labels="ferplus",
     ),
-    "ferplus_five": Protocol(
+    "ferplus_five": Split(
         "the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"
     ),
-    "five_tenth": Protocol(
-        "a tenth held out at random, five classes", pooled=True, class_names=FIVE
-    ),
-    "ferplus_five_tenth": Protocol(
+    "five_tenth": Split("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
+    "ferplus_five_tenth": Split(
         "a tenth held out at random, five classes voted by FER+, as system D uses",
         pooled=True,
         class_names=FIVE,
         labels="ferplus",
     ),
 } | {
-    f"official_{percent}_percent": Protocol(
+    f"official_{percent}_percent": Split(
         f"the official split, learning from {percent} % of Training, of each class alike",
         share=percent / 100,
     )
@@ -67,7 +61,7 @@ PROTOCOLS = {
 
 
 @dataclass(frozen=True)
-class Split:
+class Partition:
     """Positions of faces, int64, in the `Faces` that were split."""
 
     train: np.ndarray
@@ -79,22 +73,22 @@ class Split:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def prepare(faces: Faces, name: str) -> tuple[Faces, Split]:
-    """The faces that a protocol uses, relabelled where it leaves classes out or takes the FER+
+def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
+    """The faces that a split uses, relabelled where it leaves classes out or takes the FER+
     votes, and their split.
 
     Raises `DatasetError` for an unknown name, and where votes are needed that are not there.
     """
-    protocol = _protocol(name)
-    if protocol.labels == "ferplus":
+    split = _split(name)
+    if split.labels == "ferplus":
         faces = ferplus.relabelled(faces)
-    if _kept(protocol, faces) != faces.class_names:
-        faces = with_classes(faces, protocol.class_names)
-    return faces, split(faces, name)
+    if _kept(split, faces) != faces.class_names:
+        faces = with_classes(faces, split.class_names)
+    return faces, divide(faces, name)
 
 
 def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
-    """Why faces cannot be divided by some of these protocols, a line each: for want of votes,
+    """Why faces cannot be divided by some of these splits, a line each: for want of votes,
     classes or a usage."""
     found = {}
     for name in names:
@@ -120,58 +114,58 @@ def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
     return replace(kept, labels=new_label[kept.labels], class_names=tuple(class_names))
 
 
-def split(faces: Faces, name: str) -> Split:
-    """Positions in `faces` that train, validate and test under the protocol `name`.
+def divide(faces: Faces, name: str) -> Partition:
+    """Positions in `faces` that train, validate and test under the split `name`.
 
-    Faces of a class that the protocol leaves out are in no part. The pooled splits are those of the
+    Faces of a class that the split leaves out are in no part. The pooled splits are those of the
     published systems when the faces are all there, in the order of fer2013.csv. Raises
     `DatasetError` for an unknown name, and when an official part has no faces.
     """
-    protocol = _protocol(name)
-    kept = np.isin(np.array(faces.class_names), _kept(protocol, faces))[faces.labels]
+    split = _split(name)
+    kept = np.isin(np.array(faces.class_names), _kept(split, faces))[faces.labels]
     positions = np.flatnonzero(kept)
-    if not protocol.pooled:
+    if not split.pooled:
         train, validation, test = (_of_usage(faces, positions, usage, name) for usage in USAGES)
-        return Split(_some(train, faces.labels[train], protocol.share), validation, test)
+        return Partition(_some(train, faces.labels[train], split.share), validation, test)
     if len(positions) < 10:
         raise DatasetError(
-            f"protocol '{name}': {len(positions)} faces are too few to divide; give 10 or more"
+            f"split '{name}': {len(positions)} faces are too few to divide; give 10 or more"
         )
     return _pooled(name, positions)
 
 
-def _pooled(name: str, positions: np.ndarray) -> Split:
+def _pooled(name: str, positions: np.ndarray) -> Partition:
     from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
 
     if name == "pooled_64_16_20":
         rest, test = train_test_split(positions, test_size=0.2, random_state=42)
-        return Split(*train_test_split(rest, test_size=0.2, random_state=40), test)
+        return Partition(*train_test_split(rest, test_size=0.2, random_state=40), test)
     if name in ("five_tenth", "ferplus_five_tenth"):
         rest, test = train_test_split(positions, test_size=0.1, random_state=0)
-        return Split(*train_test_split(rest, test_size=0.1, random_state=0), test)
+        return Partition(*train_test_split(rest, test_size=0.1, random_state=0), test)
     rest, test = train_test_split(positions, test_size=0.1, random_state=0)
     # Keras takes the last of `validation_split`
     train, validation = np.split(rest, [int(len(rest) * (1 - 0.1111))])
-    return Split(train, validation, test)
+    return Partition(train, validation, test)
 
 
-def _protocol(name: str) -> Protocol:
-    if name not in PROTOCOLS:
-        raise DatasetError(f"protocol '{name}' is unknown; choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+def _split(name: str) -> Split:
+    if name not in SPLITS:
+        raise DatasetError(f"split '{name}' is unknown; choose one of {', '.join(SPLITS)}")
+    return SPLITS[name]
 
 
-def _kept(protocol: Protocol, faces: Faces) -> tuple[str, ...]:
-    """The classes that a protocol wants of these faces."""
-    return faces.class_names if protocol.class_names == CLASS_NAMES else protocol.class_names
+def _kept(split: Split, faces: Faces) -> tuple[str, ...]:
+    """The classes that a split wants of these faces."""
+    return faces.class_names if split.class_names == CLASS_NAMES else split.class_names
 
 
 def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.ndarray:
     part = positions[faces.usage[positions] == usage]
     if not len(part):
-        pooled = " or ".join(other for other, protocol in PROTOCOLS.items() if protocol.pooled)
+        pooled = " or ".join(other for other, split in SPLITS.items() if split.pooled)
         raise DatasetError(
-            f"protocol '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}"
+            f"split '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}"
         )
     return part
 
@@ -195,7 +189,7 @@ def duplicate_groups(images: np.ndarray) -> np.ndarray:
     return np.array([first.setdefault(image.tobytes(), len(first)) for image in images], np.int64)
 
 
-def deduplicated_test(faces: Faces, split: Split) -> np.ndarray:
+def deduplicated_test(faces: Faces, split: Partition) -> np.ndarray:
     """Test faces without an exact copy among training and validation faces, bool
     [len(split.test)]."""
     group = duplicate_groups(faces.images)
@@ -216,7 +210,7 @@ def conflicting(group: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.isin(group, groups[times > 1])
 
 
-def leaks(faces: Faces, split: Split) -> dict[tuple[str, str], int]:
+def leaks(faces: Faces, split: Partition) -> dict[tuple[str, str], int]:
     """(part, earlier part) -> faces of the part with an exact copy in the earlier one."""
     group, parts = duplicate_groups(faces.images), split.parts()
     pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))

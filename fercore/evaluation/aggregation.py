@@ -2,74 +2,18 @@
 params/aggregates.yaml."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fercore import artifacts, paths
+from fercore import artifacts
 from fercore.config import parameters
-
-PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
-LONGER = "_longer"  # one trained for more epochs than the study's recipe gives its family
-STUDY_ENSEMBLE = "study_ensemble"  # the weighted one of `pooling`, of all networks of a protocol
+from fercore.config.parameters import Aggregate
 
 
 class AggregationError(ValueError):
-    """Members that cannot be averaged, or a file of aggregates that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """An unweighted mean of the probabilities of `members`; `published`: protocol -> split ->
-    accuracy in %.
-
-    `optional` members may be missing: the mean is then that of the others, two at least, and its
-    record says which.
-    """
-
-    name: str
-    system: str
-    members: tuple[str, ...]
-    published: dict = field(default_factory=dict)
-    optional: tuple[str, ...] = ()
-
-
-def read_aggregates(path: Path | None = None) -> dict[str, Aggregate]:
-    """The aggregates of params/aggregates.yaml by name, of the study's recipe and of the published
-    one (ending `_published`); none where there is no such file. Raises `AggregationError` naming
-    what is missing in which entry, `ParameterError` for what is not understood."""
-    path = path or paths.PARAMS / "aggregates.yaml"
-    found, place = {}, parameters.place(path)
-    known = {
-        "system": "str",
-        "members": "list[str]",
-        "optional": "list[str] | None",
-        "rows": "dict[str, int]",
-        "published": "dict[str, dict[str, float]]",
-        "scores": "dict[str, float]",
-    }
-    entries = parameters.read_yaml(path) if path.exists() else {}
-    parameters.check(place, entries, dict.fromkeys(entries, "dict"))
-    for name, entry in entries.items():
-        parameters.check(f"{place}: {name}", entry, known)
-        if len(entry.get("members", ())) < 2:
-            raise AggregationError(
-                f"{place}: {name} needs `members`, a list of two networks or more"
-            )
-        for ending in ("", PUBLISHED_RECIPE):
-            members, optional = (
-                tuple(member + ending for member in entry.get(key) or ())
-                for key in ("members", "optional")
-            )
-            if not set(optional) <= set(members):
-                raise AggregationError(
-                    f"{place}: {name} has `optional` ones that are none of its members"
-                )
-            system, published = entry.get("system", "own"), entry.get("published", {})
-            found[name + ending] = Aggregate(name + ending, system, members, published, optional)
-    return found
+    """Members that cannot be averaged."""
 
 
 def mean(members: Sequence[artifacts.Predictions]) -> artifacts.Predictions:
@@ -78,17 +22,17 @@ def mean(members: Sequence[artifacts.Predictions]) -> artifacts.Predictions:
     first = members[0]
     for other in members[1:]:
         if not np.array_equal(first.row_ids, other.row_ids) or not np.array_equal(
-            first.split, other.split
+            first.part, other.part
         ):
             raise AggregationError(
                 "members hold other faces, or another order of them; train them on the same data"
             )
     plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
     mirrored = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
-    return artifacts.Predictions(first.row_ids, first.split, plain, mirrored)
+    return artifacts.Predictions(first.row_ids, first.part, plain, mirrored)
 
 
-def save_all(folder: Path, protocol: str) -> pd.DataFrame:
+def save_all(folder: Path, split: str) -> pd.DataFrame:
     """Average and save every aggregate whose members are there, one a seed that all of them have;
     optional members that are not there with any seed are left out.
 
@@ -98,10 +42,10 @@ def save_all(folder: Path, protocol: str) -> pd.DataFrame:
     trained = {
         (network, seed)
         for place, network, seed in artifacts.list_predictions(folder)
-        if place == protocol
+        if place == split
     }
     rows = []
-    for name, aggregate in read_aggregates().items():
+    for name, aggregate in parameters.aggregates().items():
         seeds = {
             member: {s for network, s in trained if network == member}
             for member in aggregate.members
@@ -116,7 +60,7 @@ def save_all(folder: Path, protocol: str) -> pd.DataFrame:
             else []
         )
         for seed in common:
-            save(folder, protocol, aggregate, seed, missing)
+            save(folder, split, aggregate, seed, missing)
         done = f"saved without {', '.join(missing)}" if missing else "saved"
         state = done if common else _lacking(seeds)
         rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
@@ -124,22 +68,22 @@ def save_all(folder: Path, protocol: str) -> pd.DataFrame:
 
 
 def save(
-    folder: Path, protocol: str, aggregate: Aggregate, seed: int, missing: Sequence[str] = ()
+    folder: Path, split: str, aggregate: Aggregate, seed: int, missing: Sequence[str] = ()
 ) -> Path:
     """Save the predictions and the record of one aggregate, its `missing` members left out. Raises
     `AggregationError` when its members do not fit."""
     members = [member for member in aggregate.members if member not in missing]
     try:
         predictions = mean(
-            [artifacts.load_predictions(folder, protocol, member, seed) for member in members]
+            [artifacts.load_predictions(folder, split, member, seed) for member in members]
         )
     except AggregationError as error:
-        raise AggregationError(f"{aggregate.name} on {protocol}, seed {seed}: {error}") from None
-    records = {member: artifacts.read_record(folder, protocol, member, seed) for member in members}
+        raise AggregationError(f"{aggregate.name} on {split}, seed {seed}: {error}") from None
+    records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
     record = combined_record(aggregate.name, records) | (
         {"missing": list(missing)} if missing else {}
     )
-    return artifacts.save_predictions(folder, protocol, aggregate.name, seed, predictions, record)
+    return artifacts.save_predictions(folder, split, aggregate.name, seed, predictions, record)
 
 
 def combined_record(name: str, by_member: dict[str, dict]) -> dict:
@@ -147,7 +91,7 @@ def combined_record(name: str, by_member: dict[str, dict]) -> dict:
     same comes out whenever the average is taken again."""
     records = list(by_member.values())
     first = records[0]
-    kept = {key: first.get(key) for key in ("protocol", "seed", "recipe", "data")}
+    kept = {key: first.get(key) for key in ("split", "seed", "recipe", "data")}
     hardware = {
         key: _joined([record.get(key) for record in records])
         for key in ("device", "processor", "cores")

@@ -1,7 +1,6 @@
 """What one change brings: networks, or averages of them, before and after it, compared on the same
 test faces."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fercore import artifacts, paths
+from fercore import artifacts
 from fercore.config import parameters
 from fercore.data import splits
 from fercore.evaluation import metrics, scoring, tables
@@ -20,7 +19,7 @@ COLUMNS = [
     "change",
     "before",
     "after",
-    "protocol",
+    "split",
     "views",
     "seeds",
     "n",
@@ -35,44 +34,11 @@ COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class Change:
-    """A change by its key in params/changes.yaml: what it is, and the pairs (before, after) that
-    differ in it."""
-
-    title: str
-    pairs: tuple[tuple[str, str], ...]
-
-
-def read(path: Path | None = None) -> dict[str, Change]:
-    """The changes of params/changes.yaml, in its order. Raises `ParameterError` that says what is
-    wrong in which."""
-    path = path or paths.PARAMS / "changes.yaml"
-    known, found = scoring.catalogue(), {}
-    entries = parameters.read_yaml(path)
-    parameters.check(parameters.place(path), entries, dict.fromkeys(entries, "dict"))
-    for key, entry in entries.items():
-        where = f"{parameters.place(path)}: {key}"
-        parameters.check(where, entry, {"title": "str", "pairs": "list[list[str]]"})
-        pairs = entry.get("pairs")
-        if not pairs or "title" not in entry or any(len(pair) != 2 for pair in pairs):
-            raise parameters.ParameterError(
-                f"{where}: needs a `title` and `pairs`, a list of [before, after]"
-            )
-        for name in (name for pair in pairs for name in pair if name not in known):
-            raise parameters.ParameterError(
-                f"{where}: {name!r} is no network or aggregate; "
-                f"{parameters.suggestion(name, known)}"
-            )
-        found[key] = Change(entry["title"], tuple(map(tuple, pairs)))
-    return found
-
-
 def collect(run: Run) -> pd.DataFrame:
     """Every pair on every split that both were run on, all its seeds together; a row each, written
     to the run's tables.
 
-    Columns: change (key of `read`), before, after, protocol; views of a face that are averaged: as
+    Columns: change (key in params/changes.yaml), before, after, split; views of a face that are averaged: as
     many as both average, else 1; seeds (how many), n (test faces); accuracy_before, accuracy_after
     in %, means over the seeds that both have; gain in points, mean over seeds, with its 95 %
     bootstrap interval over faces (low, high), and the least and most of single seeds; published:
@@ -81,15 +47,15 @@ def collect(run: Run) -> pd.DataFrame:
     """
     there = set(run.predicted())
     rows = [
-        _row(run, key, before, after, protocol, seeds)
-        for key, change in read().items()
+        _row(run, key, before, after, split, seeds)
+        for key, change in parameters.changes().items()
         for before, after in change.pairs
-        for protocol in splits.PROTOCOLS
-        if splits.PROTOCOLS[protocol].share == 1
+        for split in splits.SPLITS
+        if splits.SPLITS[split].share == 1
         and (
             seeds := sorted(
-                {s for p, name, s in there if (p, name) == (protocol, before)}
-                & {s for p, name, s in there if (p, name) == (protocol, after)}
+                {s for p, name, s in there if (p, name) == (split, before)}
+                & {s for p, name, s in there if (p, name) == (split, after)}
             )
         )
     ]
@@ -111,7 +77,7 @@ def as_text(table: pd.DataFrame, change: str) -> pd.DataFrame:
         {
             "before": rows.before,
             "after": rows.after,
-            "split": rows.protocol,
+            "split": rows.split,
             "accuracy": [
                 f"{row.accuracy_before:.1f}\u00a0→\u00a0{row.accuracy_after:.1f}"
                 for row in rows.itertuples()
@@ -127,7 +93,7 @@ def beyond_chance(table: pd.DataFrame) -> pd.DataFrame:
     """By change: pairs, how many of them gain and how many lose by more than their interval."""
     signs = table.assign(pairs=1, gain=table.low > 0, lose=table.high < 0)
     counts = signs.groupby("change", sort=False)[["pairs", "gain", "lose"]].sum()
-    return counts.rename(index={key: change.title for key, change in read().items()}).rename_axis(
+    return counts.rename(index={key: change.title for key, change in parameters.changes().items()}).rename_axis(
         None
     )
 
@@ -166,12 +132,12 @@ def draw(table: pd.DataFrame) -> Figure:
                     color=style.PUBLISHED,
                 )
         axis.set_yticks(
-            range(size), [f"{row.after}, {row.protocol}" for row in part.itertuples()], fontsize=7.5
+            range(size), [f"{row.after}, {row.split}" for row in part.itertuples()], fontsize=7.5
         )
         axis.set(xlim=(left, right), ylim=(size - 0.4, -0.6))
         axis.set_title(" ", fontsize=9)  # makes room for one that begins at the figure's left
         title = axis.annotate(
-            read()[key].title,
+            parameters.changes()[key].title,
             (0.01, 1),
             (0, 4),
             xycoords=("figure fraction", "axes fraction"),
@@ -202,17 +168,17 @@ def _gains(axis: Axes, rows: pd.DataFrame) -> None:
     axis.grid(axis="y", visible=False)
 
 
-def _row(run: Run, change: str, before: str, after: str, protocol: str, seeds: list[int]) -> dict:
-    averaged = {_views(run, protocol, name, seeds[0]) for name in (before, after)}
+def _row(run: Run, change: str, before: str, after: str, split: str, seeds: list[int]) -> dict:
+    averaged = {_views(run, split, name, seeds[0]) for name in (before, after)}
     tta = len(averaged) == 1
     right = [
-        np.array([scoring.score(run, protocol, name, seed, tta=tta).right for seed in seeds])
+        np.array([scoring.score(run, split, name, seed, tta=tta).right for seed in seeds])
         for name in (before, after)
     ]
     by_seed = 100 * (right[1].mean(1) - right[0].mean(1))
     gain, low, high = metrics.accuracy_change(*right)
     theirs = [
-        scoring.catalogue()[name].published.get(protocol, {}).get("test", np.nan)
+        scoring.catalogue()[name].published.get(split, {}).get("test", np.nan)
         for name in (before, after)
     ]
     published = theirs[1] - theirs[0] if run.faces.is_fer2013 else np.nan
@@ -220,7 +186,7 @@ def _row(run: Run, change: str, before: str, after: str, protocol: str, seeds: l
         "change": change,
         "before": before,
         "after": after,
-        "protocol": protocol,
+        "split": split,
         "views": averaged.pop() if tta else 1,
         "seeds": len(seeds),
         "n": right[0].shape[1],
@@ -235,16 +201,16 @@ def _row(run: Run, change: str, before: str, after: str, protocol: str, seeds: l
     }
 
 
-def _views(run: Run, protocol: str, name: str, seed: int) -> int | tuple[int, ...]:
+def _views(run: Run, split: str, name: str, seed: int) -> int | tuple[int, ...]:
     """How many views of a face a network averages; of an average, what its members do."""
-    record = artifacts.read_record(run.folder, protocol, name, seed)
+    record = artifacts.read_record(run.folder, split, name, seed)
     members = record.get("members")
     if not members:
         return record.get("views", 2)
     named = [
         member.partition(", seed ") for member in members
     ]  # the study's ensemble names seeds of its members
-    several = {_views(run, protocol, member, int(own or seed)) for member, _, own in named}
+    several = {_views(run, split, member, int(own or seed)) for member, _, own in named}
     return several.pop() if len(several) == 1 else tuple(sorted(several))
 
 

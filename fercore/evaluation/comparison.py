@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from fercore.evaluation import aggregation, metrics
+from fercore.config import parameters
+from fercore.evaluation import metrics
 from fercore.evaluation.scoring import Scored
 
 
@@ -127,10 +128,10 @@ def by_votes(
     return pd.DataFrame({"network": list(test), **columns})
 
 
-def aggregates_in(scored: Mapping[str, Scored]) -> list[aggregation.Aggregate]:
+def aggregates_in(scored: Mapping[str, Scored]) -> list[parameters.Aggregate]:
     """The aggregates that are in `scored` with all their members."""
     return [
         aggregate
-        for name, aggregate in aggregation.read_aggregates().items()
+        for name, aggregate in parameters.aggregates().items()
         if name in scored and all(member in scored for member in aggregate.members)
     ]

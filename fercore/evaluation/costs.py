@@ -8,19 +8,20 @@ import pandas as pd
 
 from fercore import artifacts
 from fercore.data.faces import SIDE, Faces
-from fercore.evaluation import aggregation, scoring
+from fercore.config import parameters
+from fercore.evaluation import scoring
 
 WATTS_PER_CORE = (
     5.0  # a server's core with its share of memory, cooling and power supply: assumed, not measured
 )
 OWN_EPOCHS = 100  # of system A's networks
 OWN_TARGETS = ("cnn", "vgg", "aggregated_vgg")  # of system A: what is to be reached
-_OWN_PROTOCOL, _OWN_SHARE = "pooled_64_16_20", 0.64
+_OWN_SPLIT, _OWN_SHARE = "pooled_64_16_20", 0.64
 OWN_COLUMNS = ["network", "images_per_second", "hardware", "when"]
 
 
 def trainings(run: scoring.Run, *, watts_per_core: float = WATTS_PER_CORE) -> pd.DataFrame:
-    """A row a training of a run: protocol, network, seed, recipe, parameters, macs (a face),
+    """A row a training of a run: split, network, seed, recipe, parameters, macs (a face),
     epochs, best_epoch, train_seconds, images_per_second, gflops (a second, backward pass included),
     limit_share (of the machine's matrix-product rate, both in the training's precision), watt_hours
     (cores x `watts_per_core`), precision, hardware. NaN where a record does not say; limit_share
@@ -32,7 +33,7 @@ def trainings(run: scoring.Run, *, watts_per_core: float = WATTS_PER_CORE) -> pd
     order = {name: place for place, name in enumerate(scoring.catalogue())}
     table = pd.DataFrame([row for row in rows if row])
     table["place"] = table.network.map(order)
-    return table.sort_values(["protocol", "place", "seed"], ignore_index=True).drop(columns="place")
+    return table.sort_values(["split", "place", "seed"], ignore_index=True).drop(columns="place")
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     ).replace(" ", "\u00a0", regex=True)  # one line a row
 
 
-def milestones(run: scoring.Run, protocol: str = "official") -> pd.DataFrame:
+def milestones(run: scoring.Run, split: str = "official") -> pd.DataFrame:
     """What was known on validation faces after how many seconds of training: name, seed, seconds,
     epoch, accuracy (%).
 
@@ -73,8 +74,8 @@ def milestones(run: scoring.Run, protocol: str = "official") -> pd.DataFrame:
     for place, name, seed in run.predicted():
         record = artifacts.read_record(run.folder, place, name, seed)
         total = scoring.train_seconds(run, record)
-        if place == protocol and total is not None and "gpu" not in (record.get("device") or ""):
-            right = scoring.score(run, place, name, seed, split="validation").right
+        if place == split and total is not None and "gpu" not in (record.get("device") or ""):
+            right = scoring.score(run, place, name, seed, part="validation").right
             course = [*_course(run, (place, name, seed), total), (total, None, 100 * right.mean())]
             rows += [(name, seed, *one) for one in course]
     return pd.DataFrame(rows, columns=["name", "seed", "seconds", "epoch", "accuracy"]).astype(
@@ -94,7 +95,7 @@ def sooner(reached: pd.DataFrame, own: pd.DataFrame, n_faces: int) -> pd.DataFra
     known, rows = scoring.catalogue(), []
     rate = own.set_index("network").images_per_second
     for name in OWN_TARGETS:
-        target = known[name].published[_OWN_PROTOCOL]["test"]
+        target = known[name].published[_OWN_SPLIT]["test"]
         first = reached[reached.accuracy >= target].sort_values("seconds").head(1)
         row = {
             "published by": name,
@@ -150,7 +151,7 @@ def _own_path(folder: Path) -> Path:
 def _own_seconds(name: str, rate: pd.Series, n_faces: int) -> float:
     """Seconds of system A's 100 epochs of a network or of all members of an aggregate, hybrids
     taken to last no longer than the plain network; NaN where that was not measured."""
-    aggregates = aggregation.read_aggregates()
+    aggregates = parameters.aggregates()
     members = aggregates[name].members if name in aggregates else [name]
     plain = [member.rpartition("_")[2] for member in members]
     return sum(
@@ -199,7 +200,7 @@ def _training(record: dict, key: tuple[str, str, int], watts_per_core: float) ->
         3 * work * macs * speed_here if macs and speed_here else float("nan")
     )  # backward takes twice the forward's
     cores, limit = (record.get("cores"), limit) if record.get("device") == "cpu" else (None, None)
-    return dict(zip(("protocol", "network", "seed"), key, strict=True)) | {
+    return dict(zip(("split", "network", "seed"), key, strict=True)) | {
         "recipe": record.get("recipe") or "",
         "parameters": record.get("parameters"),
         "macs": macs,

@@ -40,8 +40,8 @@ class Pool:
     weights: np.ndarray
 
 
-def candidates(run: Run, protocol: str, *, split: str = "validation") -> dict[Member, Scored]:
-    """Every trained network of a protocol with every seed, probabilities averaged over views; no
+def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member, Scored]:
+    """Every trained network of a split with every seed, probabilities averaged over views; no
     aggregates.
 
     Where some were trained on fewer faces, those of the most faces count. Raises `PoolingError`
@@ -49,15 +49,15 @@ def candidates(run: Run, protocol: str, *, split: str = "validation") -> dict[Me
     """
     known = parameters.network_names()
     found = {
-        (network, seed): scoring.score(run, protocol, network, seed, split=split)
+        (network, seed): scoring.score(run, split, network, seed, part=part)
         for place, network, seed in run.predicted()
-        if place == protocol and network in known
+        if place == split and network in known
     }
     most = max((len(scored.faces) for scored in found.values()), default=0)
     found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
     if len(found) < 2:
         raise PoolingError(
-            f"outputs/{run.profile}: {len(found)} network on {protocol}; a pool needs two"
+            f"outputs/{run.profile}: {len(found)} network on {split}; a pool needs two"
         )
     return found
 
@@ -194,42 +194,42 @@ def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     )
 
 
-def save(run: Run, protocol: str) -> Pool:
-    """Choose the pool of a protocol, save its predictions and record under
-    `aggregation.STUDY_ENSEMBLE`, seed 0. Single views are pooled with the weights of averaged ones.
+def save(run: Run, split: str) -> Pool:
+    """Choose the pool of a split, save its predictions and record under
+    `parameters.STUDY_ENSEMBLE`, seed 0. Single views are pooled with the weights of averaged ones.
 
     Raises `PoolingError` when there are fewer than two networks.
     """
-    validation = candidates(run, protocol)
+    validation = candidates(run, split)
     pool = fitted(validation, members(grow(validation)))
-    plain, averaged, row_ids, split = [], [], [], []
-    for name, number in scoring.SPLITS.items():
+    plain, averaged, row_ids, part = [], [], [], []
+    for name, number in scoring.PARTS.items():
         for answers, tta in ((plain, False), (averaged, True)):
             scored = {
-                member: scoring.score(run, protocol, *member, split=name, tta=tta)
+                member: scoring.score(run, split, *member, part=name, tta=tta)
                 for member in pool.members
             }
             answers.append(pooled(scored, pool))
         first = next(iter(scored.values()))
         row_ids.append(first.faces.row_ids[first.positions])
-        split.append(np.full(len(first.labels), number, np.int8))
-    predictions = artifacts.Predictions(*map(np.concatenate, (row_ids, split, plain, averaged)))
-    records = _records(run, protocol, pool.members)
-    record = aggregation.combined_record(aggregation.STUDY_ENSEMBLE, records)
+        part.append(np.full(len(first.labels), number, np.int8))
+    predictions = artifacts.Predictions(*map(np.concatenate, (row_ids, part, plain, averaged)))
+    records = _records(run, split, pool.members)
+    record = aggregation.combined_record(parameters.STUDY_ENSEMBLE, records)
     record |= {
         "seed": 0,
         "weights": [round(float(weight), 4) for weight in pool.weights],
         "train_seconds": scoring.train_seconds(run, *records.values()),
     }  # teachers included
     artifacts.save_predictions(
-        run.folder, protocol, aggregation.STUDY_ENSEMBLE, 0, predictions, record
+        run.folder, split, parameters.STUDY_ENSEMBLE, 0, predictions, record
     )
     return pool
 
 
-def _records(run: Run, protocol: str, members: Sequence[Member]) -> dict[str, dict]:
+def _records(run: Run, split: str, members: Sequence[Member]) -> dict[str, dict]:
     return {
-        f"{network}, seed {seed}": artifacts.read_record(run.folder, protocol, network, seed)
+        f"{network}, seed {seed}": artifacts.read_record(run.folder, split, network, seed)
         for network, seed in members
     }
 

@@ -53,9 +53,9 @@ def collect(run: Run) -> pd.DataFrame:
     one of another seed.
     """
     rows = [
-        _row(run, protocol, network, seed)
-        for protocol, network, seed in run.predicted()
-        if protocol in shares() and network in (PLAIN, *OTHERS)
+        _row(run, split, network, seed)
+        for split, network, seed in run.predicted()
+        if split in shares() and network in (PLAIN, *OTHERS)
     ]
     return add(run.folder, pd.DataFrame(rows, columns=COLUMNS), data=data_of(run.faces))
 
@@ -88,12 +88,10 @@ def add(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame:
 
 
 def shares() -> dict[str, int]:
-    """Protocols that differ in the share of training faces alone -> that share in %, smallest
+    """Splits that differ in the share of training faces alone -> that share in %, smallest
     first."""
     some = {
-        name: round(100 * protocol.share)
-        for name, protocol in splits.PROTOCOLS.items()
-        if protocol.share < 1
+        name: round(100 * split.share) for name, split in splits.SPLITS.items() if split.share < 1
     }
     return dict(sorted(some.items(), key=lambda item: item[1])) | {"official": 100}
 
@@ -235,12 +233,12 @@ def _legend(rows: pd.DataFrame, recipe: str) -> list[Line2D]:
     return [Line2D([], [], marker="o", ls="", ms=4.5, **mark) for mark in shown]
 
 
-def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
-    record = artifacts.read_record(run.folder, protocol, network, seed)
-    ours = scoring.score(run, protocol, network, seed)
-    train = splits.split(ours.faces, protocol).train
+def _row(run: Run, split: str, network: str, seed: int) -> dict:
+    record = artifacts.read_record(run.folder, split, network, seed)
+    ours = scoring.score(run, split, network, seed)
+    train = splits.divide(ours.faces, split).train
     row = {
-        "percent": shares()[protocol],
+        "percent": shares()[split],
         "network": network,
         "seed": seed,
         "faces": len(train),
@@ -252,17 +250,17 @@ def _row(run: Run, protocol: str, network: str, seed: int) -> dict:
     seeds = [
         key[2]
         for key in run.predicted()
-        if key[:2] == (protocol, PLAIN)
+        if key[:2] == (split, PLAIN)
         and artifacts.read_record(run.folder, *key).get("recipe") == row["recipe"]
     ]
     if network == PLAIN:
         others = [number for number in seeds if number != seed]
         return row | (
-            _together(ours, scoring.score(run, protocol, PLAIN, min(others))) if others else {}
+            _together(ours, scoring.score(run, split, PLAIN, min(others))) if others else {}
         )
     if seed not in seeds:
         return row
-    plain = scoring.score(run, protocol, PLAIN, seed)
+    plain = scoring.score(run, split, PLAIN, seed)
     change, low, high = metrics.accuracy_change(plain.right, ours.right)
     return row | {"gain": change, "gain_low": low, "gain_high": high} | _together(plain, ours)
 

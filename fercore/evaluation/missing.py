@@ -1,23 +1,22 @@
-"""Which rows of a protocol's tables are not there, and why."""
+"""Which rows of a split's tables are not there, and why."""
 
 from collections import defaultdict
 
 import pandas as pd
 
 from fercore.config import parameters
-from fercore.data.splits import PROTOCOLS
-from fercore.evaluation import aggregation, scoring, tables
-from fercore.evaluation.aggregation import LONGER
+from fercore.data.splits import SPLITS
+from fercore.evaluation import scoring, tables
 
 
-def not_run(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
-    """Why networks and aggregates that belong to this protocol have no row: reason -> names."""
-    there = set(results[results.protocol == protocol].network)
-    aggregates, found = aggregation.read_aggregates(), defaultdict(list)
+def not_run(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
+    """Why networks and aggregates that belong to this split have no row: reason -> names."""
+    there = set(results[results.split == split].network)
+    aggregates, found = parameters.aggregates(), defaultdict(list)
     for name, entry in tables.entries().items():
-        if name in there or not _belongs(entry, protocol):
+        if name in there or not _belongs(entry, split):
             continue
-        if name == aggregation.STUDY_ENSEMBLE:
+        if name == parameters.STUDY_ENSEMBLE:
             reason = "needs two networks"
         elif name in aggregates:
             missing = [member for member in aggregates[name].members if member not in there]
@@ -32,23 +31,21 @@ def not_run(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
     return dict(found)
 
 
-def incomplete(results: pd.DataFrame, protocol: str) -> dict[str, list[str]]:
-    """Aggregates of this protocol that are there without some of their optional members: name ->
+def incomplete(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
+    """Aggregates of this split that are there without some of their optional members: name ->
     those members."""
-    there = set(results[results.protocol == protocol].network)
+    there = set(results[results.split == split].network)
     lacking = {
         name: [member for member in aggregate.optional if member not in there]
-        for name, aggregate in aggregation.read_aggregates().items()
+        for name, aggregate in parameters.aggregates().items()
         if name in there
     }
     return {name: members for name, members in lacking.items() if members}
 
 
-def _belongs(entry: scoring.Entry, protocol: str) -> bool:
-    """Whether the system published figures on this protocol, or it is the one that all networks of
+def _belongs(entry: scoring.Entry, split: str) -> bool:
+    """Whether the system published figures on this split, or it is the one that all networks of
     seven classes are compared on."""
-    classes = {PROTOCOLS[name].class_names for name in entry.published} or {
-        PROTOCOLS[protocol].class_names
-    }
-    compared_on = protocol == "official" and classes == {PROTOCOLS[protocol].class_names}
-    return protocol in entry.published or (compared_on and not entry.name.endswith(LONGER))
+    classes = {SPLITS[name].class_names for name in entry.published} or {SPLITS[split].class_names}
+    compared_on = split == "official" and classes == {SPLITS[split].class_names}
+    return split in entry.published or compared_on

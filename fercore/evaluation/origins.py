@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from fercore import artifacts
-from fercore.config import parameters, recipes
+from fercore.config import notebooks, parameters, recipes
 from fercore.data import datasets, synthetic
 from fercore.evaluation import scoring, tables
 from fercore.workflow import publish
@@ -19,17 +19,17 @@ COLUMNS = ("predictions", "commit", "command")
 
 
 def of(run: scoring.Run) -> pd.DataFrame:
-    """A row a trained network, protocol and seed, without aggregates: columns COLUMNS.
+    """A row a trained network, split and seed, without aggregates: columns COLUMNS.
 
     `predictions`: the file, from the run's folder; `commit`: of the code that trained it, 12
     digits, '+' where it had changes; `command`: what executes the notebook again with the same
     values, from the project's folder.
     """
     profile, known, rows = PLANNED_BY.get(run.profile, run.profile), parameters.network_names(), []
-    for protocol, network, seed in artifacts.list_predictions(run.folder):
+    for split, network, seed in artifacts.list_predictions(run.folder):
         if network in known:
-            record = artifacts.read_record(run.folder, protocol, network, seed)
-            file = artifacts.prediction_path(run.folder, protocol, network, seed).relative_to(
+            record = artifacts.read_record(run.folder, split, network, seed)
+            file = artifacts.prediction_path(run.folder, split, network, seed).relative_to(
                 run.folder
             )
             commit = (record.get("git_commit") or "")[:12] + "+" * bool(record.get("git_dirty"))
@@ -41,14 +41,14 @@ def command(profile: str, record: dict) -> str:
     """The call of papermill that trains the network of a record again into a profile's folder."""
     content = parameters.network(record["network"])
     notebook = content["notebook"]
-    told = {key: record.get(key) for key in ("network", "protocol", "seed", "epochs")}
+    told = {key: record.get(key) for key in ("network", "split", "seed", "epochs")}
     told |= {name: None for name in _of_a_try(notebook) if name not in told} | _changed(
         record, content
     )
     told |= {"subset": record["data"].get("subset"), "profile": profile}
     if record["data"]["origin"] == synthetic.ORIGIN:
         told["data"] = datasets.SYNTHETIC
-    declared = parameters.declared(notebook)
+    declared = notebooks.declared(notebook)
     values = yaml.safe_dump(
         {key: value for key, value in told.items() if key in declared},
         default_flow_style=True,
@@ -64,10 +64,10 @@ def _of_a_try(notebook: str) -> list[str]:
     known = {field.name for field in dataclasses.fields(recipes.Recipe)}
     return [
         name
-        for name, value in parameters.defaults(notebook).items()
+        for name, value in notebooks.defaults(notebook).items()
         if name in known
         and value is not None
-        and parameters.declared(notebook)[name].startswith("Optional")
+        and notebooks.declared(notebook)[name].startswith("Optional")
     ]
 
 
@@ -94,11 +94,11 @@ def _changed(record: dict, content: dict) -> dict:
     used, name, told = record.get("recipe_parameters", {}), record.get("recipe"), {}
     if name and name != content.get("recipe"):
         told["recipe"] = name
-    if name and recipes.path_of(name).exists():
+    if name and recipes.exists(name):
         kept = dataclasses.asdict(recipes.read(name))
         told |= {
             key: value for key, value in used.items() if key != "epochs" and value != kept.get(key)
         }
-        if recipes.UNMOVED.items() <= used.items() and recipes.UNMOVED.keys() & told.keys():
+        if recipes.UNAUGMENTED.items() <= used.items() and recipes.UNAUGMENTED.keys() & told.keys():
             told["augment"] = False
     return told

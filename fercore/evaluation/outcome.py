@@ -4,7 +4,7 @@ the reports."""
 import pandas as pd
 
 from fercore.config import parameters
-from fercore.data.splits import PROTOCOLS
+from fercore.data.splits import SPLITS
 from fercore.evaluation import scoring, tables
 
 
@@ -12,15 +12,15 @@ def compared(results: pd.DataFrame) -> pd.DataFrame:
     """Every test accuracy that the systems published beside this study's, views averaged, mean over
     seeds; in %.
 
-    Columns: name, system, base (the network's builder; 'aggregates'), notebook, protocol (the
-    published one), classes, published, measured_on (that protocol, or the official split where it
+    Columns: name, system, base (the network's builder; 'aggregates'), notebook, split (the
+    published one), classes, published, measured_on (that split, or the official split where it
     was not run on it), accuracy, low, high (95 %), validation, NaN where it ran on neither;
     preferred: of the recipes for one published figure the one with the highest validation accuracy.
     """
     rows = []
     for name, entry in tables.entries().items():
-        for protocol in entry.published:
-            there = _measured_on(results, name, protocol)
+        for split in entry.published:
+            there = _measured_on(results, name, split)
             ours = tables.select(results, there, name, "test", True)
             rows.append(
                 {
@@ -28,9 +28,9 @@ def compared(results: pd.DataFrame) -> pd.DataFrame:
                     "system": entry.system,
                     "base": _base(entry),
                     "notebook": entry.notebook,
-                    "protocol": protocol,
-                    "classes": len(PROTOCOLS[protocol].class_names),
-                    "published": entry.published[protocol].get("test"),
+                    "split": split,
+                    "classes": len(SPLITS[split].class_names),
+                    "published": entry.published[split].get("test"),
                     "measured_on": there,
                     "accuracy": ours.accuracy.mean(),
                     "low": ours.accuracy_low.mean(),
@@ -41,7 +41,7 @@ def compared(results: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     frame = pd.DataFrame(rows)
-    figure = frame.groupby(["system", "base", "protocol", "published"], dropna=False)
+    figure = frame.groupby(["system", "base", "split", "published"], dropna=False)
     return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
 
 
@@ -56,7 +56,7 @@ def foremost(results: pd.DataFrame) -> pd.DataFrame:
     figures = compared(results).dropna(subset="published")
     most = figures.groupby(["system", "notebook", "classes"]).published.transform("max")
     chosen = {
-        (one.name, one.protocol): one
+        (one.name, one.split): one
         for one in figures[figures.preferred & (figures.published == most)].itertuples(index=False)
     }
     rows = []
@@ -74,9 +74,9 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
     run on; those that ran. Columns: system, network, split, published, here, official split, copies
     removed, training."""
     rows = [
-        _row(results, name, entry, protocol)
+        _row(results, name, entry, split)
         for name, entry in tables.entries().items()
-        for protocol in _splits(results, name, entry)
+        for split in _splits(results, name, entry)
     ]
     rows.sort(key=lambda row: tables.SYSTEMS.index(row["system"]))
     return pd.DataFrame(
@@ -84,15 +84,15 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _row(results: pd.DataFrame, name: str, entry: scoring.Entry, protocol: str) -> dict:
-    beside, there = _on_official_split(protocol), _measured_on(results, name, protocol)
+def _row(results: pd.DataFrame, name: str, entry: scoring.Entry, split: str) -> dict:
+    beside, there = _on_official_split(split), _measured_on(results, name, split)
     trained = tables.select(results, there, name, "test", True)
     return {
         "system": entry.system if entry.system in tables.SYSTEMS else tables.SYSTEMS[-1],
         "network": name,
-        "split": protocol,
-        "published": tables.number(entry.published.get(protocol, {}).get("test"), 2),
-        "here": tables.accuracy(results, protocol, name),
+        "split": split,
+        "published": tables.number(entry.published.get(split, {}).get("test"), 2),
+        "here": tables.accuracy(results, split, name),
         "official split": tables.accuracy(results, beside, name) if beside else "",
         "copies removed": tables.mean(results, there, name, "accuracy_deduplicated"),
         "training": tables.training_time(trained),
@@ -100,7 +100,7 @@ def _row(results: pd.DataFrame, name: str, entry: scoring.Entry, protocol: str) 
 
 
 def _by_another_recipe(results: pd.DataFrame, figures: pd.DataFrame, one: tuple) -> str:
-    official = _on_official_split(one.protocol)
+    official = _on_official_split(one.split)
     same = figures[
         (figures.base == one.base)
         & (figures.published == one.published)
@@ -119,32 +119,28 @@ def _base(entry: scoring.Entry) -> str:
 
 
 def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
-    """The protocols of a network's published figures; without such the official one, or else those
+    """The splits of a network's published figures; without such the official one, or else those
     it was run on."""
-    run = results[results.network == name].protocol.unique()
+    run = results[results.network == name].split.unique()
     return list(entry.published) or (
         ["official"] if "official" in run or not len(run) else sorted(run)
     )
 
 
-def _measured_on(results: pd.DataFrame, name: str, protocol: str) -> str:
-    """The protocol to score a network on: the one given, or the official split where it was not run
+def _measured_on(results: pd.DataFrame, name: str, split: str) -> str:
+    """The split to score a network on: the one given, or the official split where it was not run
     on it."""
-    beside = _on_official_split(protocol)
-    return (
-        protocol
-        if not beside or tables.select(results, protocol, name, "test", True).size
-        else beside
-    )
+    beside = _on_official_split(split)
+    return split if not beside or tables.select(results, split, name, "test", True).size else beside
 
 
-def _on_official_split(protocol: str) -> str | None:
-    """The protocol of the official split that tells the same classes apart; None where `protocol`
+def _on_official_split(split: str) -> str | None:
+    """The split of the official split that tells the same classes apart; None where `split`
     is of that split."""
-    if not PROTOCOLS[protocol].pooled:
+    if not SPLITS[split].pooled:
         return None
     return next(
         name
-        for name, other in PROTOCOLS.items()
-        if not other.pooled and other.class_names == PROTOCOLS[protocol].class_names
+        for name, other in SPLITS.items()
+        if not other.pooled and other.class_names == SPLITS[split].class_names
     )

@@ -16,16 +16,16 @@ import pandas as pd
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.data import datasets, fingerprints, splits
-from fercore.evaluation import aggregation, metrics
+from fercore.evaluation import metrics
 
-SPLITS = {"validation": artifacts.VALIDATION, "test": artifacts.TEST}
+PARTS = {"validation": artifacts.VALIDATION, "test": artifacts.TEST}
 COLUMNS = (
     "table",
     "system",
     "network",
-    "protocol",
-    "seed",
     "split",
+    "seed",
+    "part",
     "tta",
     "n",
     "accuracy",
@@ -58,24 +58,24 @@ class Run:
     _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
     def predicted(self) -> list[tuple[str, str, int]]:
-        """Protocol, network and seed of its predictions, on the protocols that its faces can be
+        """Split, network and seed of its predictions, on the splits that its faces can be
         divided by."""
         found = artifacts.list_predictions(self.folder)
         left_out = splits.obstacles(self.faces, {key[0] for key in found})
         return [key for key in found if key[0] not in left_out]
 
-    def prepared(self, protocol: str, subset: int | None) -> tuple[datasets.Faces, splits.Split]:
+    def prepared(self, split: str, subset: int | None) -> tuple[datasets.Faces, splits.Partition]:
         """`splits.prepare` of its faces, `subset` of each usage; kept for the next network."""
-        key = protocol, subset
+        key = split, subset
         if key not in self._prepared:
-            self._prepared[key] = splits.prepare(datasets.subset(self.faces, subset), protocol)
+            self._prepared[key] = splits.prepare(datasets.subset(self.faces, subset), split)
         return self._prepared[key]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A row of the study's tables: a network or an aggregate, and what its system published (% by
-    protocol, split)."""
+    split, split)."""
 
     name: str
     table: str
@@ -87,9 +87,9 @@ class Entry:
 @dataclass(frozen=True)
 class Scored:
     """Probabilities [n, c] of one split's faces with their labels [n] and positions in the
-    protocol's `faces`."""
+    split's `faces`."""
 
-    protocol: str
+    split: str
     faces: datasets.Faces
     positions: np.ndarray
     labels: np.ndarray
@@ -138,15 +138,15 @@ def made_on(record: dict, faces: datasets.Faces) -> bool:
 
 
 def score(
-    run: Run, protocol: str, network: str, seed: int = 0, *, split: str = "test", tta: bool = True
+    run: Run, split: str, network: str, seed: int = 0, *, part: str = "test", tta: bool = True
 ) -> Scored:
     """The probabilities of a network on one split, joined with the labels given.
 
-    Raises `EvaluationError` when they were made on other data or other faces than the protocol's.
+    Raises `EvaluationError` when they were made on other data or other faces than the split's.
     """
-    record = artifacts.read_record(run.folder, protocol, network, seed)
-    predictions = artifacts.load_predictions(run.folder, protocol, network, seed)
-    return _scored(run, (protocol, network, seed), record, predictions, split, tta)
+    record = artifacts.read_record(run.folder, split, network, seed)
+    predictions = artifacts.load_predictions(run.folder, split, network, seed)
+    return _scored(run, (split, network, seed), record, predictions, part, tta)
 
 
 def _scored(
@@ -154,42 +154,42 @@ def _scored(
     key: tuple[str, str, int],
     record: dict,
     predictions: artifacts.Predictions,
-    split: str,
+    part: str,
     tta: bool,
 ) -> Scored:
-    protocol, network, seed = key
-    faces, parts = run.prepared(protocol, _subset_of(run, record, network))
-    positions = getattr(parts, split)
-    chosen = predictions.split == SPLITS[split]
+    split, network, seed = key
+    faces, parts = run.prepared(split, _subset_of(run, record, network))
+    positions = getattr(parts, part)
+    chosen = predictions.part == PARTS[part]
     order = np.argsort(predictions.row_ids[chosen])
     expected = np.argsort(faces.row_ids[positions])
     if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[positions][expected]):
         raise EvaluationError(
-            f"{network} on {protocol}, seed {seed}: its {split} rows are not those of the protocol; "
+            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
             "train it again on the data at hand"
         )
     values = (predictions.probabilities_tta if tta else predictions.probabilities)[chosen][
         order
     ].astype(np.float32)
-    return Scored(protocol, faces, positions[expected], faces.labels[positions[expected]], values)
+    return Scored(split, faces, positions[expected], faces.labels[positions[expected]], values)
 
 
 def score_all(
-    run: Run, protocol: str, seed: int = 0, *, split: str = "test", tta: bool = True
+    run: Run, split: str, seed: int = 0, *, part: str = "test", tta: bool = True
 ) -> dict[str, Scored]:
     """The networks and aggregates of the study's recipe on one split, in the order of the tables.
 
     Raises `EvaluationError` when the run has none.
     """
     there = set(run.predicted())
-    names = [name for name in catalogue() if (protocol, name, seed) in there]
-    names = [name for name in names if not name.endswith(aggregation.PUBLISHED_RECIPE)]
+    names = [name for name in catalogue() if (split, name, seed) in there]
+    names = [name for name in names if not name.endswith(parameters.PUBLISHED_RECIPE)]
     if not names:
         raise EvaluationError(
-            f"outputs/{run.profile}: no predictions on {protocol} with seed {seed}; execute a "
+            f"outputs/{run.profile}: no predictions on {split} with seed {seed}; execute a "
             "notebook that trains (1x) with them first"
         )
-    return {name: score(run, protocol, name, seed, split=split, tta=tta) for name in names}
+    return {name: score(run, split, name, seed, part=part, tta=tta) for name in names}
 
 
 def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
@@ -216,25 +216,25 @@ def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
 
 
 def results(run: Run) -> pd.DataFrame:
-    """results.csv: a row a network or aggregate, protocol, seed, split and test-time augmentation;
+    """results.csv: a row a network or aggregate, split, seed, split and test-time augmentation;
     columns COLUMNS."""
     rows, masks = [], {}
     known = catalogue()
-    for protocol, network, seed in run.predicted():
-        record = artifacts.read_record(run.folder, protocol, network, seed)
-        predictions = artifacts.load_predictions(run.folder, protocol, network, seed)
+    for split, network, seed in run.predicted():
+        record = artifacts.read_record(run.folder, split, network, seed)
+        predictions = artifacts.load_predictions(run.folder, split, network, seed)
         entry = known.get(network, Entry(network, "networks", "own", ""))
-        for split in SPLITS:
+        for part in PARTS:
             for tta in (False, True):
-                scored = _scored(run, (protocol, network, seed), record, predictions, split, tta)
-                mask = _unseen(scored, protocol, masks) if split == "test" else None
+                scored = _scored(run, (split, network, seed), record, predictions, part, tta)
+                mask = _unseen(scored, split, masks) if part == "test" else None
                 key = {
                     "table": entry.table,
                     "system": entry.system,
                     "network": network,
-                    "protocol": protocol,
-                    "seed": seed,
                     "split": split,
+                    "seed": seed,
+                    "part": part,
                     "tta": tta,
                 }
                 cost = {
@@ -244,13 +244,13 @@ def results(run: Run) -> pd.DataFrame:
                     "device": hardware(record),
                 }
                 published = (
-                    entry.published.get(protocol, {}).get(split) if run.faces.is_fer2013 else None
+                    entry.published.get(split, {}).get(part) if run.faces.is_fer2013 else None
                 )
                 rows.append(key | results_row(scored, mask) | cost | {"published": published})
     order = {name: place for place, name in enumerate(known)}
     rows.sort(
         key=lambda row: (
-            row["protocol"],
+            row["split"],
             order.get(row["network"], len(order)),
             row["network"],
             row["seed"],
@@ -265,7 +265,7 @@ def train_seconds(run: Run, *records: dict) -> float | None:
     counted = {(record["network"], record["seed"]): record for record in records}
     try:
         counted |= {
-            (teacher, seed): artifacts.read_record(run.folder, record["protocol"], teacher, seed)
+            (teacher, seed): artifacts.read_record(run.folder, record["split"], teacher, seed)
             for record in records
             for teacher in record.get("teachers", ())
             for seed in record.get("teacher_seeds", [record["seed"]])
@@ -286,7 +286,7 @@ def save_results(table: pd.DataFrame, folder: Path) -> Path:
 def catalogue() -> dict[str, Entry]:
     """Every network of params/networks and aggregate of params/aggregates.yaml, in the order of the
     tables."""
-    aggregates = aggregation.read_aggregates()
+    aggregates = parameters.aggregates()
     members = [member for aggregate in aggregates.values() for member in aggregate.members]
     files = {name: parameters.network(name) for name in parameters.network_names()}
     names = sorted(
@@ -305,8 +305,8 @@ def catalogue() -> dict[str, Entry]:
     }
     for name, item in aggregates.items():
         found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
-    found[aggregation.STUDY_ENSEMBLE] = Entry(
-        aggregation.STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation"
+    found[parameters.STUDY_ENSEMBLE] = Entry(
+        parameters.STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation"
     )
     return found
 
@@ -346,11 +346,11 @@ def _subset_of(run: Run, record: dict, network: str) -> int | None:
     return data["subset"]
 
 
-def _unseen(scored: Scored, protocol: str, masks: dict) -> np.ndarray:
+def _unseen(scored: Scored, split: str, masks: dict) -> np.ndarray:
     """Which scored test faces have no exact copy in training or validation; kept in `masks` for the
     next network."""
-    key = protocol, len(scored.faces)
+    key = split, len(scored.faces)
     if key not in masks:
-        parts = splits.split(scored.faces, protocol)
+        parts = splits.divide(scored.faces, split)
         masks[key] = parts.test[splits.deduplicated_test(scored.faces, parts)]
     return np.isin(scored.positions, masks[key])

@@ -9,9 +9,9 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fercore import artifacts
-from fercore.data.splits import PROTOCOLS
+from fercore.data.splits import SPLITS
 from fercore.evaluation import metrics, scoring
-from fercore.evaluation.aggregation import LONGER, PUBLISHED_RECIPE
+from fercore.config.parameters import PUBLISHED_RECIPE
 
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
 SYSTEMS = ("A", "B", "C", "D", "E", "own")  # of the published systems, and this study's
@@ -20,47 +20,43 @@ _COMPARED = {"networks": "network", "aggregates": "aggregate"}
 
 
 def beside_published(
-    results: pd.DataFrame, protocol: str, table: str, *, fer2013: bool = True
+    results: pd.DataFrame, split: str, table: str, *, fer2013: bool = True
 ) -> pd.DataFrame:
     """System A's table of 'networks' or 'aggregates' beside this study's accuracies in %, a row
-    each; those trained for longer only where they were.
+    each.
 
     Accuracies with 95 % intervals, or mean and standard deviation of several seeds; differences to
     the published test accuracy in points. 'copies removed': accuracy, views averaged, on test faces
     without an exact copy in training or validation. The published columns are left out where
     `fer2013` is False: other data, other numbers.
     """
-    rows, there = [], set(results[results.protocol == protocol].network)
+    rows = []
     for name, entry in entries().items():
-        if (
-            entry.system != "A"
-            or entry.table != table
-            or (name.endswith(LONGER) and name not in there)
-        ):
+        if entry.system != "A" or entry.table != table:
             continue
         row = {_COMPARED[table]: name}
         theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
         if table == "networks":
             row |= {
                 "published validation": number(theirs.get("validation"), 2),
-                "validation": accuracy(results, protocol, name, "validation", tta=False),
+                "validation": accuracy(results, split, name, "validation", tta=False),
             }
         row |= {
             "published test": number(theirs.get("test"), 2),
-            "test": accuracy(results, protocol, name, tta=False),
-            "difference": _difference(results, protocol, name, theirs.get("test")),
+            "test": accuracy(results, split, name, tta=False),
+            "difference": _difference(results, split, name, theirs.get("test")),
         }
-        if results[results.protocol == protocol].network.str.endswith(PUBLISHED_RECIPE).any():
+        if results[results.split == split].network.str.endswith(PUBLISHED_RECIPE).any():
             other = name + PUBLISHED_RECIPE
             row |= {
-                "published recipe, test": accuracy(results, protocol, other, tta=False),
+                "published recipe, test": accuracy(results, split, other, tta=False),
                 "published recipe, difference": _difference(
-                    results, protocol, other, theirs.get("test")
+                    results, split, other, theirs.get("test")
                 ),
             }
         row |= {
-            "views averaged": accuracy(results, protocol, name),
-            "copies removed": mean(results, protocol, name, "accuracy_deduplicated"),
+            "views averaged": accuracy(results, split, name),
+            "copies removed": mean(results, split, name, "accuracy_deduplicated"),
         }
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -73,11 +69,11 @@ def beside_published(
 
 
 def accuracy(
-    results: pd.DataFrame, protocol: str, network: str, split: str = "test", *, tta: bool = True
+    results: pd.DataFrame, split: str, network: str, part: str = "test", *, tta: bool = True
 ) -> str:
     """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or 'not run'; lines break
     at brackets alone."""
-    rows = select(results, protocol, network, split, tta)
+    rows = select(results, split, network, part, tta)
     if rows.empty:
         return NOT_RUN
     if len(rows) > 1:
@@ -90,14 +86,14 @@ def accuracy(
 
 def forest(run: scoring.Run, *scored: Mapping[str, scoring.Scored]) -> pd.DataFrame:
     """Accuracy, interval and published figure of each system in %, a row each: what `accuracies`
-    draws. `scored`: name -> scores on one protocol, a mapping a seed; of a system with several
+    draws. `scored`: name -> scores on one split, a mapping a seed; of a system with several
     seeds the means are taken."""
     rows = []
     for name, entry in scoring.catalogue().items():
         if not (ours := [one[name] for one in scored if name in one]):
             continue
         means = pd.DataFrame([scoring.results_row(one) for one in ours]).mean()
-        theirs = _comparable(entry.published, ours[0].protocol) if run.faces.is_fer2013 else {}
+        theirs = _comparable(entry.published, ours[0].split) if run.faces.is_fer2013 else {}
         rows.append(
             {
                 "name": name,
@@ -111,21 +107,19 @@ def forest(run: scoring.Run, *scored: Mapping[str, scoring.Scored]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _comparable(published: dict, protocol: str) -> dict:
-    """Figures by split that were published on this protocol, else on another one with the same
+def _comparable(published: dict, split: str) -> dict:
+    """Figures by split that were published on this split, else on another one with the same
     classes."""
-    classes = PROTOCOLS[protocol].class_names
-    others = [
-        values for name, values in published.items() if PROTOCOLS[name].class_names == classes
-    ]
-    return published.get(protocol) or next(iter(others), {})
+    classes = SPLITS[split].class_names
+    others = [values for name, values in published.items() if SPLITS[name].class_names == classes]
+    return published.get(split) or next(iter(others), {})
 
 
-def compared(results: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Every network and aggregate of a protocol, mean over seeds: name, system, accuracy, low, high
+def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Every network and aggregate of a split, mean over seeds: name, system, accuracy, low, high
     (in %, averaged over views), parameters, macs, train_seconds (on processors; NaN where a GPU had
     a part); most accurate first."""
-    chosen = results[(results.protocol == protocol) & (results.split == "test") & results.tta]
+    chosen = results[(results.split == split) & (results.part == "test") & results.tta]
     costs = ["parameters", "macs", "train_seconds"]
     chosen = chosen.astype(dict.fromkeys(costs, float))
     chosen["train_seconds"] = chosen.train_seconds.mask(on_gpu(chosen))
@@ -167,15 +161,15 @@ def calibration(scored: Mapping[str, scoring.Scored]) -> pd.DataFrame:
 
 
 def what_counts(results: pd.DataFrame) -> pd.DataFrame:
-    """By protocol, in points of test accuracy averaged over rows: what averaging over views adds,
+    """By split, in points of test accuracy averaged over rows: what averaging over views adds,
     what copies gave."""
-    test, rows = results[results.split == "test"], []
-    for protocol, part in test.groupby("protocol"):
+    test, rows = results[results.part == "test"], []
+    for split, part in test.groupby("split"):
         plain, averaged = part[~part.tta.astype(bool)], part[part.tta.astype(bool)]
         copies = (averaged.accuracy_deduplicated - averaged.accuracy).mean()
         rows.append(
             {
-                "protocol": protocol,
+                "split": split,
                 "rows": len(averaged),
                 "test faces": f"{part.n.iloc[0]:,}",
                 "views averaged": f"{averaged.accuracy.mean() - plain.accuracy.mean():+.2f}",
@@ -185,13 +179,13 @@ def what_counts(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def protocols_of(results: pd.DataFrame, system: str) -> list[str]:
-    """Protocols on which a system's networks were run, sorted."""
-    return sorted(results[results.system == system].protocol.unique())
+def splits_of(results: pd.DataFrame, system: str) -> list[str]:
+    """Splits on which a system's networks were run, sorted."""
+    return sorted(results[results.system == system].split.unique())
 
 
 def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:
-    """A system's networks and aggregates, a row for each protocol that it published figures for or
+    """A system's networks and aggregates, a row for each split that it published figures for or
     that was run; those by the system's own recipe only where they were run.
 
     Accuracies in % on test faces, with intervals or deviations over seeds; differences to the
@@ -202,32 +196,31 @@ def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd
     for name, entry in scoring.catalogue().items():
         if entry.system == system and (name in there or not name.endswith(PUBLISHED_RECIPE)):
             rows += [
-                _beside(results, name, entry, protocol)
-                for protocol in _protocols(results, name, entry)
+                _beside(results, name, entry, split) for split in _splits(results, name, entry)
             ]
     frame = pd.DataFrame(rows)
     return frame if fer2013 else frame.drop(columns=["published", "difference"], errors="ignore")
 
 
-def _beside(results: pd.DataFrame, name: str, entry: scoring.Entry, protocol: str) -> dict:
-    theirs = entry.published.get(protocol, {}).get("test")
-    rows = select(results, protocol, name, "test", True)
+def _beside(results: pd.DataFrame, name: str, entry: scoring.Entry, split: str) -> dict:
+    theirs = entry.published.get(split, {}).get("test")
+    rows = select(results, split, name, "test", True)
     return {
         "network": name,
-        "protocol": protocol,
+        "split": split,
         "published": number(theirs, 2),
-        "test": accuracy(results, protocol, name, tta=False),
-        "difference": _difference(results, protocol, name, theirs),
-        "views averaged": accuracy(results, protocol, name),
-        "copies removed": mean(results, protocol, name, "accuracy_deduplicated"),
+        "test": accuracy(results, split, name, tta=False),
+        "difference": _difference(results, split, name, theirs),
+        "views averaged": accuracy(results, split, name),
+        "copies removed": mean(results, split, name, "accuracy_deduplicated"),
         "training": training_time(rows),
     }
 
 
-def _protocols(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
-    """Protocols of a row's own figures first, then others that it was run on; the official one when
+def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
+    """Splits of a row's own figures first, then others that it was run on; the official one when
     there are none."""
-    run = results[results.network == name].protocol.unique()
+    run = results[results.network == name].split.unique()
     return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
 
 
@@ -323,24 +316,20 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None or pd.isna(seconds) else artifacts.duration(seconds)
 
 
-def select(
-    results: pd.DataFrame, protocol: str, network: str, split: str, tta: bool
-) -> pd.DataFrame:
+def select(results: pd.DataFrame, split: str, network: str, part: str, tta: bool) -> pd.DataFrame:
     """The rows of a network or aggregate, one a seed."""
-    chosen = (
-        (results.protocol == protocol) & (results.network == network) & (results.split == split)
-    )
+    chosen = (results.split == split) & (results.network == network) & (results.part == part)
     return results[chosen & (results.tta == tta)]
 
 
-def mean(results: pd.DataFrame, protocol: str, network: str, column: str) -> str:
+def mean(results: pd.DataFrame, split: str, network: str, column: str) -> str:
     """Mean over seeds of a column on test faces, views averaged, as text; or 'not run'."""
-    rows = select(results, protocol, network, "test", True)
+    rows = select(results, split, network, "test", True)
     return NOT_RUN if rows.empty else number(rows[column].mean())
 
 
-def _difference(results: pd.DataFrame, protocol: str, network: str, published: float | None) -> str:
-    rows = select(results, protocol, network, "test", False)
+def _difference(results: pd.DataFrame, split: str, network: str, published: float | None) -> str:
+    rows = select(results, split, network, "test", False)
     return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+z.1f}"
 
 

@@ -9,7 +9,6 @@ excludes commercial use: so does the predictor's. Library and predictor are opti
 import importlib.util
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -20,23 +19,7 @@ from fercore.features.sift import DescriptorError, check_images
 
 POINTS = 68
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
-# points that belong together, in their order, and whether the line is closed (iBUG 300-W's scheme)
-LINES = {
-    "jaw": (range(0, 17), False),
-    "right brow": (range(17, 22), False),
-    "left brow": (range(22, 27), False),
-    "nose bridge": (range(27, 31), False),
-    "nostrils": (range(31, 36), False),
-    "right eye": (range(36, 42), True),
-    "left eye": (range(42, 48), True),
-    "lips": (range(48, 60), True),
-    "mouth": (range(60, 68), True),
-}
-
-COUNTERPARTS = np.array([  # of each point, in the mirror image of a face
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
-    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
-])  # fmt: skip
+INSTALL = "pip install dlib-bin face_recognition_models"
 
 
 class LandmarksMissing(DescriptorError):
@@ -50,13 +33,9 @@ def available() -> bool:
 
 def require() -> None:
     """Raise `LandmarksMissing`, which says what to install, unless landmarks can be computed."""
-    missing = [] if importlib.util.find_spec("dlib") else ["dlib (package dlib-bin)"]
-    if _predictor_file() is None:
-        missing.append(f"{PREDICTOR} (package face_recognition_models)")
-    if missing:
+    if not available():
         raise LandmarksMissing(
-            f"landmarks: {' and '.join(missing)} missing; pip install dlib-bin face_recognition_models "
-            "(the predictor is not for commercial use)"
+            f"landmarks: dlib or {PREDICTOR} is missing; {INSTALL} (not for commercial use)"
         )
 
 
@@ -96,28 +75,22 @@ def shape(points: np.ndarray) -> np.ndarray:
     return (pairs / np.maximum(size, 1e-3)).reshape(points.shape)
 
 
-def mirrored(points: np.ndarray) -> np.ndarray:
-    """Landmarks [..., 136] in pixels of a face's mirror image as those of the face, and the other
-    way round."""
-    pairs = points.astype(np.float32).reshape(*points.shape[:-1], POINTS, 2)[..., COUNTERPARTS, :]
-    return np.stack([SIDE - 1 - pairs[..., 0], pairs[..., 1]], axis=-1).reshape(points.shape)
-
-
 def _of_face(image: np.ndarray, margin: int, image_scale: int) -> np.ndarray:
     import dlib
 
     if image_scale > 1:
-        image = cv2.resize(
-            image, None, fx=image_scale, fy=image_scale, interpolation=cv2.INTER_LINEAR
-        )
+        image = cv2.resize(image, None, fx=image_scale, fy=image_scale)
     first, last = margin * image_scale, (SIDE - margin) * image_scale
-    found = _predictor(dlib)(np.ascontiguousarray(image), dlib.rectangle(first, first, last, last))
+    face = dlib.rectangle(first, first, last, last)
+    found = _predictor()(np.ascontiguousarray(image), face)
     points = np.array([(point.x, point.y) for point in found.parts()], np.float32)
     return ((points + 0.5) / image_scale - 0.5).ravel()
 
 
 @cache
-def _predictor(dlib: ModuleType):
+def _predictor():
+    import dlib
+
     return dlib.shape_predictor(str(_predictor_file()))
 
 
@@ -125,7 +98,7 @@ def _predictor_file() -> Path | None:
     """The predictor that face_recognition_models carries, found without importing it: it needs an
     old setuptools."""
     package = importlib.util.find_spec("face_recognition_models")
-    for folder in package.submodule_search_locations if package else []:
+    for folder in (package and package.submodule_search_locations) or ():
         if (path := Path(folder) / "models" / PREDICTOR).is_file():
             return path
     return None

@@ -1,33 +1,32 @@
-"""Dense SIFT as a Keras layer: the descriptor of the picture that the network sees, augmented as it
-is."""
+"""Dense SIFT and HOG as Keras layers: descriptors of the picture that the network sees, augmented
+as it is. Nothing is learnt, and no gradient passes."""
 
 import cv2
 import keras
 import numpy as np
 from keras import layers, ops
 
-from fercore.features import sift
+from fercore.data.faces import SIDE
+from fercore.features import hog, sift
 
-BINS, ORIENTATIONS = 4, 8  # of a descriptor: 4 x 4 places, 8 orientations
+BINS, ORIENTATIONS = 4, 8  # of a SIFT descriptor: 4 x 4 places, 8 orientations
 BLUR = np.sqrt(1.6**2 - 0.5**2)  # that OpenCV gives a picture before it takes gradients
 CELLS_PER_SIZE = 1.5  # side of a place in diameters of the keypoint: 3 times half of it
 LARGEST = 0.2  # share of a descriptor's length that one value keeps
 BYTE = 255 / 512  # OpenCV stores 512 times a value as a byte
+BORDER = 2e-5  # of an orientation: what rounding leaves so little below the next one belongs there
 
 
 @keras.saving.register_keras_serializable("fercore")
 class DenseSiftLayer(layers.Layer):
-    """SIFT descriptors on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x
-    128] out.
+    """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out.
 
-    The values are those of `sift.DenseSift` divided by 512, but for its rounding to bytes; a
-    descriptor has length 1. Brightness and contrast of the pictures cancel out. Blurred gradients
-    are linear in the pixels, and what a place gets is linear in the gradients' magnitudes, so that
-    all is a few small matrix products. `step`, `size` and `first` are as in `sift.DenseSift`, in
-    pixels. Nothing is learnt, and no gradient passes.
-
-    Lowe, 'Distinctive image features from scale-invariant keypoints', IJCV 2004, section 6, as
-    OpenCV computes it.
+    The values are those of `sift.dense_sift` divided by 512, but for its rounding to bytes.
+    Brightness and contrast of the pictures cancel out. Blurred gradients are linear in the pixels,
+    and what a place gets is linear in the gradients' magnitudes: all is a few small matrix
+    products. `step`, `size` and `first` in pixels, as in `sift.dense_sift`. Source: Lowe,
+    'Distinctive image features from scale-invariant keypoints', IJCV 2004, section 6, as OpenCV
+    computes it.
     """
 
     def __init__(self, step: int = 12, size: int = 12, first: int = 6, **options):
@@ -51,29 +50,78 @@ class DenseSiftLayer(layers.Layer):
         """Blurred gradients, their magnitudes shared by orientation, summed by place, brought to
         length 1."""
         pictures = ops.stop_gradient(pictures[..., 0])
-        pictures -= ops.mean(
-            pictures, axis=(1, 2), keepdims=True
-        )  # so that a constant one has no gradient at all
+        # Without its mean a constant picture has no gradient at all.
+        pictures -= ops.mean(pictures, axis=(1, 2), keepdims=True)
         across = ops.matmul(ops.matmul(self._blur, pictures), self._slope.T)
         up = -ops.matmul(ops.matmul(self._slope, pictures), self._blur.T)
         magnitude = ops.sqrt(across**2 + up**2)
         turn = (ops.arctan2(up, across) / (2 * np.pi) + self._angle / 360) * ORIENTATIONS
         bins = np.arange(ORIENTATIONS, dtype="float32")[:, None]
         flat = [ops.reshape(x, (-1, 1, x.shape[1] * x.shape[2])) for x in (turn, magnitude)]
-        distance = ops.abs(
-            ops.mod(flat[0] - bins + ORIENTATIONS / 2, ORIENTATIONS) - ORIENTATIONS / 2
-        )
+        half = ORIENTATIONS / 2
+        distance = ops.abs(ops.mod(flat[0] - bins + half, ORIENTATIONS) - half)
         shares = ops.maximum(1 - distance, 0) * flat[1]
         sums = ops.matmul(shares, self._places)  # [b, orientations, keypoints x places]
-        sums = ops.reshape(
-            ops.transpose(sums, (0, 2, 1)), (-1, self._places.shape[1] // BINS**2, sift.LENGTH)
-        )
+        keypoints = self._places.shape[1] // BINS**2
+        sums = ops.reshape(ops.transpose(sums, (0, 2, 1)), (-1, keypoints, sift.LENGTH))
         sums = ops.minimum(sums, LARGEST * _length(sums))
         values = ops.minimum(sums / ops.maximum(_length(sums), 1e-6), BYTE)
-        return ops.reshape(values, (-1, self._places.shape[1] * ORIENTATIONS))
+        return ops.reshape(values, (-1, keypoints * sift.LENGTH))
 
     def get_config(self) -> dict:
         return super().get_config() | {"step": self.step, "size": self.size, "first": self.first}
+
+
+@keras.saving.register_keras_serializable("fercore")
+class HogLayer(layers.Layer):
+    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default.
+
+    The values are those of `hog.hog_windows` with the norm "L2", whose words `window`, `step`,
+    `cell` (pixels) and `orientations` are used here; one window as large as the picture gives
+    `hog.hog`. Brightness and contrast of the pictures cancel out.
+    """
+
+    def __init__(
+        self, window: int = 24, step: int = 6, cell: int = 8, orientations: int = 8, **options
+    ):
+        super().__init__(**options | {"dtype": "float32"})
+        self.sizes = {"window": window, "step": step, "cell": cell, "orientations": orientations}
+
+    def build(self, input_shape: tuple) -> None:
+        """Raises `ValueError` where pictures are not grey and of 48 pixels, or cells do not fit."""
+        if tuple(input_shape[1:]) != (SIDE, SIDE, 1):
+            raise ValueError(
+                f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {list(input_shape)}"
+            )
+        hog.check(**self.sizes)
+        where = [self.sizes[name] for name in ("window", "step", "cell")]
+        self._inner, self._edge = hog.membership(*where)
+        self._order = hog.order(*where)
+
+    def call(self, pictures):
+        """Gradients by orientation, summed over cells, each cell's histogram of length 1."""
+        orientations = self.sizes["orientations"]
+        pictures = ops.stop_gradient(pictures[..., 0])
+        down = ops.pad(pictures[:, 2:] - pictures[:, :-2], [(0, 0), (1, 1), (0, 0)])
+        right = ops.pad(pictures[:, :, 2:] - pictures[:, :, :-2], [(0, 0), (0, 0), (1, 1)])
+        turn = ops.floor(ops.arctan2(down, right) / np.pi * orientations + BORDER)
+        bins = np.arange(orientations, dtype="float32")[:, None, None]
+        own = ops.cast(ops.equal(ops.mod(turn, orientations)[:, None], bins), "float32")
+        histograms = own * ops.sqrt(down**2 + right**2)[:, None]
+        sums = _sums(histograms, self._inner, self._inner)
+        # At an edge only the gradient along it is left: horizontal (orientation 0) above and
+        # below, vertical at the sides.
+        sums += _sums(ops.abs(right), self._edge, self._inner)[:, None] * (bins == 0)
+        upright = bins == orientations // 2
+        sums += _sums(ops.abs(down), self._inner, self._edge)[:, None] * upright
+        sums = ops.reshape(sums, (-1, orientations, len(self._inner) ** 2))
+        cells = ops.take(sums, self._order, axis=2)
+        length = ops.sqrt(ops.sum(cells**2, axis=1, keepdims=True))
+        cells = ops.transpose(cells / ops.maximum(length, 1e-5), (0, 2, 1))
+        return ops.reshape(cells, (-1, len(self._order) * orientations))
+
+    def get_config(self) -> dict:
+        return super().get_config() | dict(self.sizes)
 
 
 def _length(values):
@@ -89,8 +137,7 @@ def _blur(side: int) -> np.ndarray:
 
 
 def _difference(side: int) -> np.ndarray:
-    """Matrix float32 [side, side] of what follows a pixel minus what is before it; 0 at both
-    ends."""
+    """Matrix float32 [side, side] of the next pixel minus the one before; 0 at both ends."""
     matrix = np.eye(side, k=1, dtype=np.float32) - np.eye(side, k=-1, dtype=np.float32)
     matrix[[0, -1]] = 0
     return matrix
@@ -112,3 +159,9 @@ def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:
     rows, columns = (np.maximum(1 - np.abs(x - middles), 0) for x in (row, column))
     shares = weight * rows[:, None] * columns[None]
     return shares.reshape(BINS**2, side * side).T.astype(np.float32)
+
+
+def _sums(values, rows, columns):
+    """Sums of values [..., 48, 48] over the pixels that cells hold, [cells, 48] along each axis:
+    [..., cells, cells]."""
+    return ops.matmul(ops.matmul(rows, values), columns.T)

@@ -1,5 +1,4 @@
-"""SIFT on a regular grid of a face, and histograms of SIFT visual words, as scikit-learn
-transformers.
+"""SIFT on a grid, and histograms of SIFT visual words as a scikit-learn transformer.
 
 SIFT: Lowe, 'Distinctive image features from scale-invariant keypoints', IJCV 2004, as OpenCV
 computes it. Visual words: Csurka et al., 'Visual categorization with bags of keypoints', 2004. Both
@@ -7,15 +6,13 @@ as joined to convolutional networks by Al-Shabi, Cheah, Connie, arXiv:1608.02833
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
-from joblib import cpu_count
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.validation import check_is_fitted
@@ -25,9 +22,7 @@ from fercore.data.faces import SIDE
 
 LENGTH = 128  # values of one SIFT descriptor
 FACES_A_TASK = 128
-DESCRIPTORS_A_PRODUCT = (
-    8192  # compared with all words in one matrix product: 64 MB of float32 with 2,048 words
-)
+DESCRIPTORS_A_PRODUCT = 8192  # against all words at once: 64 MB of float32 with 2,048 words
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +31,20 @@ class DescriptorError(ValueError):
     """Images, parameters or files that no descriptors can be had from."""
 
 
-class DenseSift(TransformerMixin, BaseEstimator):
-    """SIFT descriptors on a regular grid, of one size and upright; nothing is detected, nothing
-    learnt.
+def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int = 6) -> np.ndarray:
+    """SIFT descriptors on a regular grid, of one size and upright; nothing is detected or learnt:
+    uint8 [n, keypoints x 128] of `images` uint8 [n, 48, 48], keypoints in the order of `grid`.
 
     `step`, `size` (diameter of a keypoint) and `first` are in pixels. By default 4 x 4 keypoints:
-    2,048 values a face.
+    2,048 values a face. In a scikit-learn pipeline: `FunctionTransformer(sift.dense_sift)`.
     """
+    keypoints = grid(step, size, first)
 
-    def __init__(self, step: int = 12, size: int = 12, first: int = 6):
-        self.step = step
-        self.size = size
-        self.first = first
+    def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
+        return sift.compute(image, keypoints)[1].astype(np.uint8).ravel()
 
-    def fit(self, images: np.ndarray, labels: np.ndarray | None = None) -> Self:
-        """Check `images` uint8 [n, 48, 48]; there is nothing to learn."""
-        check_images(images)
-        return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def transform(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [n, keypoints x 128] of `images` uint8 [n, 48, 48], keypoints in the order of
-        `grid`."""
-        keypoints = grid(self.step, self.size, self.first)
-
-        def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
-            return sift.compute(image, keypoints)[1].astype(np.uint8).ravel()
-
-        rows = _of_each(images, compute, "dense SIFT")
-        return np.stack(rows) if rows else np.empty((0, len(keypoints) * LENGTH), np.uint8)
+    rows = _of_each(images, compute, "dense SIFT")
+    return np.stack(rows) if rows else np.empty((0, len(keypoints) * LENGTH), np.uint8)
 
 
 class VisualWords(TransformerMixin, BaseEstimator):
@@ -95,7 +73,7 @@ class VisualWords(TransformerMixin, BaseEstimator):
         """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48].
 
         Where there are fewer keypoints than words, each keypoint is a word and the words left over
-        never occur.
+        never occur. Raises `DescriptorError` where there is none.
         """
         return self.fit_descriptors(keypoint_descriptors(images, self.image_scale))
 
@@ -108,7 +86,7 @@ class VisualWords(TransformerMixin, BaseEstimator):
             )
         if len(found) < self.words:
             log.warning(
-                "%d SIFT keypoints cannot make %d words: the others stay unused",
+                "%d SIFT keypoints for %d words: the other words stay unused",
                 len(found),
                 self.words,
             )
@@ -139,38 +117,29 @@ class VisualWords(TransformerMixin, BaseEstimator):
     def save(self, path: Path | str) -> Path:
         """Write the vocabulary as .npz, whole or not at all; `load_vocabulary` reads it."""
         check_is_fitted(self)
-        settings = {"words": self.words, "image_scale": self.image_scale}
-        return artifacts.write_arrays(
-            Path(path), centres=self.centres_, **{k: np.int64(v) for k, v in settings.items()}
-        )
+        settings = {"words": np.int64(self.words), "image_scale": np.int64(self.image_scale)}
+        return artifacts.write_arrays(Path(path), centres=self.centres_, **settings)
 
 
 def load_vocabulary(path: Path | str, words: int | None = None) -> VisualWords:
     """The fitted `VisualWords` saved at `path`. Raises `DescriptorError` when it is none, or not
     one of `words`."""
+    shown = artifacts.printable(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            centres, size, image_scale = (
-                file["centres"],
-                int(file["words"]),
-                int(file["image_scale"]),
-            )
+        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+            centres, size = file["centres"].astype(np.float32), int(file["words"])
+            vocabulary = VisualWords(size, int(file["image_scale"]))
     except FileNotFoundError:
-        raise DescriptorError(
-            f"{path}: no such vocabulary; without one named, one is fitted"
-        ) from None
+        raise DescriptorError(f"{shown}: no such vocabulary; name none to fit one") from None
     except Exception as error:  # whatever reading a damaged or foreign file raises
-        raise DescriptorError(
-            f"{path}: not a vocabulary written by VisualWords.save ({error})"
-        ) from error
+        raise DescriptorError(f"{shown}: not a vocabulary written by VisualWords.save") from error
     if centres.ndim != 2 or centres.shape[1] != LENGTH or not 0 < len(centres) <= size:
         raise DescriptorError(
-            f"{path}: centres of shape {list(centres.shape)}; a vocabulary is [words, {LENGTH}]"
+            f"{shown}: centres of shape {list(centres.shape)}; a vocabulary is [words, {LENGTH}]"
         )
     if words not in (None, size):
-        raise DescriptorError(f"{path}: a vocabulary of {size} words where {words} are asked for")
-    vocabulary = VisualWords(size, image_scale)
-    vocabulary.centres_ = centres.astype(np.float32)
+        raise DescriptorError(f"{shown}: a vocabulary of {size} words where {words} are asked for")
+    vocabulary.centres_ = centres
     return vocabulary
 
 
@@ -183,11 +152,6 @@ def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> li
             f"grid of step {step}, size {size}, first at {first}: no keypoint within {side} pixels"
         )
     return [cv2.KeyPoint(float(x), float(y), float(size)) for x in positions for y in positions]
-
-
-def keypoints(image: np.ndarray, image_scale: int = 1) -> Sequence[cv2.KeyPoint]:
-    """The keypoints that SIFT finds in one face uint8 [48, 48], in pixels of the enlarged face."""
-    return cv2.SIFT_create().detect(enlarged(image, image_scale), None)
 
 
 def keypoint_descriptors(images: np.ndarray, image_scale: int = 1) -> list[np.ndarray]:
@@ -237,24 +201,18 @@ def _joined(descriptors: Sequence[np.ndarray]) -> np.ndarray:
 
 def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:
     """`compute(sift, image)` of every image, by a thread a core: OpenCV releases Python's lock
-    while it works."""
+    while it works, and its own threads would only get in the way."""
     check_images(images)
 
     def task(start: int) -> list[np.ndarray]:
         sift = cv2.SIFT_create()
         return [compute(sift, image) for image in images[start : start + FACES_A_TASK]]
 
-    starts = range(0, len(images), FACES_A_TASK)
-    with _opencv_in_one_thread(), ThreadPoolExecutor(cpu_count()) as threads:
-        parts = artifacts.progress(threads.map(task, starts), description, len(starts))
-        return [row for part in parts for row in part]
-
-
-@contextmanager
-def _opencv_in_one_thread() -> Iterator[None]:
-    before = cv2.getNumThreads()
+    starts, before = range(0, len(images), FACES_A_TASK), cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with ThreadPoolExecutor(artifacts.cores()) as threads:
+            parts = artifacts.progress(threads.map(task, starts), description, len(starts))
+            return [row for part in parts for row in part]
     finally:
         cv2.setNumThreads(before)

@@ -132,7 +132,7 @@ def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
     """Faces of each class (horizontal bars, one panel a split). `counts`: split name -> number of
     faces by class."""
     figure, axes = new(1, len(counts), height=2.8, sharey=True, squeeze=False)
-    for axis, (split, values) in zip(axes[0], counts.items(), strict=True):
+    for axis, (part, values) in zip(axes[0], counts.items(), strict=True):
         values = np.asarray(values)
         axis.barh(range(len(values)), values, color=colours(class_names))
         for row, value in enumerate(values):
@@ -145,7 +145,7 @@ def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
                 fontsize=8.5,
             )
         axis.set(
-            title=f"{split}\nn = {values.sum():,}",
+            title=f"{part}\nn = {values.sum():,}",
             xlabel="faces",
             xlim=(0, 1.28 * max(values.max(), 1)),
         )

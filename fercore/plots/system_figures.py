@@ -26,7 +26,7 @@ def outcome(table: pd.DataFrame) -> Figure:
     figure, axis = new(height=5.6)
     table = table.dropna(subset=["published", "accuracy"]).reset_index(drop=True)
     behind, table = table[~table.preferred], table[table.preferred]
-    same = table.protocol == table.measured_on
+    same = table.split == table.measured_on
     axis.scatter(
         behind.published,
         behind.accuracy,

@@ -73,7 +73,7 @@ def timeline(table: Path, class_names: Sequence[str], *, first: int, seconds: fl
     draw = ImageDraw.Draw(image)
     for panel, track in enumerate(sorted(longest, key=int)):
         draw.text((8, PANEL * panel + PANEL // 2), f"face {track}", INK)
-        for x in np.flatnonzero(sums[track][:, -1]):
+        for x in np.flatnonzero(sums[track][:, -1]).tolist():
             foot = PANEL * (panel + 1)
             for colour, share in zip(colours(class_names), sums[track][x], strict=False):
                 head = foot - (PANEL - 10) * share / sums[track][x, -1]

@@ -1,247 +1,240 @@
-"""Video files frame by frame: read with time stamps, written with the sound of another."""
+"""Video files frame by frame, by PyAV: read with time stamps, written with the sound of another."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-USUAL = 25.0  # frames/s where a file does not say
-LONGEST_GAP = 60.0  # s between two frames; more is a damaged time stamp
-QUALITY = {"libx264": ("-preset", "veryfast", "-crf", "20"), "mpeg4": ("-q:v", "3")}
-EVEN = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # H.264 stores pairs of pixels
+from fercore.data import pictures
 
-os.environ.setdefault(
-    "OPENCV_FFMPEG_LOGLEVEL", "-8"
-)  # what is wrong with a file is said once, by this module
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+USUAL = 25.0  # frames/s where a file does not say
+TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
+QUALITY = {"libx264": {"preset": "veryfast", "crf": "20"}, "mpeg4": {"qscale": "3"}}
+NAMES = re.compile(r".*\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|m?ts|m2ts|3gp|ogv|flv)", re.IGNORECASE)
+MARKS = re.compile(
+    rb".{4}ftyp(?!avi[fs]|hei[cfsx]|mif1)"  # MP4 and its kin, but pictures in their containers
+    rb"|.{4}(?:moov|mdat|wide|free|skip)|.{8}AVI |FLV\x01|OggS|\x00\x00\x01\xba"
+    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75"  # Matroska and WebM, Windows Media
+    rb"|(?:G.{187}){3}|(?:.{4}G.{187}){3}",  # MPEG transport streams, packets of 188 or 192 bytes
+    re.DOTALL,
+)
 
 
 class VideoError(ValueError):
     """A video that cannot be read, or an output that cannot be written."""
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without OpenCV's own lines about files and cameras that it cannot open."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a film: by its first bytes, whatever its name is; else by its name."""
+    head = b""
+    with suppress(OSError):
+        if Path(path).is_file():
+            with open(path, "rb") as file:
+                head = file.read(1000)
+    return bool(MARKS.match(head) or NAMES.fullmatch(Path(path).name))
 
 
-@dataclass
 class Source:
-    """The frames of a video file, in RGB and upright, with the time in seconds at which each is
-    shown."""
+    """The frames of a video file in RGB, upright and with square pixels, and when each is shown.
 
-    path: str | Path
-    rate: float = field(init=False)
-    expected: int = field(init=False)  # frames that the file announces, 0 when it does not say
-    frames: int = field(default=0, init=False)  # read so far
-    seconds: float = field(default=0.0, init=False)  # until the end of the last one
+    `rate` in frames a second; `length` in seconds as the file announces it, 0.0 where it does not;
+    `frames` and `seconds` were read so far; `damaged` packets were left out. What `listener` is set
+    to gets the packets of `sound`. Raises `VideoError`.
+    """
 
-    def __post_init__(self):
-        self.path = Path(self.path)
-        if not self.path.is_file():
-            raise VideoError(f"{self.path}: no such file")
-        if not self.path.stat().st_size:
-            raise VideoError(f"{self.path.name}: the file is empty")
-        with quiet():
-            self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            raise VideoError(
-                f"{self.path.name}: no video that can be read, or cut off before its index"
-            )
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0.1 <= rate <= 240 else USUAL
-        self.expected = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    def __init__(self, path: str | Path):
+        self.path, self.frames, self.seconds, self.damaged = Path(path), 0, 0.0, 0
+        self.listener: Callable[[Packet], None] | None = None
+        self._end, self._torn, self._last = 0.0, False, -1.0
+        name, av = shown_name(self.path), _av()
+        with _one_line(self.path, "no video that can be read"):
+            if not self.path.is_file():
+                raise VideoError(f"{name}: no such file")
+            if not self.path.stat().st_size:
+                raise VideoError(f"{name}: the file is empty")
+            # a name with a colon is no address, and nothing is fetched that a file names
+            only_files = {"protocol_whitelist": "file"}
+            self._file = av.open(f"file:{path}", metadata_errors="replace", options=only_files)
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in self._file.streams.video if not s.disposition & cover]
+        if not streams or streams[0].codec_context is None:
+            raise VideoError(f"{name}: no moving pictures in it that can be read")
+        self._stream: Any = streams[0]
+        self._stream.thread_type = "AUTO"
+        self.sound: Any = next((s for s in self._file.streams.audio if s.codec_context), None)
+        self.rate = float(self._stream.average_rate or self._stream.guessed_rate or USUAL)
+        self.begin = (self._file.start_time or 0) / av.time_base  # s: what players call 0
+        self.length = (self._file.duration or 0) / av.time_base
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(self._capture.read)
-            while (read := following.result())[0]:
-                stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                following = reader.submit(self._capture.read)
-                seconds = self._shown_at(stamp)
-                yield seconds, cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
-                self.frames, self.seconds = self.frames + 1, seconds + 1 / self.rate
-
-    def _shown_at(self, stamp: float) -> float:
-        """The time stamp of a frame, or the end of the one before where the stamp makes no
-        sense."""
-        later = self.frames and self.seconds - 0.9 / self.rate < stamp < self.seconds + LONGEST_GAP
-        return stamp if later else self.seconds
+        for packet in self._packets():
+            if packet.stream is self.sound and self.listener:
+                self.listener(packet)
+            if packet.stream is not self._stream:
+                continue
+            try:
+                frames: list[Any] = packet.decode()
+            except _av().FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in frames:
+                self._last = self._shown_at(frame)
+                yield self._last, self._pixels(frame)
+                self.frames, self.seconds = self.frames + 1, self._last + 1 / self.rate
 
     @property
     def broken_off(self) -> bool:
-        """Whether clearly fewer frames came than the file announces; what it announces is an
-        estimate."""
-        return self.frames < 0.97 * self.expected - 2
+        """Whether the file ends before it should: not one of its streams comes near to what it
+        announces. One of them alone may be shorter."""
+        return self._torn or self._end < 0.97 * self.length - 2 / self.rate
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _packets(self) -> Iterator["Packet"]:
+        """Of all streams, to the end of the file or to where it cannot be read any further."""
+        try:
+            for packet in self._file.demux():
+                if packet.pts is not None and packet.time_base:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self._end = max(self._end, end - self.begin)
+                yield packet
+        except _av().FFmpegError:
+            self._torn = True
+
+    def _shown_at(self, frame: Any) -> float:
+        """The time stamp of a frame; where it is missing or does not rise, the end of the one
+        before."""
+        if frame.pts is None:
+            return self.seconds
+        stamp = float(frame.pts * frame.time_base) - self.begin
+        return stamp if stamp > self._last else self.seconds
+
+    def _pixels(self, frame: Any) -> np.ndarray:
+        """A frame as players show it: oblong pixels made square, turned upright."""
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        width, height = round(frame.width * max(aspect, 1)), round(frame.height / min(aspect, 1))
+        if width * height > pictures.MAX_PIXELS:
+            size = f"{width}×{height}"
+            raise VideoError(f"{shown_name(self.path)}: frames of {size} pixels are too large")
+        rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
 class Film:
-    """An annotated video that grows frame by frame: H.264 by ffmpeg where it is installed, else
-    MPEG-4 by OpenCV.
+    """An annotated video that grows frame by frame: H.264 and AAC in an MP4 file.
 
-    Frames are written by a thread, in the rhythm `rate` per second: one that is shown longer is
-    written several times.
+    Each frame is shown from its own time on. `path` is the file to write, `source` gives rate and
+    sound; `remark` is what there is to say of the sound. Raises `VideoError`.
     """
 
-    def __init__(self, path: Path, rate: float):
-        self.path, self.rate, self.size, self.written = path, rate, None, 0
-        self.program = shutil.which("ffmpeg")
-        self._writer, self._pending = ThreadPoolExecutor(1), None
+    def __init__(self, path: Path, source: Source):
+        self.path, self.written, self.remark = path, 0, ""
+        self._source, self._pts, self._early = source, -1, []
+        self._video: Any = None
+        self._sound: Any = None
+        with _one_line(path, "cannot be written"):
+            faststart = {"movflags": "faststart"}
+            self._file: Any = _av().open(f"file:{path}", "w", format="mp4", options=faststart)
+        if source.sound:
+            self._add_sound(source.sound)
 
     def add(self, rgb: np.ndarray, seconds: float) -> None:
-        """The frame that is shown from `seconds` on."""
-        if self.size is None:
-            self._open(rgb.shape[1::-1])
-        if rgb.shape[1::-1] != self.size:
-            rgb = cv2.resize(rgb, self.size, interpolation=cv2.INTER_AREA)
-        self._wait()
-        copies = max(0, round(seconds * self.rate) + 1 - self.written)
-        self.written += copies
-        self._pending: Future | None = self._writer.submit(self._write, rgb, copies)
+        """The frame, uint8 [h, w, 3], that is shown from `seconds` on."""
+        with _one_line(self.path, "cannot be written"):
+            if self._video is None:
+                self._add_pictures(*rgb.shape[1::-1])
+            size = self._video.width, self._video.height
+            if rgb.shape[1::-1] != size:
+                rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            frame = _av().VideoFrame.from_ndarray(rgb, format="rgb24")
+            self._pts = max(self._pts + 1, round(seconds * TICKS))
+            frame.pts, frame.time_base = self._pts, Fraction(1, TICKS)
+            self._write(self._video.encode(frame))
+            self.written += 1
 
-    def close(self, *, sound_of: Path, seconds: float) -> str:
-        """End the file and give it the sound of the source; what there is to tell of that."""
-        self._wait()
-        self._writer.shutdown()
-        if not self.program:
-            self._out.release()
-            return "without sound: ffmpeg is not installed (with it, sound is kept and browsers play the video)"
-        self._out.stdin.close()
-        if self._out.wait():
-            raise VideoError(f"{self.path.name}: ffmpeg failed: {self._complaint()}")
-        return self._add_sound(sound_of, seconds)
+    def close(self) -> None:
+        """End the file, then open it and count its frames."""
+        with _one_line(self.path, "cannot be written"):
+            for stream in filter(None, (self._video, self._sound)):
+                self._write(stream.encode(None))
+            self._file.close()
+            with _av().open(f"file:{self.path}") as file:
+                there = sum(packet.size > 0 for packet in file.demux(file.streams.video[0]))
+        if there < self.written:
+            raise VideoError(f"only {there} of {self.written} frames could be written")
 
     def drop(self) -> None:
-        """End what still runs, finished or not."""
-        if self.size is not None and self.program:
-            self._out.kill()
-        self._writer.shutdown(cancel_futures=True)
-        if self.size is not None and self.program:
-            with suppress(OSError):
-                self._out.stdin.close()
-            self._out.stderr.close()
-            self._out.wait()
+        """Let go of the file, finished or not."""
+        with suppress(_av().FFmpegError, OSError, ValueError):
+            self._file.close()
 
-    def _open(self, size: tuple[int, int]) -> None:
-        self.size = size
-        if not self.program:
-            self._out = cv2.VideoWriter(
-                str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), self.rate, size
-            )
-            if not self._out.isOpened():
-                raise VideoError(
-                    f"{self.path.name}: OpenCV cannot write {size[0]}×{size[1]} as MPEG-4; install ffmpeg"
-                )
+    def _add_pictures(self, width: int, height: int) -> None:
+        encoder = "libx264" if "libx264" in _av().codecs_available else "mpeg4"
+        rate = Fraction(self._source.rate).limit_denominator(1001)
+        self._video = self._file.add_stream(encoder, rate=rate, options=QUALITY[encoder])
+        self._video.width, self._video.height = width + width % 2, height + height % 2  # in pairs
+        self._video.pix_fmt, self._video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+        early, self._early = self._early, []
+        self._write(early)
+
+    def _add_sound(self, sound: Any) -> None:
+        rate = sound.rate if sound.rate in _av().codec.Codec("aac", "w").audio_rates else 48_000
+        layout = "mono" if sound.channels == 1 else "stereo"
+        self._sound = self._file.add_stream("aac", rate=rate, layout=layout)
+        self._source.listener = self._listen
+
+    def _listen(self, packet: "Packet") -> None:
+        """A packet of the source's sound, which keeps its time; a damaged one is silence."""
+        frames: list[Any] = []
+        with suppress(_av().FFmpegError):
+            frames = list(packet.decode())
+        with _one_line(self.path, "cannot be written"):
+            for frame in frames:
+                if frame.pts is not None:
+                    frame.pts -= round(self._source.begin / frame.time_base)
+                self._write(self._sound.encode(frame))
+
+    def _write(self, packets: list["Packet"]) -> None:
+        """Into the file, once it has pictures: it must know all its streams before the first
+        packet."""
+        if self._video is None:
+            self._early += packets
             return
-        encoder = self._encoder()
-        self._out = subprocess.Popen(
-            [
-                self.program,
-                "-v",
-                "error",
-                "-y",
-                "-f",
-                "rawvideo",
-                "-pix_fmt",
-                "rgb24",
-                "-s",
-                f"{size[0]}x{size[1]}",
-                "-r",
-                f"{self.rate:.6f}",
-                "-i",
-                "-",
-                "-vf",
-                EVEN,
-                "-c:v",
-                encoder,
-                *QUALITY[encoder],
-                "-pix_fmt",
-                "yuv420p",
-                "-movflags",
-                "+faststart",
-                str(self.path),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            # Ctrl-C is for this process: ffmpeg shall end its file properly
-            start_new_session=True,
-        )
-
-    def _encoder(self) -> str:
-        known = subprocess.run(
-            [self.program, "-v", "error", "-encoders"], capture_output=True, text=True
-        ).stdout
-        return "libx264" if "libx264" in known else "mpeg4"
-
-    def _write(self, rgb: np.ndarray, copies: int) -> None:
-        for _ in range(copies):
-            if self.program:
-                self._out.stdin.write(rgb.tobytes())
-            else:
-                self._out.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-
-    def _wait(self) -> None:
-        """Until the frame before is written; its failure is raised here."""
-        try:
-            if self._pending:
-                self._pending.result()
-        except OSError:
-            self._out.wait()
-            raise VideoError(f"{self.path.name}: ffmpeg failed: {self._complaint()}") from None
-
-    def _complaint(self) -> str:
-        return _last_line(self._out.stderr.read())
-
-    def _add_sound(self, source: Path, seconds: float) -> str:
-        """Put the sound of `source` beside the pictures; without any, or when that fails, the film
-        stays as it is."""
-        joined = self.path.with_name(f"sound.{self.path.name}")
-        call = subprocess.run(
-            [
-                self.program,
-                "-v",
-                "error",
-                "-y",
-                "-i",
-                str(self.path),
-                "-i",
-                str(source),
-                "-map",
-                "0:v",
-                "-map",
-                "1:a:0?",
-                "-c:v",
-                "copy",
-                "-c:a",
-                "aac",
-                "-t",
-                f"{seconds:.3f}",
-                "-movflags",
-                "+faststart",
-                str(joined),
-            ],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        if call.returncode:
-            return f"without sound: ffmpeg failed: {_last_line(call.stderr)}"
-        os.replace(joined, self.path)
-        return ""
+        for packet in packets:
+            if packet.stream is self._video and packet.time_base:  # the last frame's has no other
+                packet.duration = round(1 / (self._source.rate * packet.time_base))
+            self._file.mux(packet)
 
 
-def _last_line(told: bytes) -> str:
-    return (told.decode(errors="replace").strip() or "it does not say why").splitlines()[-1]
+def shown_name(path: Path) -> str:
+    """A file's name for a message: short, and without signs that steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in path.name)[:80]
+
+
+@contextmanager
+def _one_line(path: Path, what: str) -> Iterator[None]:
+    """A failure of PyAV or of the file system as a `VideoError`: file, what is wrong, cause."""
+    try:
+        yield
+    except (_av().FFmpegError, OSError) as error:
+        cause = str(error.strerror or error).lower()[:80]
+        raise VideoError(f"{shown_name(path)}: {what} ({cause})") from None
+
+
+def _av() -> Any:
+    """PyAV, which only videos need."""
+    try:
+        import av
+    except ImportError:
+        raise VideoError('videos need PyAV: pip install "fercore[video]"') from None
+    return av

@@ -38,7 +38,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
             f"{faces.origin}: a model card needs FER2013 itself; give it by --data or FER2013"
         )
     described = inference.describe(Path(model_file))
-    faces, split = splits.prepare(faces, described["protocol"])
+    faces, split = splits.prepare(faces, described["split"])
     model = trainer.load_model(model_file, len(faces.class_names))
     described = (
         {"side": model.inputs[0].shape[1]} | described | {"class_names": list(faces.class_names)}
@@ -62,7 +62,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
     return card
 
 
-def measure(network: inference.Network, faces: Faces, split: splits.Split) -> dict:
+def measure(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
     """Temperature (fitted on validation faces), and accuracy, calibration and speed of a network;
     shares in 0..1."""
     raw = {
@@ -92,7 +92,7 @@ def measure(network: inference.Network, faces: Faces, split: splits.Split) -> di
     )
 
 
-def _of_views(network: inference.Network, faces: Faces, split: splits.Split) -> dict:
+def _of_views(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
     """Temperature and accuracies of a network that averages views."""
     raw = {
         part: network.untempered(faces.images[getattr(split, part)])
@@ -159,7 +159,7 @@ def markdown(card: dict) -> str:
     names = list(card["precisions"])
     first = card["precisions"][names[0]]
     return TEXT.format(
-        **{key: card[key] for key in ("name", "network", "protocol", "data")},
+        **{key: card[key] for key in ("name", "network", "split", "data")},
         classes=", ".join(card["class_names"]),
         parameters=f"{card['parameters']:,}",
         side=card["side"],
@@ -193,7 +193,7 @@ def summary(card: dict) -> str:
     )
 
 
-def _seen(faces: Faces, split: splits.Split, described: dict) -> np.ndarray:
+def _seen(faces: Faces, split: splits.Partition, described: dict) -> np.ndarray:
     """Training faces as the network sees them, float32 [n, side, side, 1]."""
     rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]
     images = augmentation.crop(faces.images[rows], described["side"])
@@ -282,9 +282,9 @@ takes a gray face of 48×48 pixels ({side}×{side} of them from its middle) and 
 This page is written by `python -m fercore export`, all its numbers are computed by it, and `{name}.json` holds the same
 for programs.
 
-## Data and protocol
+## Data and split
 
-Data: {data}. Protocol: `{protocol}`;
+Data: {data}. Split: `{split}`;
 trained for {epochs} epochs with seed {seed}{teachers}, the epoch and all settings chosen on
 validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in
 training or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out

@@ -1,22 +1,24 @@
 """Expressions of the faces in pictures, in three lines:
 
-    from fercore.recognition import Recogniser, table
+    from fercore.recognition.recogniser import Recogniser, table
     results = Recogniser().recognise(["one.jpg", "two.jpg"])    # a list of faces for each picture
     table(["one.jpg", "two.jpg"], results)
 
-For each picture: a detector finds faces; each is cut out with a margin, made gray and 48×48; a
-network tells the probabilities of the expressions.
+For each picture: a detector finds faces; each is levelled, cut out with a margin, made gray and
+48×48; a network predicts the probabilities of the expressions.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from fercore.artifacts import printable
 from fercore.data import pictures
 from fercore.data.faces import SIDE
 from fercore.recognition import detection, inference
@@ -26,13 +28,9 @@ if TYPE_CHECKING:
 
 # pixels: of a longer square not every row and column is read, so that it fits into memory
 LARGEST = 10_000
-MARGINS = {
-    "haar": 0.01,
-    "lbp": 0.0,
-}  # by detector, from benchmarks/margin.py; others take that of haar
-
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
-Picture = str | Path | np.ndarray
+Picture = Any  # what `pictures.read` takes: path, bytes, open file, Pillow image, array
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class RecognitionError(ValueError):
@@ -66,75 +64,89 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model`, `precision`, `threads` and `views` are those of `inference.load`, `views` here by
-    default a face and its mirror image; `detector`: a name or cascade file, as `detection.detector`
-    takes it, or an object with `detect`; `margin`: share of a found box's side that is added on
-    each of its four sides, None for what was measured for this detector.
+    `model`, `precision`, `threads`, `views` and `prior` are those of `inference.load`, `views` here
+    by default a face and its mirror image; `detector`: a name or file as `detection.detector` takes
+    it, None for YuNet, or an object with `detect`; `margin`: share of a found box's side that is
+    added on each of its four sides, None for what was measured for this detector. Raises
+    `ModelError`, `DetectorError` or `RecognitionError`.
+
+    Recogniser("compact", prior={"Happy": 0.2, ...}).recognise("party.jpg")
     """
 
     def __init__(
         self,
         model: str | Path = "compact",
-        detector: str | Path | detection.Detector = "haar",
+        detector: str | Path | detection.Detector | None = None,
         *,
         margin: float | None = None,
         threads: int | None = None,
         precision: str | None = None,
         views: int = 2,
+        prior: inference.Prior | None = None,
     ):
-        self.network = inference.load(model, precision=precision, threads=threads, views=views)
-        self.detector = (
-            detection.detector(detector) if isinstance(detector, str | Path) else detector
+        self.detector: detection.Detector = (
+            detector
+            if detector is not None and hasattr(detector, "detect")
+            else detection.detector(detector)
         )
-        self.margin = _margin(self.detector, detector) if margin is None else margin
-        if not -0.5 < self.margin <= 2:
+        self.network = inference.load(
+            model, precision=precision, threads=threads, views=views, prior=prior
+        )
+        self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
+        if not isinstance(self.margin, int | float) or not -0.5 < self.margin <= 2:
             raise RecognitionError(
-                f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2"
+                f"margin {printable(self.margin)} is a share of the box's side; give one from -0.4 "
+                "to 2"
             )
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The expressions that are told apart."""
+        """The expressions that are predicted."""
         return self.network.class_names
 
     def recognise(
         self,
-        pictures: Picture | Sequence[Picture],
+        pictures: Picture | Iterable[Picture],
         *,
         boxes: np.ndarray | Sequence[np.ndarray] | None = None,
     ) -> list[list[Face]]:
         """The faces of each picture, best detected first; one list a picture, also when there is
         but one.
 
-        `pictures`: a file, a folder, an array as `pictures.as_rgb` takes it, or a list of these.
-        `boxes`, int [k, 4] of one picture or a list of such arrays, one a picture: the faces'
-        places, which are then not searched for and not widened. All faces of all pictures go
-        through the network together. Raises `PictureError` and `RecognitionError`; a bad picture of
-        a folder is a warning and has no faces.
+        `pictures`: a file, a folder, the bytes of a file, an open file, a Pillow image, an array as
+        `pictures.as_rgb` takes it, or several of these. `boxes`, int [k, 4] of one picture or a
+        list of such arrays, one a picture: the faces' places, which are then not searched for and
+        not widened. All faces of all pictures go through the network together. Raises
+        `PictureError` and `RecognitionError`; a bad picture of a folder is a warning and has no
+        faces.
         """
         names = _listed(pictures)
         places = _places(boxes, len(names))
         found, crops = [], []
         for (picture, listed), given in zip(names, places, strict=True):
             rgb = _rgb(picture, listed)
-            where, scores = self._places(rgb) if given is None else _given(given, rgb)
+            where, scores, tilts = self.find(rgb) if given is None else _given(given, rgb)
             found.append((where, scores))
-            crops += [crop(rgb, box, self.margin if given is None else 0.0) for box in where]
-        probabilities = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
+            margin = self.margin if given is None else 0.0
+            crops += [crop(rgb, *one, margin=margin) for one in zip(where, tilts, strict=True)]
+        predicted = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
         return [
             [
-                Face(tuple(map(int, box)), float(score), next(probabilities), self.class_names)
+                Face(tuple(map(int, box)), float(score), next(predicted), self.class_names)
                 for box, score in zip(where, scores, strict=True)
             ]
             for where, scores in found
         ]
 
-    def _places(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            self.detector.detect(rgb)
-            if rgb.size
-            else (np.empty((0, 4), np.int32), np.empty(0, np.float32))
-        )
+    def find(self, rgb: np.ndarray) -> Found:
+        """Boxes int32 [k, 4], scores and tilts float32 [k] of the faces in a picture uint8 [h, w,
+        3]; tilts in degrees, as `crop` takes them, 0 where the detector does not know."""
+        if not rgb.size:
+            return np.empty((0, 4), np.int32), np.empty(0, np.float32), np.empty(0, np.float32)
+        if isinstance(self.detector, detection.YuNet):
+            return self.detector.find(rgb)
+        boxes, scores = self.detector.detect(rgb)
+        return boxes, scores, np.zeros(len(boxes), np.float32)
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float32 [n, c] of faces that are cut out already, gray uint8 [n,
@@ -142,27 +154,31 @@ class Recogniser:
         return self.network.probabilities(crops)
 
 
-def crop(rgb: np.ndarray, box: np.ndarray, margin: float) -> np.ndarray:
+def crop(rgb: np.ndarray, box: np.ndarray, tilt: float = 0.0, *, margin: float) -> np.ndarray:
     """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48].
 
-    Beyond the picture's edge its last pixels are repeated. Of a square of `LARGEST` pixels a side
-    or more, as it lies around a very thin picture, every second, third, ... row and column is
-    taken.
+    `tilt`: degrees by which the eyes' line falls to the right; the square is turned with it. Beyond
+    the picture's edge its last pixels are repeated. Of a square of `LARGEST` pixels a side or more,
+    as it lies around a very thin picture, every second, third, ... row and column is taken.
     """
     x, y, width, height = (float(value) for value in box)
     side = max(width, height) * (1 + 2 * margin)
-    left, top = round(x + width / 2 - side / 2), round(y + height / 2 - side / 2)
-    side = max(1, round(side))
-    step = 1 + side // LARGEST
-    rows = np.clip(np.arange(top, top + side, step), 0, rgb.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side, step), 0, rgb.shape[1] - 1)
-    face = pictures.gray(rgb[rows[:, None], columns])
+    if tilt:  # a square half as large again holds the turned one; at twice the size it stays sharp
+        face = cv2.resize(
+            _square(rgb, x + width / 2, y + height / 2, 1.5 * side), (3 * SIDE, 3 * SIDE)
+        )
+        turn = cv2.getRotationMatrix2D((1.5 * SIDE - 0.5, 1.5 * SIDE - 0.5), float(tilt), 1)
+        face = cv2.warpAffine(face, turn, face.shape, borderMode=cv2.BORDER_REPLICATE)
+        face = face[SIDE // 2 : -SIDE // 2, SIDE // 2 : -SIDE // 2]
+    else:
+        face = _square(rgb, x + width / 2, y + height / 2, side)
+    smaller = face.shape[0] > SIDE
     return cv2.resize(
-        face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC
+        face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     )
 
 
-def rows(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> list[dict]:
+def rows(names: Iterable[object], results: Iterable[Sequence[Face]]) -> list[dict]:
     """A dictionary a face: picture, face (counted from 0), x, y, width, height, score, expression,
     probability, then the probability of each expression by its name. A picture without faces has
     none.
@@ -170,20 +186,13 @@ def rows(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> list
     found = []
     for name, faces in zip(names, results, strict=True):
         for number, face in enumerate(faces):
-            row = {"picture": str(name), "face": number}
-            row |= dict(zip(("x", "y", "width", "height"), face.box, strict=True))
-            row |= {
-                "score": face.score,
-                "expression": face.expression,
-                "probability": face.probability,
-            }
-            found.append(
-                row | dict(zip(face.class_names, face.probabilities.tolist(), strict=True))
-            )
+            values = (str(name), number, *face.box, face.score, face.expression, face.probability)
+            predicted = zip(face.class_names, face.probabilities.tolist(), strict=True)
+            found.append(dict(zip(COLUMNS, values, strict=True)) | dict(predicted))
     return found
 
 
-def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd.DataFrame":
+def table(names: Iterable[object], results: Iterable[Sequence[Face]]) -> "pd.DataFrame":
     """`rows` as a table."""
     import pandas as pd
 
@@ -191,18 +200,25 @@ def table(names: Sequence[str | Path], results: Sequence[Sequence[Face]]) -> "pd
     return pd.DataFrame(found, columns=list(found[0] if found else COLUMNS))
 
 
-def _margin(built: detection.Detector, asked: str | Path | detection.Detector) -> float:
-    if isinstance(built, detection.Whole):
-        return 0.0
-    return MARGINS.get(asked, MARGINS["haar"]) if isinstance(asked, str) else MARGINS["haar"]
+def _square(rgb: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
+    """The square of a side around a point, gray uint8; the picture's last pixels go on beyond it."""
+    left, top, side = round(x - side / 2), round(y - side / 2), max(1, round(side))
+    if min(left, top) >= 0 and left + side <= rgb.shape[1] and top + side <= rgb.shape[0]:
+        return pictures.gray(rgb[top : top + side, left : left + side])
+    step = 1 + side // LARGEST
+    rows = np.clip(np.arange(top, top + side, step), 0, rgb.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side, step), 0, rgb.shape[1] - 1)
+    return pictures.gray(rgb[rows[:, None], columns])
 
 
-def _listed(given: Picture | Sequence[Picture]) -> list[tuple[Picture, bool]]:
+def _listed(given: Picture | Iterable[Picture]) -> list[tuple[Picture, bool]]:
     """One or many pictures, folders replaced by what lies in them, and whether each was found in a
     folder."""
-    many = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
-    names = []
-    for picture in many:
+    single = str | bytes | bytearray | memoryview | Path | np.ndarray | Image.Image
+    if isinstance(given, single) or hasattr(given, "read") or not isinstance(given, Iterable):
+        given = [given]
+    names: list[tuple[Picture, bool]] = []
+    for picture in given:
         folder = isinstance(picture, str | Path) and Path(picture).is_dir()
         names += (
             [(path, True) for path in pictures.listed(picture)] if folder else [(picture, False)]
@@ -214,8 +230,11 @@ def _places(boxes, count: int) -> list:
     """The boxes given for each picture, None where they are to be found."""
     if boxes is None:
         return [None] * count
-    single = count == 1 and np.ndim(boxes) == 2
-    places = [boxes] if single else list(boxes)
+    try:
+        single = count == 1 and np.ndim(boxes) == 2
+        places = [boxes] if single else list(boxes)
+    except (TypeError, ValueError) as error:
+        raise RecognitionError("boxes are no list of [k, 4] numbers, one a picture") from error
     if len(places) != count:
         raise RecognitionError(
             f"{len(places)} lists of boxes for {count} pictures; give one for each"
@@ -223,25 +242,26 @@ def _places(boxes, count: int) -> list:
     return places
 
 
-def _given(boxes, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    boxes = np.asarray(boxes, np.int32).reshape(-1, 4)
+def _given(boxes, rgb: np.ndarray) -> Found:
+    try:
+        boxes = np.asarray(boxes, np.int32).reshape(-1, 4)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecognitionError("boxes: give x, y, width, height in pixels of each face") from error
     height, width = rgb.shape[:2]
-    x, y, w, h = boxes.T
+    x, y, w, h = boxes.T.astype(np.int64)
     inside = (w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
     if not inside.all():
         raise RecognitionError(
             f"box {boxes[~inside][0].tolist()} lies outside the picture of {width}×{height}; "
             "give x, y, width, height in pixels"
         )
-    return boxes, np.ones(len(boxes), np.float32)
+    return boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.float32)
 
 
 def _rgb(picture: Picture, listed: bool) -> np.ndarray:
     """The pixels of a picture; of a bad one that lies in a folder, a warning and none."""
     try:
-        return (
-            pictures.as_rgb(picture) if isinstance(picture, np.ndarray) else pictures.read(picture)
-        )
+        return pictures.read(picture)
     except pictures.PictureError as error:
         if not listed:
             raise

@@ -61,7 +61,7 @@ def ablate(
     A row a training: variant, seed, faces (which data), recipe (as `sweeps.recipe_of` has it),
     accuracy and mirrored (accuracies on validation faces in %, of the best epoch, from one view and
     from a face and its mirror image), train_accuracy (% on the faces as moved, in the last epoch),
-    seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: protocol,
+    seconds. Rows are kept in a file of `folder`, as `sweeps.sweep` does. `chosen`: split,
     epochs, and what else `experiments.read` takes. Raises `ValueError` for an unknown variant.
     """
     from fercore.training import (
@@ -94,9 +94,9 @@ def ablate(
     return sweep(path(folder, **chosen), wanted, train, "variants")
 
 
-def path(folder: Path, *, protocol: str, epochs: int, subset: int | None = None, **_) -> Path:
-    """Where the rows are kept: the name says protocol, faces of each split and epochs."""
-    return folder / "tables" / f"ablation.{protocol}.{subset or 'all'}x{epochs}.csv"
+def path(folder: Path, *, split: str, epochs: int, subset: int | None = None, **_) -> Path:
+    """Where the rows are kept: the name says split, faces of each split and epochs."""
+    return folder / "tables" / f"ablation.{split}.{subset or 'all'}x{epochs}.csv"
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from fercore.evaluation import metrics, scoring
 from fercore.evaluation.scoring import Run
 from fercore.training.sweeps import data_of, recipe_of, sweep
 
-PROTOCOL = "official_five"
+SPLIT = "official_five"
 WITHOUT = "_nobn"  # the ending of a network without batch normalisation
 FEATURES = {
     "": "pixels",
@@ -103,7 +103,7 @@ def short_trainings(
             f"variant {', '.join(sorted(unknown))} is unknown; there are {', '.join(VARIANTS)}"
         )
     experiment = experiments.read(
-        network, protocol=PROTOCOL, seed=seed, recipe="features_published", **chosen
+        network, split=SPLIT, seed=seed, recipe="features_published", **chosen
     )
 
     def train(variant: str, normalised: bool, learning_rate: float, **_) -> dict:
@@ -123,7 +123,7 @@ def short_trainings(
         for normalised in (True, False)
         for rate in rates
     ]
-    file = path(folder, network, len(experiment.split.train), experiment.recipe.epochs, seed)
+    file = path(folder, network, len(experiment.partition.train), experiment.recipe.epochs, seed)
     return sweep(file, wanted, train, "learning rates")
 
 
@@ -170,8 +170,8 @@ def _train(experiment, variant: Variant, normalised: bool, learning_rate: float)
 
 
 def _scored(run: Run, name: str, seed: int) -> scoring.Scored | None:
-    there = (PROTOCOL, name, seed) in artifacts.list_predictions(run.folder)
-    return scoring.score(run, PROTOCOL, name, seed, tta=False) if there else None
+    there = (SPLIT, name, seed) in artifacts.list_predictions(run.folder)
+    return scoring.score(run, SPLIT, name, seed, tta=False) if there else None
 
 
 def _accuracy(which: str, scored: scoring.Scored | None) -> dict:
@@ -183,4 +183,4 @@ def _published(run: Run, name: str) -> float:
     entry = scoring.catalogue().get(name)
     if entry is None or not run.faces.is_fer2013:
         return np.nan
-    return entry.published.get(PROTOCOL, {}).get("test", np.nan)
+    return entry.published.get(SPLIT, {}).get("test", np.nan)

@@ -22,20 +22,20 @@ from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.data.faces import Faces
-from fercore.data.splits import Split
+from fercore.data.splits import Partition
 from fercore.training import prediction, trainer
 from fercore.training.prediction import Examples
 
 
 def soft_labels(
     folder: Path,
-    protocol: str,
+    split: str,
     seeds: Sequence[int],
     teachers: Sequence[str],
     faces: Faces,
-    split: Split,
+    partition: Partition,
 ) -> np.ndarray:
-    """Class probabilities float32 [n, c] of the training faces of `split`: the mean over the models
+    """Class probabilities float32 [n, c] of the training faces of `partition`: the mean over the models
     that the run in `folder` keeps of the `teachers`, networks by name, with each of the `seeds`,
     and over a face and its mirror image.
 
@@ -43,11 +43,9 @@ def soft_labels(
     a model that is missing, damaged or of other classes.
     """
     said = []
-    for model, settings, recipe in _trained(
-        folder, protocol, seeds, teachers, len(faces.class_names)
-    ):
-        shown = prediction.examples(faces, split.train, settings["inputs"], recipe).select(
-            split.train
+    for model, settings, recipe in _trained(folder, split, seeds, teachers, len(faces.class_names)):
+        shown = prediction.examples(faces, partition.train, settings["inputs"], recipe).select(
+            partition.train
         )
         said += [prediction.predict(model, shown, recipe, view) for view in augmentation.views(2)]
     return np.mean(said, axis=0)
@@ -55,7 +53,7 @@ def soft_labels(
 
 def copies(
     folder: Path,
-    protocol: str,
+    split: str,
     seeds: Sequence[int],
     teachers: Sequence[str],
     train: Examples,
@@ -73,7 +71,7 @@ def copies(
     moved = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in moved))
     total = np.zeros((recipe.copies, len(train), classes), np.float32)
-    for model, settings, own in _trained(folder, protocol, seeds, teachers, classes):
+    for model, settings, own in _trained(folder, split, seeds, teachers, classes):
         if settings["inputs"] != ["image"]:
             raise trainer.TrainingError(
                 f"teacher {model.name}: takes {', '.join(settings['inputs'])}; a teacher of "
@@ -131,15 +129,15 @@ def _digest(*arrays: np.ndarray) -> str:
 
 
 def _trained(
-    folder: Path, protocol: str, seeds: Sequence[int], teachers: Sequence[str], classes: int
+    folder: Path, split: str, seeds: Sequence[int], teachers: Sequence[str], classes: int
 ) -> Iterator[tuple[keras.Model, dict, Recipe]]:
     """The teachers' models, each with its network's file and its recipe."""
     for teacher, seed in artifacts.progress(list(itertools.product(teachers, seeds)), "teachers"):
         settings = parameters.network(teacher)
-        path = artifacts.model_path(folder, protocol, teacher, seed)
+        path = artifacts.model_path(folder, split, teacher, seed)
         if not path.exists():
             raise trainer.TrainingError(
-                f"teacher {teacher}: outputs/{folder.name} has no model of it on {protocol}, "
+                f"teacher {teacher}: outputs/{folder.name} has no model of it on {split}, "
                 f"seed {seed}; train it first, by notebook {settings['notebook']}"
             )
         yield trainer.load_model(path, classes), settings, recipes.read(settings["recipe"])

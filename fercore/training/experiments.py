@@ -1,6 +1,6 @@
-"""One network on one protocol with one seed: what every notebook that trains does, step by step.
+"""One network on one split with one seed: what every notebook that trains does, step by step.
 
-experiment = experiments.read("cnn", protocol="official")
+experiment = experiments.read("cnn", split="official")
 model = experiments.build(experiment)
 parts = experiments.examples(experiment)
 history = experiments.fit(experiment, model, parts)
@@ -32,14 +32,14 @@ class Experiment:
     `votes` the soft labels of all `faces`, float32 [n, c], where it says `soft_labels: ferplus`."""
 
     network: str
-    protocol: str
+    split: str
     seed: int
     profile: str
     subset: int | None
     settings: dict
     recipe: Recipe
     faces: Faces
-    split: splits.Split
+    partition: splits.Partition
     record: dict
     tuning: Recipe | None = None
     votes: np.ndarray | None = None
@@ -52,7 +52,7 @@ class Experiment:
     @property
     def figures(self) -> Path:
         """Where the figures of this training go."""
-        name = f"{self.settings['notebook']}.{self.protocol}.{self.network}.seed{self.seed}"
+        name = f"{self.settings['notebook']}.{self.split}.{self.network}.seed{self.seed}"
         return self.folder / "figures" / name
 
     @property
@@ -63,9 +63,9 @@ class Experiment:
 
     @property
     def sizes(self) -> str:
-        """Data, protocol and number of faces in words."""
-        counts = ", ".join(f"{len(part):,} {name}" for name, part in self.split.parts().items())
-        return f"Data: **{self.faces.origin}**, protocol `{self.protocol}`: {counts}."
+        """Data, split and number of faces in words."""
+        counts = ", ".join(f"{len(part):,} {name}" for name, part in self.partition.parts().items())
+        return f"Data: **{self.faces.origin}**, split `{self.split}`: {counts}."
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Parts:
 def read(
     network: str,
     *,
-    protocol: str,
+    split: str,
     seed: int = 0,
     profile: str = "interactive",
     data: str | None = None,
@@ -97,22 +97,22 @@ def read(
     `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`,
     a name or a file as `recipes.read` takes it, stands in for the network's own; `settings` replace
     those of the network's file; `changes` that are not None replace the recipe's values, and all
-    but the learning rate those of fine-tuning. Where a protocol learns from a share of the faces
+    but the learning rate those of fine-tuning. Where a split learns from a share of the faces
     and `epochs` are not given, the recipe's are divided by its square root: between as many epochs
     and as many steps as with all faces. Raises `ParameterError`, `RecipeError` or `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
-        changes |= recipes.UNMOVED
+        changes |= recipes.UNAUGMENTED
     name = recipe or settings["recipe"]
     settings["recipe"] = Path(name).stem
     followed = recipes.read(name, **changes)
     record = artifacts.provenance()  # of the code that is about to train
     everybody = datasets.subset(datasets.load(data), subset)
-    faces, split = splits.prepare(everybody, protocol)
+    faces, partition = splits.prepare(everybody, split)
     if changes.get("epochs") is None:
         followed = replace(
-            followed, epochs=round(followed.epochs / splits.PROTOCOLS[protocol].share ** 0.5)
+            followed, epochs=round(followed.epochs / splits.SPLITS[split].share ** 0.5)
         )
     second = settings.get("fine_tuning")
     tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
@@ -121,14 +121,14 @@ def read(
     )
     return Experiment(
         network,
-        protocol,
+        split,
         seed,
         profile,
         subset,
         settings,
         followed,
         faces,
-        split,
+        partition,
         record,
         tuning,
         votes,
@@ -161,23 +161,23 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     those of its `compute`."""
     everything = prediction.examples(
         experiment.faces,
-        experiment.split.train,
+        experiment.partition.train,
         experiment.settings["inputs"],
         experiment.recipe,
         **descriptor_parameters,
     )
-    parts = Parts(*(everything.select(part) for part in experiment.split.parts().values()))
-    soft = None if experiment.votes is None else experiment.votes[experiment.split.train]
+    parts = Parts(*(everything.select(part) for part in experiment.partition.parts().values()))
+    soft = None if experiment.votes is None else experiment.votes[experiment.partition.train]
     if teachers := experiment.settings.get("teachers"):
         seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
-        asked = experiment.folder, experiment.protocol, seeds, teachers
+        asked = experiment.folder, experiment.split, seeds, teachers
         if experiment.recipe.copies:
             classes = len(experiment.faces.class_names)
             parts = replace(
                 parts, copies=distillation.copies(*asked, parts.train, experiment.recipe, classes)
             )
         else:
-            soft = distillation.soft_labels(*asked, experiment.faces, experiment.split)
+            soft = distillation.soft_labels(*asked, experiment.faces, experiment.partition)
     return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
@@ -262,7 +262,7 @@ def answers(
     outputs that are no probabilities.
     """
     row_ids = experiment.faces.row_ids[
-        np.concatenate([experiment.split.validation, experiment.split.test])
+        np.concatenate([experiment.partition.validation, experiment.partition.test])
     ]
     raw = prediction.predictions(
         model, parts.validation, parts.test, row_ids, experiment.recipe, views=experiment.views
@@ -292,13 +292,13 @@ def siblings(experiment: Experiment, parts: Parts) -> pd.DataFrame:
     """All trainings of this notebook in the run's folder, on the same faces and split: a row each,
     with what validation faces say in %, probabilities averaged over views. Columns network, seed,
     recipe, loss, epochs, best epoch, accuracy, confidence (mean), calibration error."""
-    by_row = np.argsort(experiment.faces.row_ids[experiment.split.validation])
+    by_row = np.argsort(experiment.faces.row_ids[experiment.partition.validation])
     rows, labels = [], parts.validation.labels[by_row]
-    for protocol, network, seed in artifacts.list_predictions(experiment.folder):
-        record = artifacts.read_record(experiment.folder, protocol, network, seed)
-        same = protocol == experiment.protocol and record.get("data") == _data(experiment)
+    for split, network, seed in artifacts.list_predictions(experiment.folder):
+        record = artifacts.read_record(experiment.folder, split, network, seed)
+        same = split == experiment.split and record.get("data") == _data(experiment)
         if same and _of_notebook(network, experiment):
-            _, averaged = artifacts.load_predictions(experiment.folder, protocol, network, seed).of(
+            _, averaged = artifacts.load_predictions(experiment.folder, split, network, seed).of(
                 artifacts.VALIDATION
             )
             averaged = averaged.astype(np.float32)
@@ -325,12 +325,12 @@ def write(experiment: Experiment, predictions: artifacts.Predictions, learnt: di
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {
         "network": experiment.network,
-        "protocol": experiment.protocol,
+        "split": experiment.split,
         "seed": experiment.seed,
     }
     record |= {"data": _data(experiment)}
     record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
-    key = experiment.protocol, experiment.network, experiment.seed
+    key = experiment.split, experiment.network, experiment.seed
     return artifacts.save_predictions(experiment.folder, *key, predictions, record | learnt)
 
 
@@ -345,13 +345,13 @@ def _data(experiment: Experiment) -> dict:
 
 
 def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
-    folder = experiment.folder / "checkpoints" / experiment.protocol / experiment.network
+    folder = experiment.folder / "checkpoints" / experiment.split / experiment.network
     return folder / f"seed{experiment.seed}{ending}"
 
 
 def _keep(experiment: Experiment, model: keras.Model, history: pd.DataFrame) -> None:
     """Write history and model."""
-    key = experiment.protocol, experiment.network, experiment.seed
+    key = experiment.split, experiment.network, experiment.seed
     artifacts.write_atomically(
         artifacts.history_path(experiment.folder, *key),
         history.to_csv(index=False, float_format="%.6g"),

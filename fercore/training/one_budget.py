@@ -13,7 +13,7 @@ from fercore.data.faces import SIDE
 from fercore.evaluation import metrics, scoring
 from fercore.training.sweeps import data_of, recipe_of, sweep
 
-PROTOCOL, RECIPE = "official", "one_budget"
+SPLIT, RECIPE = "official", "one_budget"
 VIEWS = 2  # averaged: the face and its mirror image
 
 
@@ -51,7 +51,7 @@ def train(
 
 def path(folder: Path, *, epochs: int, subset: int | None = None, **_) -> Path:
     """Where the rows are kept: the name says faces of each split and epochs."""
-    return folder / "tables" / f"one_budget.{PROTOCOL}.{subset or 'all'}x{epochs}.csv"
+    return folder / "tables" / f"one_budget.{SPLIT}.{subset or 'all'}x{epochs}.csv"
 
 
 def compared(table: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def _read(network: str, seed: int = 0, **chosen):
     )  # here, as a notebook that only reports does without Keras
 
     return experiments.read(
-        network, protocol=PROTOCOL, seed=seed, recipe=RECIPE, settings={"views": VIEWS}, **chosen
+        network, split=SPLIT, seed=seed, recipe=RECIPE, settings={"views": VIEWS}, **chosen
     )
 
 

@@ -10,29 +10,29 @@ from fercore.training import experiments
 
 
 def outdated(profile: str) -> list[tuple[str, str, int]]:
-    """(protocol, network, seed) of predictions over other `views` than the network's file now says,
+    """(split, network, seed) of predictions over other `views` than the network's file now says,
     whose trained model is there."""
     folder, known = paths.outputs(profile), parameters.network_names()
     return [
-        (protocol, network, seed)
-        for protocol, network, seed in artifacts.list_predictions(folder)
+        (split, network, seed)
+        for split, network, seed in artifacts.list_predictions(folder)
         if network in known
-        and artifacts.model_path(folder, protocol, network, seed).is_file()
-        and _views(artifacts.read_record(folder, protocol, network, seed))
+        and artifacts.model_path(folder, split, network, seed).is_file()
+        and _views(artifacts.read_record(folder, split, network, seed))
         != _views(parameters.network(network))
     ]
 
 
 def renew(
-    profile: str, protocol: str, network: str, seed: int, data: str | None = None
+    profile: str, split: str, network: str, seed: int, data: str | None = None
 ) -> artifacts.Predictions:
     """Replace predictions of a run by those that the trained model makes now. The record stays that
     of the training and says by which code the model was asked again."""
-    key = protocol, network, seed
+    key = split, network, seed
     record = artifacts.read_record(paths.outputs(profile), *key)
     found = experiments.read(
         network,
-        protocol=protocol,
+        split=split,
         seed=seed,
         profile=profile,
         data=data,

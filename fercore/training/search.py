@@ -10,7 +10,6 @@ one.
 import dataclasses
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -20,9 +19,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
 from fercore import artifacts, paths
-from fercore.config import parameters, recipes
-from fercore.config.parameters import suggestion
-from fercore.config.recipes import Recipe, RecipeError
+from fercore.config import recipes
+from fercore.config.parameters import Search
+from fercore.config.recipes import Recipe
 from fercore.training import experiments, trainer
 from fercore.training.experiments import Experiment, Parts
 
@@ -33,77 +32,6 @@ PRUNERS = ("median", "hyperband", "none")
 
 class SearchError(ValueError):
     """A search that cannot be made as asked."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values of one hyper-parameter, `low` to `high`; `log`: drawn evenly by their
-    logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Space:
-    """What is searched: a range for some values of a recipe; the others stay as `recipe` says."""
-
-    recipe: str
-    ranges: dict[str, Range]
-
-    def suggest(self, trial: optuna.Trial) -> dict[str, float]:
-        """Values for one trial."""
-        return {
-            name: trial.suggest_float(name, r.low, r.high, log=r.log)
-            for name, r in self.ranges.items()
-        }
-
-
-def read(name: str) -> Space:
-    """The space in params/searches/<name>.yaml. Raises `SearchError` when it is missing or cannot
-    be searched, `ParameterError` when it is not understood."""
-    path = paths.PARAMS / "searches" / f"{name}.yaml"
-    if not path.exists():
-        raise SearchError(
-            f"search {name!r}: no such file; {suggestion(name, (p.stem for p in _spaces()))}"
-        )
-    content, where = parameters.read_yaml(path), parameters.place(path)
-    parameters.check(
-        where, content, {"recipe": "str", "ranges": "dict[str, dict]"}, needed=["recipe", "ranges"]
-    )
-    if not content["ranges"]:
-        raise SearchError(
-            f"{where}: ranges is empty; name a value of a recipe with its low and high"
-        )
-    return Space(
-        content["recipe"],
-        {key: _range(where, key, limits) for key, limits in content["ranges"].items()},
-    )
-
-
-def _range(where: str, name: str, limits: dict) -> Range:
-    """The range of the value `name` of a recipe, both ends of which a recipe must bear."""
-    known = [
-        key for key, kind in parameters.annotations(Recipe).items() if kind.startswith("float")
-    ]
-    if name not in known:
-        raise SearchError(
-            f"{where}: {name!r} is no real number of a recipe; {suggestion(name, known)}"
-        )
-    where = f"{where}: {name}"
-    parameters.check(where, limits, parameters.annotations(Range), needed=["low", "high"])
-    found = Range(**limits)
-    if found.low > found.high or (found.log and found.low <= 0):
-        raise SearchError(
-            f"{where}: low {found.low} must be below high {found.high}, and above 0 where `log` is true"
-        )
-    for limit in (found.low, found.high):
-        try:
-            Recipe(**{name: limit})
-        except RecipeError as error:
-            raise SearchError(f"{where}: {error}") from None
-    return found
 
 
 def open_study(
@@ -156,7 +84,7 @@ def open_study(
     return study
 
 
-def conditions(experiment: Experiment, space: Space) -> dict:
+def conditions(experiment: Experiment, space: Search) -> dict:
     """What makes the trials of a search comparable: network, data, recipe and ranges, as plain
     values."""
     fixed = {
@@ -165,12 +93,12 @@ def conditions(experiment: Experiment, space: Space) -> dict:
         if key not in space.ranges
     }
     ranges = {
-        f"range of {key}": list(dataclasses.astuple(limits)) for key, limits in space.ranges.items()
+        f"range of {key}": list(limits.model_dump().values()) for key, limits in space.ranges.items()
     }
     return (
         {
             "network": experiment.network,
-            "protocol": experiment.protocol,
+            "split": experiment.split,
             "subset": experiment.subset,
             "faces": experiment.faces.fingerprint,
         }
@@ -180,7 +108,7 @@ def conditions(experiment: Experiment, space: Space) -> dict:
 
 
 def run(
-    study: optuna.Study, experiment: Experiment, parts: Parts, space: Space, *, trials: int
+    study: optuna.Study, experiment: Experiment, parts: Parts, space: Search, *, trials: int
 ) -> None:
     """Go on until `trials` trials have ended, all machines and earlier calls counted. A trial's
     value is its highest validation accuracy; numbering goes on where it was."""
@@ -238,7 +166,7 @@ def read_table(file: Path) -> pd.DataFrame:
     return pd.read_csv(file)
 
 
-def importances(trials: pd.DataFrame, space: Space) -> pd.Series:
+def importances(trials: pd.DataFrame, space: Search) -> pd.Series:
     """Share of the variance of accuracy that each parameter explains (fANOVA, Hutter et al. 2014),
     highest first; empty while fewer than four trials ran to their end. `trials` as of `table`."""
     whole = trials[trials.state == "complete"]
@@ -271,14 +199,14 @@ def best(trials: pd.DataFrame, name: str) -> pd.Series:
     return whole.loc[whole.value.idxmax()]
 
 
-def best_recipe(trials: pd.DataFrame, space: Space, recipe: Recipe, name: str) -> Recipe:
+def best_recipe(trials: pd.DataFrame, space: Search, recipe: Recipe, name: str) -> Recipe:
     """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its
     end."""
     row = best(trials, name)
     return dataclasses.replace(recipe, **{key: float(row[key]) for key in space.ranges})
 
 
-def save_best(trials: pd.DataFrame, space: Space, recipe: Recipe, folder: Path, name: str) -> Path:
+def save_best(trials: pd.DataFrame, space: Search, recipe: Recipe, folder: Path, name: str) -> Path:
     """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training
     notebooks take as it is."""
     row, ended = (
@@ -298,8 +226,12 @@ def place(storage: str) -> str:
     return shown.replace(f"{paths.ROOT}/", "")
 
 
-def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Space) -> float:
-    recipe = dataclasses.replace(experiment.recipe, **space.suggest(trial))
+def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Search) -> float:
+    drawn = {
+        name: trial.suggest_float(name, r.low, r.high, log=r.log)
+        for name, r in space.ranges.items()
+    }
+    recipe = dataclasses.replace(experiment.recipe, **drawn)
     model = experiments.build(dataclasses.replace(experiment, recipe=recipe))
 
     def report(row: dict) -> None:
@@ -337,10 +269,6 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
     if name == "none":
         return optuna.pruners.NopPruner()
     raise SearchError(f"pruner {name!r} is none of {', '.join(PRUNERS)}")
-
-
-def _spaces() -> list[Path]:
-    return sorted((paths.PARAMS / "searches").glob("*.yaml"))
 
 
 def _first_line(error: Exception) -> str:

@@ -83,7 +83,7 @@ def fit(
     with each new row, and what it raises ends the training.
     """
     steps = math.ceil(len(train) / recipe.batch_size)
-    as_they_are = dataclasses.replace(recipe, **recipes.UNMOVED, mixup=0, soft_share=1)  # of copies
+    as_they_are = dataclasses.replace(recipe, **recipes.UNAUGMENTED, mixup=0, soft_share=1)  # of copies
     bar = artifacts.progress(description=model.name, total=recipe.epochs * steps)
 
     def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:

@@ -44,7 +44,7 @@ def problems(made):
     return dict(zip(made.problems.picture, made.problems.problem, strict=True))
 
 
-def test_ten_pictures_become_a_data_set_that_every_protocol_divides(folder):
+def test_ten_pictures_become_a_data_set_that_every_split_divides(folder):
     made = make(folder)
     assert made.counts.to_numpy().tolist() == [[3, 1, 1], [3, 1, 1]] and made.problems.empty
     faces = datasets.load(made.folder)

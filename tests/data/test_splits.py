@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from fercore.data import datasets, ferplus, splits, synthetic
 from fercore.data.faces import CLASS_NAMES, DatasetError, from_arrays
-from fercore.data.splits import PROTOCOLS, Split
+from fercore.data.splits import SPLITS, Partition
 
 
 def made_up(n, seed=0):
@@ -20,22 +20,22 @@ def made_up(n, seed=0):
     return from_arrays(images, rng.integers(0, 7, n), codes, synthetic.ORIGIN)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", SPLITS)
 @pytest.mark.parametrize("n", [60, 2940])
 def test_parts_are_disjoint_and_whole(name, n):
     faces, split = splits.prepare(made_up(n), name)
     everything = np.concatenate(list(split.parts().values()))
     assert len(np.unique(everything)) == len(everything)
-    assert PROTOCOLS[name].share < 1 or sorted(everything) == list(range(len(faces)))
+    assert SPLITS[name].share < 1 or sorted(everything) == list(range(len(faces)))
     assert min(map(len, split.parts().values())) > 0
 
 
 def test_shares_of_training_lie_in_one_another_with_every_class():
     faces = made_up(2940)
-    whole = splits.split(faces, "official")
+    whole = splits.divide(faces, "official")
     inner = np.array([], int)
     for percent in (5, 10, 25, 50):
-        split = splits.split(faces, f"official_{percent}_percent")
+        split = splits.divide(faces, f"official_{percent}_percent")
         assert set(inner) < set(split.train) < set(whole.train)
         assert np.array_equal(split.validation, whole.validation) and np.array_equal(
             split.test, whole.test
@@ -92,12 +92,12 @@ def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_other
 
 def test_sizes_of_the_published_splits():
     faces = made_up(35887)
-    assert [len(p) for p in splits.split(faces, "pooled_64_16_20").parts().values()] == [
+    assert [len(p) for p in splits.divide(faces, "pooled_64_16_20").parts().values()] == [
         22967,
         5742,
         7178,
     ]
-    assert [len(p) for p in splits.split(faces, "pooled_80_10_10").parts().values()] == [
+    assert [len(p) for p in splits.divide(faces, "pooled_80_10_10").parts().values()] == [
         28709,
         3589,
         3589,
@@ -109,20 +109,20 @@ def test_pooled_64_16_20_is_that_of_system_a():
     rows = np.arange(1000)
     rest, test = train_test_split(rows, test_size=0.2, random_state=42)
     train, validation = train_test_split(rest, test_size=0.2, random_state=40)
-    split = splits.split(faces, "pooled_64_16_20")
+    split = splits.divide(faces, "pooled_64_16_20")
     for part, expected in zip(split.parts().values(), (train, validation, test), strict=True):
         np.testing.assert_array_equal(part, expected)
 
 
 def test_first_rows_of_the_published_pooled_test_part():
     """Held as numbers, so that a change of scikit-learn's shuffling is noticed."""
-    test = splits.split(made_up(35887), "pooled_64_16_20").test
+    test = splits.divide(made_up(35887), "pooled_64_16_20").test
     assert test[:5].tolist() == [19098, 2043, 16564, 10650, 4955]
 
 
 def test_official_is_by_usage():
     faces = made_up(100)
-    split = splits.split(faces, "official")
+    split = splits.divide(faces, "official")
     for part, usage in zip(
         split.parts().values(), ("Training", "PublicTest", "PrivateTest"), strict=True
     ):
@@ -135,28 +135,28 @@ def test_class_subset_is_relabelled_and_keeps_its_rows():
     assert five.class_names == ("Angry", "Happy", "Sad", "Surprise", "Neutral")
     names = np.array(faces.class_names)[faces.labels[five.row_ids]]
     assert (np.array(five.class_names)[five.labels] == names).all()
-    positions = splits.split(faces, "official_five").test
+    positions = splits.divide(faces, "official_five").test
     assert (faces.row_ids[positions] == five.row_ids[split.test]).all()
 
 
 def test_errors_name_what_is_valid():
     faces = made_up(100)
     with pytest.raises(
-        DatasetError, match="protocol 'offical' is unknown; choose one of official, pooled_64_16_20"
+        DatasetError, match="split 'offical' is unknown; choose one of official, pooled_64_16_20"
     ):
-        splits.split(faces, "offical")
+        splits.divide(faces, "offical")
     training = faces.select(faces.usage == "Training")
     with pytest.raises(
         DatasetError, match=r"no PublicTest faces .*; use pooled_64_16_20 or pooled_80_10_10"
     ):
-        splits.split(training, "official")
+        splits.divide(training, "official")
     with pytest.raises(DatasetError, match="4 faces are too few"):
-        splits.split(faces.select(np.arange(4)), "pooled_64_16_20")
+        splits.divide(faces.select(np.arange(4)), "pooled_64_16_20")
     with pytest.raises(DatasetError, match="classes Contempt: not in these data"):
         splits.with_classes(faces, ("Angry", "Contempt"))
 
 
-def test_obstacles_are_told_by_protocol():
+def test_obstacles_are_told_by_split():
     faces = made_up(100)
     happy = replace(faces, labels=faces.labels * 0, class_names=("Happy",))
     found = splits.obstacles(happy, ["official", "official_five"])
@@ -164,9 +164,7 @@ def test_obstacles_are_told_by_protocol():
         "classes Angry, Sad"
     )
     assert (
-        splits.obstacles(
-            faces, PROTOCOLS.keys() - {"ferplus", "ferplus_five", "ferplus_five_tenth"}
-        )
+        splits.obstacles(faces, SPLITS.keys() - {"ferplus", "ferplus_five", "ferplus_five_tenth"})
         == {}
     )
 
@@ -189,7 +187,7 @@ def test_duplicates_are_found(copies):
 
 
 def test_leaks_and_the_test_faces_without(copies):
-    split = Split(
+    split = Partition(
         train=np.array([0, 2, 3]), validation=np.array([1, 8]), test=np.array([4, 5, 6, 7, 9])
     )
     assert splits.deduplicated_test(copies, split).tolist() == [False, True, True, True, False]

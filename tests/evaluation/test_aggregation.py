@@ -31,7 +31,7 @@ def test_members_of_other_faces_or_order_are_refused(rows):
 
 
 def test_the_six_aggregates_of_system_a_and_those_by_other_recipes():
-    found = aggregation.read_aggregates()
+    found = parameters.aggregates()
     plain = [
         name
         for name, one in found.items()
@@ -178,8 +178,8 @@ def compared(tmp_path):
     predict(tmp_path, data, "sift_cnn", wrong=20, shift=2)
     aggregation.save_all(tmp_path, "official")
     both = [
-        scoring.score_all(run(tmp_path, data), "official", split=split)
-        for split in ("test", "validation")
+        scoring.score_all(run(tmp_path, data), "official", part=part)
+        for part in ("test", "validation")
     ]
     return both
 

@@ -16,15 +16,15 @@ def made(tmp_path):
     for seed, wrong in ((0, 14), (1, 7)):
         predict(tmp_path, data, "cnn", seed=seed, wrong=wrong)
         predict(tmp_path, data, "sift_cnn", seed=seed, wrong=7)
-    predict(tmp_path, data, "cnn", protocol="pooled_64_16_20", wrong=3)
-    predict(tmp_path, data, "dsift_cnn", protocol="pooled_64_16_20")
+    predict(tmp_path, data, "cnn", split="pooled_64_16_20", wrong=3)
+    predict(tmp_path, data, "dsift_cnn", split="pooled_64_16_20")
     predict(tmp_path, data, "sift_cnn", seed=2)
     return run(tmp_path, data)
 
 
 def test_pairs_are_compared_on_every_split_by_the_seeds_that_both_have(made):
     table = changes.collect(made)
-    assert table[["change", "before", "after", "protocol", "seeds"]].to_numpy().tolist() == [
+    assert table[["change", "before", "after", "split", "seeds"]].to_numpy().tolist() == [
         ["descriptor", "cnn", "sift_cnn", "official", 2],
         ["descriptor", "cnn", "dsift_cnn", "pooled_64_16_20", 1],
     ]
@@ -44,7 +44,7 @@ def test_pairs_are_compared_on_every_split_by_the_seeds_that_both_have(made):
 def test_other_data_have_no_published_gain(tmp_path):
     data = faces(origin="embedded synthetic faces")
     for name in ("cnn", "dsift_cnn"):
-        predict(tmp_path, data, name, protocol="pooled_64_16_20")
+        predict(tmp_path, data, name, split="pooled_64_16_20")
     table = changes.collect(run(tmp_path, data))
     assert table.published.isna().all()
     assert "published gain" not in changes.as_text(table, "descriptor")
@@ -134,5 +134,5 @@ def test_a_bad_file_is_refused(tmp_path, content, words):
 
 
 def test_pairs_stand_once():
-    pairs = [(key, pair) for key, change in changes.read().items() for pair in change.pairs]
+    pairs = [(key, pair) for key, change in parameters.changes().items() for pair in change.pairs]
     assert len(set(pairs)) == len(pairs)

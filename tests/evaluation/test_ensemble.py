@@ -8,7 +8,8 @@ from made_up import faces, predict, run
 
 from fercore import artifacts
 from fercore.data import splits
-from fercore.evaluation import aggregation, ensemble, scoring
+from fercore.config import parameters
+from fercore.evaluation import ensemble, scoring
 
 
 def noisy(labels, rng, strength, temperature=1.0):
@@ -49,13 +50,13 @@ def test_a_pool_is_chosen_on_validation_faces_and_saved(tmp_path):
     made = run(tmp_path, data)
     pool = ensemble.save(made, "official")
     assert set(pool.members) <= {("cnn", 0), ("vgg", 1), ("compact", 0)}
-    scored = scoring.score(made, "official", aggregation.STUDY_ENSEMBLE)
+    scored = scoring.score(made, "official", parameters.STUDY_ENSEMBLE)
     assert np.allclose(scored.probabilities.sum(1), 1, atol=1e-2)
-    test = ensemble.candidates(made, "official", split="test")
+    test = ensemble.candidates(made, "official", part="test")
     assert np.allclose(scored.probabilities, ensemble.pooled(test, pool), atol=3e-3)
     worth = ensemble.contributions(ensemble.candidates(made, "official"), pool)
     assert worth.weight.tolist() == pool.weights.tolist() and (worth.alone > 90).all()
-    record = artifacts.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)
+    record = artifacts.read_record(tmp_path, "official", parameters.STUDY_ENSEMBLE, 0)
     assert record["members"] == [f"{network}, seed {seed}" for network, seed in pool.members]
     assert len(record["weights"]) == len(pool.members) and record["parameters"] == 100 * len(
         pool.members
@@ -76,7 +77,7 @@ def test_a_pool_pools_single_views_too_and_its_time_is_that_of_members_and_teach
     made = run(tmp_path, data)
     pool = ensemble.save(made, "official")
     plain, averaged = (
-        scoring.score(made, "official", aggregation.STUDY_ENSEMBLE, tta=tta).probabilities.max(1)
+        scoring.score(made, "official", parameters.STUDY_ENSEMBLE, tta=tta).probabilities.max(1)
         for tta in (False, True)
     )
     assert plain.mean() < averaged.mean() - 0.05
@@ -85,7 +86,7 @@ def test_a_pool_pools_single_views_too_and_its_time_is_that_of_members_and_teach
         {network for network, _ in pool.members} | ({"shallow_cnn"} if taught else set())
     )
     assert (
-        artifacts.read_record(tmp_path, "official", aggregation.STUDY_ENSEMBLE, 0)["train_seconds"]
+        artifacts.read_record(tmp_path, "official", parameters.STUDY_ENSEMBLE, 0)["train_seconds"]
         == seconds
     )
 
@@ -132,4 +133,4 @@ def test_networks_of_fewer_faces_stay_outside(tmp_path):
     )
     found = ensemble.candidates(run(tmp_path, data), "official")
     assert set(found) == {("cnn", 0), ("vgg", 0)}
-    assert len(found["cnn", 0].labels) == len(splits.split(data, "official").validation)
+    assert len(found["cnn", 0].labels) == len(splits.divide(data, "official").validation)

@@ -13,10 +13,10 @@ from fercore.evaluation import learning_curve
 @pytest.fixture
 def made(tmp_path):
     data = faces()
-    predict(tmp_path, data, "cnn", protocol="official_10_percent", wrong=14)
-    predict(tmp_path, data, "dsift_cnn", protocol="official_10_percent", wrong=7)
+    predict(tmp_path, data, "cnn", split="official_10_percent", wrong=14)
+    predict(tmp_path, data, "dsift_cnn", split="official_10_percent", wrong=7)
     predict(tmp_path, data, "cnn", wrong=7)
-    predict(tmp_path, data, "cnn", protocol="pooled_64_16_20")
+    predict(tmp_path, data, "cnn", split="pooled_64_16_20")
     return run(tmp_path, data)
 
 
@@ -173,8 +173,8 @@ def test_shares_are_sorted_and_end_with_all():
 
 
 def test_as_text_has_a_row_a_size_and_recipe(made):
-    predict(made.folder, made.faces, "dsift_cnn", protocol="official_10_percent", seed=1, wrong=7)
-    predict(made.folder, made.faces, "cnn", protocol="official_10_percent", seed=1, wrong=7)
+    predict(made.folder, made.faces, "dsift_cnn", split="official_10_percent", seed=1, wrong=7)
+    predict(made.folder, made.faces, "cnn", split="official_10_percent", seed=1, wrong=7)
     text = learning_curve.as_text(learning_curve.collect(made)).map(
         lambda value: value.replace("\u00a0", " ")
     )

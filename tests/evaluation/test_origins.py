@@ -13,7 +13,7 @@ from fercore.evaluation import aggregation, origins, scoring
 
 RECORD = {
     "network": "cnn",
-    "protocol": "official",
+    "split": "official",
     "seed": 1,
     "epochs": 3,
     "recipe": "study_cnn",
@@ -39,7 +39,7 @@ def test_a_training_by_its_own_recipe_needs_its_name_and_epochs():
         "notebooks/10_cnn.ipynb",
         {
             "network": "cnn",
-            "protocol": "official",
+            "split": "official",
             "seed": 1,
             "epochs": 3,
             "subset": None,
@@ -53,7 +53,7 @@ def test_values_of_a_try_by_hand_are_taken_back():
     values = told(origins.command("full", record))[1]
     assert list(values) == [
         "network",
-        "protocol",
+        "split",
         "seed",
         "epochs",
         "batch_size",
@@ -73,7 +73,7 @@ def test_values_of_a_try_by_hand_are_taken_back():
     [
         (trained("study"), {"recipe": "study"}),
         (trained("study_cnn", learning_rate=0.01), {"learning_rate": 0.01}),
-        (trained("study_cnn", **recipes.UNMOVED), {"augment": False}),
+        (trained("study_cnn", **recipes.UNAUGMENTED), {"augment": False}),
         (
             trained("study_cnn", mixup=0.5),
             {},
@@ -115,13 +115,11 @@ def test_every_published_number_of_a_network_has_a_file_a_commit_and_a_command()
     results = pd.read_csv(folder / "tables" / "results.csv")
     known = results[results.network.isin(parameters.network_names())]
     assert len(known) > 200
-    for protocol, network, seed in (
-        known[["protocol", "network", "seed"]].drop_duplicates().itertuples(index=False)
+    for split, network, seed in (
+        known[["split", "network", "seed"]].drop_duplicates().itertuples(index=False)
     ):
         row = found.loc[
-            artifacts.prediction_path(folder, protocol, network, seed)
-            .relative_to(folder)
-            .as_posix()
+            artifacts.prediction_path(folder, split, network, seed).relative_to(folder).as_posix()
         ]
         notebook, values = told(row.command)
         assert (paths.ROOT / notebook).exists() and len(row.commit.rstrip("+")) == 12

@@ -16,13 +16,12 @@ SCORES = {
 
 
 def made_up(ran: dict) -> pd.DataFrame:
-    """Results of (network, protocol): (validation, test accuracy)."""
+    """Results of (network, split): (validation, test accuracy)."""
     return pd.DataFrame(
         [
-            {"network": network, "protocol": protocol, "split": split, "accuracy": accuracy}
-            | SCORES
-            for (network, protocol), both in ran.items()
-            for split, accuracy in zip(("validation", "test"), both, strict=True)
+            {"network": network, "split": split, "part": part, "accuracy": accuracy} | SCORES
+            for (network, split), both in ran.items()
+            for part, accuracy in zip(("validation", "test"), both, strict=True)
         ]
     )
 
@@ -94,7 +93,7 @@ def test_what_did_not_run_on_the_published_split_is_compared_on_the_official_one
             }
         )
     ).set_index("name")
-    assert table.loc["cnn", ["protocol", "measured_on"]].tolist() == ["pooled_64_16_20"] * 2
+    assert table.loc["cnn", ["split", "measured_on"]].tolist() == ["pooled_64_16_20"] * 2
     assert table.loc["sift_cnn", ["measured_on", "published"]].tolist() == ["official", 61.24]
     assert table.accuracy.sift_cnn == pytest.approx(
         85

@@ -23,13 +23,13 @@ def test_results_have_the_columns_of_the_design_and_the_right_numbers(tmp_path, 
     predict(tmp_path, data, "cnn", wrong=7)
     table = scoring.results(run(tmp_path, data))
     assert tuple(table.columns) == scoring.COLUMNS
-    assert list(zip(table.split, table.tta, strict=True)) == [
+    assert list(zip(table.part, table.tta, strict=True)) == [
         ("validation", False),
         ("validation", True),
         ("test", False),
         ("test", True),
     ]
-    test = table[(table.split == "test") & table.tta].iloc[0]
+    test = table[(table.part == "test") & table.tta].iloc[0]
     assert (test.n, test.accuracy, test.system, test.table) == (70, 90.0, "A", "networks")
     assert test.accuracy_low < 90 < test.accuracy_high
     assert test.accuracy_deduplicated == pytest.approx(
@@ -37,7 +37,7 @@ def test_results_have_the_columns_of_the_design_and_the_right_numbers(tmp_path, 
     )  # the last, right one is a copy
     assert (test.parameters, test.macs, test.train_seconds) == (100, 2000, 60.0)
     assert test.device == "cpu, a processor, 2 cores"
-    assert table[table.split == "validation"].accuracy.iloc[0] == pytest.approx(
+    assert table[table.part == "validation"].accuracy.iloc[0] == pytest.approx(
         100 * 69 / 70, abs=0.01
     )
 
@@ -75,13 +75,13 @@ def test_the_time_of_a_network_counts_that_of_its_teachers(tmp_path, data):
     assert (taken["compact"] == 180).all()
 
 
-def test_a_protocol_that_the_faces_cannot_have_is_left_out(tmp_path, data):
+def test_a_split_that_the_faces_cannot_have_is_left_out(tmp_path, data):
     """FER+ votes are not at hand: they go by row of fer2013.csv, which made-up faces are not."""
     predict(tmp_path, data, "cnn")
     there = artifacts.prediction_path(tmp_path, "official", "cnn", 0).parent
     shutil.copytree(there, tmp_path / "predictions" / "ferplus_five_tenth" / "cnn")
     made = run(tmp_path, data)
-    assert set(scoring.results(made).protocol) == {"official"} and made.predicted() == [
+    assert set(scoring.results(made).split) == {"official"} and made.predicted() == [
         ("official", "cnn", 0)
     ]
     with pytest.raises(EvaluationError, match="no predictions on ferplus_five_tenth"):
@@ -99,9 +99,9 @@ def test_trainings_counted_together_count_a_shared_teacher_once(tmp_path, data):
 
 
 def test_published_figures_stand_beside_their_own_split_of_fer2013_only(tmp_path, data):
-    for protocol in ("official", "pooled_64_16_20"):
-        predict(tmp_path, data, "cnn", protocol=protocol)
-    table = scoring.results(run(tmp_path, data)).set_index(["protocol", "split", "tta"]).published
+    for split in ("official", "pooled_64_16_20"):
+        predict(tmp_path, data, "cnn", split=split)
+    table = scoring.results(run(tmp_path, data)).set_index(["split", "part", "tta"]).published
     assert table["pooled_64_16_20", "test", False] == 62.55
     assert table["pooled_64_16_20", "validation", True] == 63.57
     assert table["official"].isna().all()
@@ -141,7 +141,7 @@ def test_predictions_of_other_rows_are_refused(tmp_path, data):
     )
     record = artifacts.read_record(tmp_path, "official", "cnn", 0)
     artifacts.save_predictions(tmp_path, "official", "cnn", 0, fewer, record)
-    with pytest.raises(EvaluationError, match="its test rows are not those of the protocol"):
+    with pytest.raises(EvaluationError, match="its test rows are not those of the split"):
         scoring.score(run(tmp_path, data), "official", "cnn")
 
 
@@ -186,13 +186,13 @@ def test_predictions_belong_to_every_copy_of_fer2013_in_file_order(data, monkeyp
     record = {"data": {"origin": "FER2013, 177 faces differ", "fingerprint": "of another copy"}}
     for in_order in (True, False):
         monkeypatch.setattr(
-            scoring.verification, "in_file_order", lambda faces, answer=in_order: answer
+            scoring.fingerprints, "in_file_order", lambda faces, answer=in_order: answer
         )
         assert scoring.made_on(record, data) is in_order
     assert not scoring.made_on(record, faces(origin="embedded synthetic faces"))
 
 
-def test_a_protocol_without_predictions_says_what_to_do(tmp_path, data):
+def test_a_split_without_predictions_says_what_to_do(tmp_path, data):
     predict(tmp_path, data, "cnn")
     with pytest.raises(
         EvaluationError, match="no predictions on pooled_64_16_20 with seed 0; execute a notebook"

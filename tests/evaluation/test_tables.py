@@ -12,9 +12,9 @@ from fercore.evaluation import aggregation, missing, scoring, tables
 @pytest.fixture
 def made(tmp_path):
     data = faces()
-    for protocol in ("official", "pooled_64_16_20"):
-        predict(tmp_path, data, "cnn", protocol=protocol, wrong=7)
-        predict(tmp_path, data, "cnn_published", protocol=protocol, wrong=14)
+    for split in ("official", "pooled_64_16_20"):
+        predict(tmp_path, data, "cnn", split=split, wrong=7)
+        predict(tmp_path, data, "cnn_published", split=split, wrong=14)
     predict(tmp_path, data, "sift_cnn", seed=0, wrong=7)
     predict(tmp_path, data, "sift_cnn", seed=1, wrong=14)
     aggregation.save_all(tmp_path, "official")
@@ -77,10 +77,10 @@ def test_an_ensemble_without_a_member_is_told():
     there = pd.DataFrame(
         {"network": ["ensemble", "vgg16_scratch", "inception_v1", "aggregated_cnn"]}
     )
-    assert missing.incomplete(there.assign(protocol="official"), "official") == {
+    assert missing.incomplete(there.assign(split="official"), "official") == {
         "ensemble": ["vgg16_imagenet"]
     }
-    assert missing.incomplete(there.assign(protocol="official"), "pooled_64_16_20") == {}
+    assert missing.incomplete(there.assign(split="official"), "pooled_64_16_20") == {}
 
 
 def test_other_data_have_no_published_columns(results):
@@ -89,12 +89,12 @@ def test_other_data_have_no_published_columns(results):
 
 
 def test_what_counts(results):
-    worth = tables.what_counts(results).set_index("protocol")
+    worth = tables.what_counts(results).set_index("split")
     assert worth.loc["official", "views averaged"] == "+0.00"
 
 
-def test_a_system_has_a_row_for_each_protocol_it_published_on(results):
-    table = tables.of_system(results, "A").set_index(["network", "protocol"])
+def test_a_system_has_a_row_for_each_split_it_published_on(results):
+    table = tables.of_system(results, "A").set_index(["network", "split"])
     assert table.loc[("cnn", "pooled_64_16_20"), "published"] == "62.55"
     assert (
         table.loc[("cnn", "official"), "published"] == ""

@@ -72,7 +72,7 @@ def test_predictions_average_the_face_and_its_mirror_image():
     plain = svm.probabilities(svm.decide(machines, OTHERS), at)
     np.testing.assert_allclose(found.probabilities, plain, atol=1e-6)
     np.testing.assert_allclose(found.probabilities_tta, (plain + plain[::-1]) / 2, atol=1e-6)
-    assert (found.split == np.repeat([artifacts.VALIDATION, artifacts.TEST], [50, 30])).all()
+    assert (found.part == np.repeat([artifacts.VALIDATION, artifacts.TEST], [50, 30])).all()
 
 
 def test_the_search_finds_the_better_values_and_tells_all():

@@ -72,7 +72,7 @@ OUTCOME = pd.DataFrame(
         "name",
         "system",
         "classes",
-        "protocol",
+        "split",
         "measured_on",
         "published",
         "accuracy",

@@ -113,7 +113,7 @@ def test_the_notebook_only_builds_the_app():
 
 
 class Browser:
-    """Chromium without a window, by the WebDriver protocol; its camera is a file of Motion JPEG."""
+    """Chromium without a window, by the WebDriver split; its camera is a file of Motion JPEG."""
 
     def __init__(self, camera, port):
         self.driver = subprocess.Popen(

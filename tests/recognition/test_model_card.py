@@ -209,7 +209,7 @@ def test_a_keras_file_of_a_run_brings_how_it_was_trained(tmp_path):
     )
     record = {
         "network": "own",
-        "protocol": "official_five",
+        "split": "official_five",
         "recipe_parameters": {"normalisation": "raw", "crop": 44},
     }
     where = tmp_path / "predictions" / "official_five" / "own" / "seed1.json"

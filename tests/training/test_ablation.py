@@ -7,7 +7,7 @@ import pytest
 
 from fercore.training import ablation, experiments, prediction, trainer
 
-SMALL = {"protocol": "official", "data": "synthetic", "subset": 14, "epochs": 1, "batch_size": 7}
+SMALL = {"split": "official", "data": "synthetic", "subset": 14, "epochs": 1, "batch_size": 7}
 
 
 def test_variants_are_trained(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from fercore.training import sweeps, trainer
 
 def predicted(folder, data, network, wrong):
     """Predictions on five classes, the first `wrong` test faces off by one class."""
-    five, split = splits.prepare(data, bn.PROTOCOL)
+    five, split = splits.prepare(data, bn.SPLIT)
     rows = np.concatenate([split.validation, split.test])
     said = five.labels[rows].astype(int)
     said[len(split.validation) : len(split.validation) + wrong] += 1
@@ -34,7 +34,7 @@ def predicted(folder, data, network, wrong):
             "subset": None,
         }
     }
-    artifacts.save_predictions(folder, bn.PROTOCOL, network, 0, values, record)
+    artifacts.save_predictions(folder, bn.SPLIT, network, 0, values, record)
     return len(split.test)
 
 
@@ -72,7 +72,7 @@ def test_published_gains_are_those_of_system_e():
                 == without["inputs"]
                 == ["image", *with_it["parameters"].get("features", [])]
             )
-            values = [one["published"][bn.PROTOCOL]["test"] for one in (with_it, without)]
+            values = [one["published"][bn.SPLIT]["test"] for one in (with_it, without)]
             assert values[0] - values[1] == pytest.approx(gain)
 
 
@@ -111,7 +111,7 @@ def test_each_combination_is_trained_once_and_rows_are_kept(tmp_path, trained):
     assert len(again) == len(trained) == 8
     assert {weights for _, weights, _ in trained[:4]} == {"published"} and trained[4][1] == "he"
     _, split = splits.prepare(
-        datasets.subset(datasets.load("synthetic"), SMALL["subset"]), bn.PROTOCOL
+        datasets.subset(datasets.load("synthetic"), SMALL["subset"]), bn.SPLIT
     )
     assert bn.path(tmp_path, "model_a", len(split.train), epochs=1, seed=0).exists()
     highest = bn.highest_rate(again, chance=0.25)

@@ -38,7 +38,7 @@ def experiment(tmp_path, monkeypatch):
     }
     monkeypatch.setattr(parameters, "network", lambda name: dict(settings))
     return experiments.read(
-        "pupil", protocol="official", data="synthetic", subset=14, profile="try", epochs=1
+        "pupil", split="official", data="synthetic", subset=14, profile="try", epochs=1
     )
 
 
@@ -67,7 +67,7 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
     images = np.arange(14, dtype=np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     labels = np.arange(14) % 7
     unmoved = dataclasses.replace(
-        experiment.recipe, **recipes.UNMOVED, normalisation="raw", soft_share=0.7
+        experiment.recipe, **recipes.UNAUGMENTED, normalisation="raw", soft_share=0.7
     )
     data = prediction.Examples(images, labels, {}, soft)
     [(x, targets)] = trainer.batches(data, unmoved, ["image"], seed=0, epoch=0)
@@ -107,7 +107,7 @@ def test_copies_are_moved_and_mixed_each_in_its_own_way(experiment, copied):
         dataclasses.replace(experiment, settings={"inputs": ["image"]})
     ).train.images
     first, second = (distillation._copy(faces, k, copied.recipe) for k in (0, 1))
-    still = dataclasses.replace(copied.recipe, **recipes.UNMOVED)
+    still = dataclasses.replace(copied.recipe, **recipes.UNAUGMENTED)
     mixed, plain = (
         distillation._copy(faces, 0, dataclasses.replace(still, mixup=mixup)) for mixup in (0.4, 0)
     )

@@ -47,7 +47,7 @@ def small(classes=7, activation="softmax", shape=(48, 48, 1), name="image"):
 @pytest.fixture
 def experiment():
     read = experiments.read(
-        "shallow_cnn", protocol="official", data="synthetic", subset=21, profile="try"
+        "shallow_cnn", split="official", data="synthetic", subset=21, profile="try"
     )
     return dataclasses.replace(read, network="small", settings=dict(SETTINGS), recipe=RECIPE)
 
@@ -58,9 +58,9 @@ def of_file(experiment, model, path):
 
 
 def test_few_training_faces_have_more_epochs_unless_epochs_are_given():
-    def epochs(protocol, **changes):
+    def epochs(split, **changes):
         return experiments.read(
-            "shallow_cnn", protocol=protocol, data="synthetic", subset=70, **changes
+            "shallow_cnn", split=split, data="synthetic", subset=70, **changes
         ).recipe.epochs
 
     whole = epochs("official")
@@ -88,7 +88,7 @@ def test_descriptors_are_standardised_over_the_training_faces():
     def seen(**changes):
         found = experiments.read(
             "model_a_landmarks_hog",
-            protocol="official_five",
+            split="official_five",
             data="synthetic",
             subset=70,
             settings={"inputs": ["image", "hog"]},
@@ -106,7 +106,7 @@ def test_descriptors_are_standardised_over_the_training_faces():
 
 def test_a_trained_model_is_asked_again_after_a_change_of_views(tmp_path):
     experiment = experiments.read(
-        "shallow_cnn", protocol="official", profile="again", data="synthetic", subset=70, epochs=1
+        "shallow_cnn", split="official", profile="again", data="synthetic", subset=70, epochs=1
     )
     two = dataclasses.replace(experiment, settings=experiment.settings | {"views": 2})
     model, parts = experiments.build(two), experiments.examples(two)
@@ -286,15 +286,15 @@ def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
 
 def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
     shuffled = experiments.read(
-        "deep_cnn", protocol="pooled_80_10_10", data="synthetic", subset=210, profile="try"
+        "deep_cnn", split="pooled_80_10_10", data="synthetic", subset=210, profile="try"
     )
-    chosen = np.concatenate([shuffled.split.validation, shuffled.split.test])
+    chosen = np.concatenate([shuffled.partition.validation, shuffled.partition.test])
     row_ids = shuffled.faces.row_ids[chosen]
     assert (np.diff(row_ids) < 0).any()
     right = np.eye(7)[shuffled.faces.labels[chosen]]
     split = np.repeat(
         [artifacts.VALIDATION, artifacts.TEST],
-        [len(shuffled.split.validation), len(shuffled.split.test)],
+        [len(shuffled.partition.validation), len(shuffled.partition.test)],
     )
     experiments.write(
         shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {}
@@ -305,7 +305,7 @@ def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
 def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
     c = experiments.read(
         "vgg16_imagenet",
-        protocol="official",
+        split="official",
         data="synthetic",
         subset=7,
         epochs=3,

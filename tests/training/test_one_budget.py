@@ -40,7 +40,9 @@ def test_accuracies_are_of_the_mirrored_mean(monkeypatch, tmp_path):
             -7:, [1, 2, 3, 4, 5, 6, 0]
         ]  # half of the test faces are taken for the class before
         split = np.repeat([1, 2], [len(parts.validation), len(parts.test)]).astype(np.int8)
-        return experiments.artifacts.Predictions(np.arange(len(labels)), split, 1 - right, right), {}
+        return experiments.artifacts.Predictions(
+            np.arange(len(labels)), split, 1 - right, right
+        ), {}
 
     monkeypatch.setattr(experiments, "answers", answers)
     row = one_budget.train(["shallow_cnn"], [0], tmp_path, **SMALL).iloc[0]

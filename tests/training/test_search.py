@@ -85,7 +85,7 @@ def test_the_best_trial_is_a_recipe_that_training_takes(tmp_path, made_up_traini
     assert read.dropout == min(recipe.dropout for recipe in made_up_training)
     assert (read.decay, read.optimizer) == (base.decay, "momentum")
     experiment = experiments.read(
-        "model_a", protocol="official_five", data="synthetic", subset=10, recipe=str(path)
+        "model_a", split="official_five", data="synthetic", subset=10, recipe=str(path)
     )
     assert experiment.recipe == read and experiment.settings["recipe"] == "best"
 

@@ -377,7 +377,7 @@ def test_predictions_hold_both_splits():
     model, _ = trained()
     saved = prediction.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
     assert isinstance(saved, artifacts.Predictions)
-    assert saved.split.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
+    assert saved.part.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
     both = [
         prediction.predict(model, examples(6, 2), RECIPE, view) for view in augmentation.views(10)
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fercore import paths
-from fercore.config import parameters
+from fercore.config import notebooks, parameters
 from fercore.config.parameters import ParameterError
 from fercore.workflow import plan
 
@@ -39,15 +39,15 @@ def project(tmp_path, monkeypatch):
     family = "subset: Optional[int] = 5\nprotocol: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
     family += "recipe: Optional[str] = None\n"
     notebook(tmp_path / "notebooks", "10_cnn", shared + family)
-    notebook(tmp_path / "notebooks", "20_mean", shared + "protocol: str = 'a'\n")
+    notebook(tmp_path / "notebooks", "20_mean", shared + "split: str = 'a'\n")
     notebook(tmp_path / "notebooks", "30_tables", shared)
     for name in ("cnn", "sift_cnn"):
         (tmp_path / f"params/networks/{name}.yaml").write_text(CNN)
-    parameters.declared.cache_clear()
-    parameters.modules_used.cache_clear()
+    notebooks.declared.cache_clear()
+    notebooks.modules_used.cache_clear()
     yield tmp_path
-    parameters.declared.cache_clear()
-    parameters.modules_used.cache_clear()
+    notebooks.declared.cache_clear()
+    notebooks.modules_used.cache_clear()
 
 
 def write_profile(project, text):
@@ -59,7 +59,7 @@ def jobs_of(project, text):
     return plan.jobs(write_profile(project, text))
 
 
-def test_jobs_cover_every_network_protocol_and_seed(project):
+def test_jobs_cover_every_network_split_and_seed(project):
     found = jobs_of(
         project, "seeds: [0, 1]\nnetworks: {official: [cnn, sift_cnn], pooled_64_16_20: [cnn]}"
     )
@@ -78,7 +78,7 @@ def test_jobs_cover_every_network_protocol_and_seed(project):
     by_name = {job.name: job for job in found}
     assert by_name["20_mean.pooled_64_16_20"].parameters == {
         "profile": "small",
-        "protocol": "pooled_64_16_20",
+        "split": "pooled_64_16_20",
     }
     assert by_name["30_tables"].after == ("20_mean.official", "20_mean.pooled_64_16_20")
     pooled = [
@@ -117,10 +117,10 @@ def test_the_profile_replaces_defaults_where_they_are_declared(project):
     assert "subset" not in values["30_tables"]
 
 
-def test_a_protocol_replaces_what_the_notebook_and_all_say(project):
+def test_a_split_replaces_what_the_notebook_and_all_say(project):
     told = "parameters: {official: {rate: 3, recipe: mild}, 10_cnn: {rate: 2}}"
     found = jobs_of(project, f"networks: {{official: [cnn], pooled_64_16_20: [cnn]}}\n{told}")
-    trained = {job.parameters["protocol"]: job for job in found if job.notebook == "10_cnn"}
+    trained = {job.parameters["split"]: job for job in found if job.notebook == "10_cnn"}
     assert {name: job.parameters["rate"] for name, job in trained.items()} == {
         "official": 3,
         "pooled_64_16_20": 2,
@@ -201,7 +201,7 @@ def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
     ]
 
 
-def test_a_network_replaces_what_its_protocol_says(project):
+def test_a_network_replaces_what_its_split_says(project):
     told = "parameters: {official: {rate: 3, recipe: mild}, sift_cnn: {recipe: null}}"
     trained = [
         job
@@ -231,7 +231,7 @@ def test_a_network_replaces_what_its_protocol_says(project):
         ("parameters: {10_cn: {rate: 2}}", ["10_cn", "'10_cnn'"]),
         (
             "networks: {oficial: [cnn]}",
-            ["small.yaml", "protocol 'oficial' is unknown", "'official'"],
+            ["small.yaml", "split 'oficial' is unknown", "'official'"],
         ),
         ("networks: {official: [cnm]}", ["'cnm'", "params/networks/cnm.yaml", "'cnn'"]),
         ("notebooks: [31_tables]", ["31_tables", "'30_tables'"]),
@@ -275,10 +275,10 @@ def test_protocols_that_the_data_cannot_have_are_left_out(project):
     assert not any("pooled" in str(path) for job in found for path in job.inputs)
 
 
-def test_a_notebook_about_a_protocol_is_left_out_with_it(project):
+def test_a_notebook_about_a_split_is_left_out_with_it(project):
     for name in plan.ABOUT:
-        notebook(project / "notebooks", name, "profile: str = 'x'\ntask: str = 'official_five'\n")
-    text = "networks: {official: [cnn]}\nparameters: {23_hyperparameter_search: {task: official}}"
+        notebook(project / "notebooks", name, "profile: str = 'x'\nsplit: str = 'official_five'\n")
+    text = "networks: {official: [cnn]}\nparameters: {23_hyperparameter_search: {split: official}}"
     found = {
         job.notebook
         for job in plan.jobs(write_profile(project, text), {"official_five": "no such classes"})

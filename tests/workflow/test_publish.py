@@ -23,13 +23,13 @@ def outputs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def save(outputs, network="cnn", protocol="official", **data):
+def save(outputs, network="cnn", split="official", **data):
     values = np.full((3, 7), 1 / 7)
     predictions = artifacts.Predictions(np.arange(3), np.array([1, 1, 2]), values, values)
     record = RECORD | {"data": RECORD["data"] | data}
-    artifacts.save_predictions(outputs / "full", protocol, network, 0, predictions, record)
+    artifacts.save_predictions(outputs / "full", split, network, 0, predictions, record)
     artifacts.write_atomically(
-        artifacts.history_path(outputs / "full", protocol, network, 0), "epoch\n1\n"
+        artifacts.history_path(outputs / "full", split, network, 0), "epoch\n1\n"
     )
 
 
@@ -69,7 +69,7 @@ def test_measured_tables_are_copied_ablations_of_full_length(outputs):
 
 
 def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs):
-    save(outputs, protocol="official_5_percent")
+    save(outputs, split="official_5_percent")
     row = {
         "percent": 5,
         "network": "cnn",
@@ -145,7 +145,7 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
 def test_a_document_is_filled_between_its_markers(tmp_path):
     data = faces()
     for name in ("cnn", "dsift_cnn"):
-        predict(tmp_path, data, name, protocol="pooled_64_16_20")
+        predict(tmp_path, data, name, split="pooled_64_16_20")
         predict(tmp_path, data, name)
     made = run(tmp_path, data)
     content = publish.generated(
@@ -218,10 +218,7 @@ def test_networks_average_the_views_that_the_results_say():
         name
         for name, content in files.items()
         if str(content.get("recipe")).startswith("published")
-        or (
-            content["notebook"] in ("10_cnn", "11_vgg", "16_svm")
-            and not name.endswith(aggregation.LONGER)
-        )
+        or content["notebook"] in ("10_cnn", "16_svm")
     }
     assert ten == files.keys() - two
 
@@ -229,7 +226,7 @@ def test_networks_average_the_views_that_the_results_say():
 def test_the_full_profile_trains_each_published_network_as_it_was_trained():
     folder, full = paths.outputs("published"), parameters.profile("full")
     jobs = {
-        (job.parameters["protocol"], job.parameters["network"]): job
+        (job.parameters["split"], job.parameters["network"]): job
         for job in plan.jobs(full)
         if job.trains
     }
@@ -239,11 +236,11 @@ def test_the_full_profile_trains_each_published_network_as_it_was_trained():
         if key[:2] in jobs and parameters.network(key[1])["recipe"]
     ]
     assert len(keys) > 30
-    for protocol, network, seed in keys:
-        told, content = jobs[protocol, network].parameters, parameters.network(network)
+    for split, network, seed in keys:
+        told, content = jobs[split, network].parameters, parameters.network(network)
         name = told.get("recipe") or content["recipe"]
         planned = dataclasses.asdict(recipes.read(name, epochs=told["epochs"]))
-        record = artifacts.read_record(folder, protocol, network, seed)
+        record = artifacts.read_record(folder, split, network, seed)
         scaled = {
             kind: how
             for kind, how in planned["descriptor_scaling"].items()
@@ -254,8 +251,8 @@ def test_the_full_profile_trains_each_published_network_as_it_was_trained():
             for key, value in record["recipe_parameters"].items()
             if key != "descriptor_scaling"
         }
-        assert record["recipe"] == name and used.items() <= planned.items(), (protocol, network)
+        assert record["recipe"] == name and used.items() <= planned.items(), (split, network)
         assert scaled.items() <= record["recipe_parameters"]["descriptor_scaling"].items(), (
-            protocol,
+            split,
             network,
         )
