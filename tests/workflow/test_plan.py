@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
         shared + "subset: Optional[int] = 5\n",
         "from fercore import figures",
     )
-    family = "subset: Optional[int] = 5\nprotocol: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
+    family = "subset: Optional[int] = 5\nsplit: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
     family += "recipe: Optional[str] = None\n"
     notebook(tmp_path / "notebooks", "10_cnn", shared + family)
     notebook(tmp_path / "notebooks", "20_mean", shared + "split: str = 'a'\n")
@@ -251,7 +251,7 @@ def test_a_notebook_without_a_choice_of_recipe_keeps_the_one_of_its_network(proj
     notebook(
         project / "notebooks",
         "11_vgg",
-        "network: str = 'vgg'\nprotocol: str = 'a'\nseed: int = 0\n",
+        "network: str = 'vgg'\nsplit: str = 'a'\nseed: int = 0\n",
     )
     (project / "params/networks/vgg.yaml").write_text(
         "notebook: 11_vgg\nrecipe: longer\nbase: vgg\ninputs: [image]\n"
