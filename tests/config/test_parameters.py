@@ -37,9 +37,7 @@ def test_every_file_of_the_study_is_read():
 
 def test_the_page_of_all_keys_is_current():
     page = paths.ROOT / "docs/parameters.md"
-    assert page.read_text() == parameters.documentation(), (
-        "write it again: python -m fercore parameters > docs/parameters.md"
-    )
+    assert page.read_text() == parameters.documentation(), "write what documentation() returns"
 
 
 @pytest.mark.parametrize(
@@ -80,11 +78,11 @@ def test_a_message_shows_at_most_80_characters_of_what_was_given():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ParameterError, match="profile 'big': no such file in params/profiles/; "):
         parameters.profile("big")
-    with pytest.raises(ParameterError, match="network 'vg16_scratch'.* did you mean 'vgg16_"):
+    with pytest.raises(ParameterError, match=r"network 'vg16_scratch'.* did you mean 'vgg16_"):
         parameters.network("vg16_scratch")
-    with pytest.raises(ParameterError, match="notebook '10_cn': .* did you mean '10_cnn'"):
+    with pytest.raises(ParameterError, match=r"notebook '10_cn': .* did you mean '10_cnn'"):
         notebooks.cells("10_cn")
-    with pytest.raises(ParameterError, match="network '../recipes/study': no such file"):
+    with pytest.raises(ParameterError, match=r"network '../recipes/study': no such file"):
         parameters.network("../recipes/study")
 
 
