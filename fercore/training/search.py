@@ -93,7 +93,8 @@ def conditions(experiment: Experiment, space: Search) -> dict:
         if key not in space.ranges
     }
     ranges = {
-        f"range of {key}": list(limits.model_dump().values()) for key, limits in space.ranges.items()
+        f"range of {key}": list(limits.model_dump().values())
+        for key, limits in space.ranges.items()
     }
     return (
         {

@@ -6,13 +6,17 @@ import pandas as pd
 import pytest
 
 from fercore import artifacts
-from fercore.config import recipes
-from fercore.config.parameters import ParameterError
+from fercore.config import parameters, recipes
+from fercore.config.parameters import Range, Search
 from fercore.training import experiments, search, trainer
-from fercore.training.search import Range, SearchError, Space
+from fercore.training.search import SearchError
 
-SPACE = Space(
-    "features_published", {"learning_rate": Range(1e-5, 0.1, log=True), "dropout": Range(0.01, 0.3)}
+SPACE = Search(
+    recipe="features_published",
+    ranges={
+        "learning_rate": Range(low=1e-5, high=0.1, log=True),
+        "dropout": Range(low=0.01, high=0.3),
+    },
 )
 CONDITIONS = {"network": "model_a", "epochs": 3}
 
@@ -124,68 +128,18 @@ def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
 
 
 def test_spaces_are_read_and_checked():
-    space = search.read("system_e")
-    assert space.ranges["learning_rate"] == Range(1e-5, 0.1, log=True) and space.ranges[
+    space = parameters.search("system_e")
+    assert space.ranges["learning_rate"] == Range(low=1e-5, high=0.1, log=True) and space.ranges[
         "decay"
-    ] == Range(0.5, 0.99)
+    ] == Range(low=0.5, high=0.99)
     for name in ("system_e", "one_cycle"):
-        space = search.read(name)
+        space = parameters.search(name)
         recipe = recipes.read(space.recipe)
         assert all(
             limits.low <= getattr(recipe, key) <= limits.high
             for key, limits in space.ranges.items()
         )
         assert recipe.optimizer != "adam" or "momentum" not in space.ranges
-    with pytest.raises(
-        SearchError, match="search 'system_f': no such file; did you mean 'system_e'"
-    ):
-        search.read("system_f")
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        (
-            "ranges: {momentun: {low: 0, high: 0.9}}",
-            "'momentun' is no real number of a recipe; did you mean 'momentum'?",
-        ),
-        (
-            "ranges: {batch_size: {low: 32, high: 64}}",
-            "'batch_size' is no real number of a recipe; there are ",
-        ),
-        (
-            "ranges: {momentum: {from: 0, high: 0.9}}",
-            "momentum: unknown key 'from'; there are high, log, low",
-        ),
-        ("ranges: {momentum: {high: 0.9}}", "momentum: needs `low`"),
-        ("ranges: {momentum: 0.9}", "ranges: momentum is 0.9, dict expected"),
-        (
-            "ranges: {momentum: {low: 1e-5, high: 0.9}}",
-            "momentum: low is '1e-5', float expected; YAML takes it for text: ",
-        ),
-        ("ranges: {momentum: {low: 0.9, high: 0.5}}", "momentum: low 0.9 must be below high 0.5"),
-        (
-            "ranges: {weight_decay: {low: 0, high: 1, log: true}}",
-            "weight_decay: low 0 must be below high 1, and above 0 ",
-        ),
-        (
-            "ranges: {dropout: {low: 0, high: 1}}",
-            "dropout: dropout is 1; it must be 0 or more and below 1",
-        ),
-        ("ranges: {}", "ranges is empty; name a value of a recipe with its low and high"),
-        ("ranges:", "ranges is empty, dict[str, dict] expected"),
-        ("", "needs `ranges`"),
-    ],
-)
-def test_a_space_that_cannot_be_searched_is_one_line(tmp_path, monkeypatch, text, words):
-    monkeypatch.setattr(search.paths, "PARAMS", tmp_path)
-    (tmp_path / "searches").mkdir()
-    (tmp_path / "searches" / "s.yaml").write_text(f"recipe: study\n{text}\n")
-    with pytest.raises(ValueError) as error:
-        search.read("s")
-    assert isinstance(error.value, (ParameterError, SearchError)) and str(error.value).startswith(
-        f"s.yaml: {words}"
-    )
 
 
 def test_bad_storages_and_pruners_are_one_line(tmp_path):
