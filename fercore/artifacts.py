@@ -306,7 +306,7 @@ def provenance() -> dict:
         "tensorflow",
         "jax",
         "numpy",
-        "opencv-contrib-python-headless",
+        "opencv-python-headless",
         "scikit-learn",
     )
     return {

@@ -236,9 +236,10 @@ def _cascade(options: argparse.Namespace) -> int:
 
 
 def _example(options: argparse.Namespace) -> None:
-    from fercore.recognition import explanation, inference
+    from fercore import paths
+    from fercore.recognition import explanation
 
-    print(explanation.example(inference.FOLDER / "example.webp"))
+    print(explanation.example(paths.outputs("published") / "recogniser" / "example.webp"))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -146,7 +146,7 @@ def _faces(
     problems: list,
 ) -> Iterator[_Found]:
     """The largest face of each picture."""
-    margin = 0.0 if how == "whole" else recogniser.MARGINS.get(how, recogniser.MARGINS["haar"])
+    margin = getattr(detector, "margin", 0.0)
     for name, path in artifacts.progress(list(listed), "faces"):
         try:
             rgb = pictures.read(path)

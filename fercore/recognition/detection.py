@@ -104,7 +104,7 @@ class YuNet:
         except cv2.error as error:
             name = printable(Path(str(self.file)).name)
             raise DetectorError(f"{name}: fails on a picture; give OpenCV's {YUNET}") from error
-        if found is None:
+        if found is None or not np.isfinite(found).all():  # of a picture one pixel high
             return np.empty((0, 6))
         right, left = found[:, 4:6], found[:, 6:8]  # eyes of the person, who looks at us
         tilts = np.degrees(np.arctan2(*(left - right).T[::-1]))

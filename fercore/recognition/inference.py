@@ -267,10 +267,7 @@ def network(
         precision=precision,
     )
     tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
-    if (
-        tried.shape != (1, len(made.class_names))
-        or not abs(tried.sum() - 1) < 0.01 > -tried.min()
-    ):
+    if tried.shape != (1, len(made.class_names)) or not abs(tried.sum() - 1) < 0.01 > -tried.min():
         raise ModelError(
             f"{printable(name)}: its outputs are no probabilities; end the network with softmax"
         )

@@ -71,7 +71,7 @@ def measure(network: inference.Network, faces: Faces, split: splits.Partition) -
     }
     labels = {part: faces.labels[getattr(split, part)].astype(int) for part in raw}
     temperature = fitted_temperature(raw["validation"], labels["validation"])
-    calibrated = {part: inference.tempered(raw[part], temperature) for part in raw}
+    calibrated = {part: inference.calibrated(raw[part], temperature) for part in raw}
     unseen = splits.deduplicated_test(faces, split)
     scores = {part: scored(calibrated[part], labels[part], faces.class_names) for part in raw}
     scores["test_deduplicated"] = scored(
@@ -82,7 +82,7 @@ def measure(network: inference.Network, faces: Faces, split: splits.Partition) -
             metrics.calibration_error(raw[part], labels[part])
         )
     views = {
-        str(views): _of_views(inference.with_views(network, views), faces, split)
+        str(views): _of_views(inference.fitted(network, views), faces, split)
         for views in augmentation.VIEWS[1:]
     }
     return (
@@ -102,7 +102,7 @@ def _of_views(network: inference.Network, faces: Faces, split: splits.Partition)
     temperature = fitted_temperature(raw["validation"], labels["validation"])
     chosen = ("n", "accuracy", "accuracy_low", "accuracy_high", "calibration_error")
     scores = {
-        part: scored(inference.tempered(raw[part], temperature), labels[part], faces.class_names)
+        part: scored(inference.calibrated(raw[part], temperature), labels[part], faces.class_names)
         for part in raw
     }
     return {"temperature": _short(temperature)} | {
@@ -115,7 +115,7 @@ def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     section 4.2)."""
 
     def loss(logarithm: float) -> float:
-        given = inference.tempered(probabilities, np.exp(logarithm))[np.arange(len(labels)), labels]
+        given = inference.calibrated(probabilities, np.exp(logarithm))[np.arange(len(labels)), labels]
         return float(-np.log(np.maximum(given, 1e-12)).mean())
 
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))

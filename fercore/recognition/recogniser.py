@@ -128,7 +128,7 @@ class Recogniser:
             where, scores, tilts = self.find(rgb) if given is None else _given(given, rgb)
             found.append((where, scores))
             margin = self.margin if given is None else 0.0
-            crops += [crop(rgb, *one, margin=margin) for one in zip(where, tilts, strict=True)]
+            crops += [crop(rgb, box, margin, tilt) for box, tilt in zip(where, tilts, strict=True)]
         predicted = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
         return [
             [
@@ -154,7 +154,7 @@ class Recogniser:
         return self.network.probabilities(crops)
 
 
-def crop(rgb: np.ndarray, box: np.ndarray, tilt: float = 0.0, *, margin: float) -> np.ndarray:
+def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> np.ndarray:
     """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48].
 
     `tilt`: degrees by which the eyes' line falls to the right; the square is turned with it. Beyond
@@ -201,7 +201,7 @@ def table(names: Iterable[object], results: Iterable[Sequence[Face]]) -> "pd.Dat
 
 
 def _square(rgb: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
-    """The square of a side around a point, gray uint8; the picture's last pixels go on beyond it."""
+    """The square around a point, gray uint8; beyond the picture its last pixels are repeated."""
     left, top, side = round(x - side / 2), round(y - side / 2), max(1, round(side))
     if min(left, top) >= 0 and left + side <= rgb.shape[1] and top + side <= rgb.shape[0]:
         return pictures.gray(rgb[top : top + side, left : left + side])
