@@ -5,42 +5,24 @@ import copy
 import difflib
 import math
 import re
-import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fercore import paths
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-TYPES = {  # pydantic's words in the names of its errors, and ours
-    "int": "a whole number",
-    "float": "a number",
-    "string": "text",
-    "bool": "true or false",
-    "list": "a list",
-    "dict": "keys with values",
-    "model": "keys with values",
-}
-KINDS = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "mapping"}
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ParameterError(ValueError):
     """What stands in a file or a notebook cannot be done."""
 
 
-class Checked(BaseModel):
-    """A file, or a part of one: unknown keys are refused, no type is taken for another."""
-
-    model_config = ConfigDict(**STRICT, frozen=True)
-
-
-Model = TypeVar("Model", bound=Checked)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def checked(model: type[Model], content: dict, where: str, **own: str) -> Model:
@@ -51,40 +33,25 @@ def checked(model: type[Model], content: dict, where: str, **own: str) -> Model:
     try:
         return model.model_validate(content | own)
     except ValidationError as error:
-        raise ParameterError(f"{where}: {mistake(error, model.model_fields)}") from None
+        raise ParameterError(f"{where}: {mistake(error, model)}") from None
 
 
-def mistake(error: ValidationError, fields: Mapping[str, FieldInfo], *at: str) -> str:
+def mistake(error: ValidationError, model: Any, *at: str) -> str:
     """The first mistake of several in words; one that is not a missing key, where there is one.
-    `fields` are those of the model that was not fulfilled, `at` keys at which it stands."""
+    `model` was not fulfilled; it stands at the keys `at`."""
     found = error.errors(include_url=False)
     first = next((one for one in found if one["type"] != "missing"), found[0])
-    path = (*at, *first["loc"])
-    for part in path[:-1]:
-        fields = _within(fields, part)
-    kind, value, context = first["type"], first["input"], first.get("ctx", {})
-    key = str(path[-1]) if path else ""
-    place = ": ".join(str(part) for part in path if not isinstance(part, int))
-    outer = place.removesuffix(key)
-    if kind in ("extra_forbidden", "unexpected_keyword_argument", "invalid_key"):
-        return outer + unknown(key, fields)
+    path = [str(part) for part in (*at, *first["loc"]) if not isinstance(part, int)]
+    *outer, key = path or [""]
+    before = "".join(f"{part}: " for part in outer)
+    kind, value, message = first["type"], first["input"], first["msg"].removeprefix("Input ")
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return before + unknown(key, _keys(model, outer))
     if kind == "missing":
-        return f"{outer}needs `{key}`"
+        return f"{before}needs `{key}`"
     if kind == "value_error":
-        return f"{place}: {context['error']}" if place else str(context["error"])
-    if kind == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"]) or re.findall(
-            r"\d+", context["expected"]
-        )
-        near = difflib.get_close_matches(str(value), words, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{place} {shown(value)} is none of {', '.join(words)}{meant}"
-    if kind.endswith("_type") and (word := kind.removesuffix("_type")) in TYPES:
-        return f"{place} is {shown(value)}, {TYPES[word]} expected{_cure(value, word)}"
-    ranged = kind.startswith(("greater", "less")) and key in fields
-    if ranged and (valid := limits(fields[key])):
-        return f"{place} is {shown(value)}; it must be {valid}"
-    return f"{place} is {shown(value)}; {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"{': '.join(path)}: " * bool(path) + str(first["ctx"]["error"])
+    return f"{before}{key} is {shown(value)}: {message}{_cure(value, kind, message)}"
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
@@ -104,48 +71,39 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def limits(field: FieldInfo) -> str:
-    """The range of a number in words, '' where there is none."""
-    bounds = {
-        name: getattr(one, name)
-        for one in _constraints(field)
-        for name in ("gt", "ge", "lt", "le")
-        if getattr(one, name, None) is not None
-    }
-    if {"ge", "le"} <= bounds.keys():
-        return f"{bounds['ge']} to {bounds['le']}"
-    words = {"gt": "above {}", "ge": "{} or more", "lt": "below {}", "le": "at most {}"}
-    return " and ".join(words[name].format(bound) for name, bound in bounds.items())
-
-
-def explained(fields: Mapping[str, FieldInfo]) -> str:
-    """A Markdown table of keys: value, default, meaning; the fields without a description, which
-    no file gives, are left out."""
+def explained(model: Any) -> str:
+    """A Markdown table of a model's keys: value, default, meaning; without those that have no
+    description, as no file gives them."""
+    schema, fields = TypeAdapter(model).json_schema(), model.__pydantic_fields__
     rows = ["| key | value | without it | meaning |", "|---|---|---|---|"]
-    for name, field in fields.items():
-        if field.description:
-            range_ = limits(field)
-            value = kind(field.annotation) + (f", {range_}" if range_ else "")
-            given = field.get_default(call_default_factory=True)
-            missing = "needed" if field.is_required() else f"`{_as_yaml(given)}`"
-            rows.append(f"| `{name}` | {value} | {missing} | {field.description} |")
+    for name, one in schema["properties"].items():
+        if "description" in one:
+            default = fields[name].get_default(call_default_factory=True)
+            missing = "needed" if fields[name].is_required() else f"`{_as_yaml(default)}`"
+            meaning = " ".join(one["description"].split())
+            rows.append(f"| `{name}` | {valid(one)} | {missing} | {meaning} |")
     return "\n".join(rows)
 
 
-def kind(annotation: Any) -> str:
-    """A type in words for the table of keys."""
-    outer, inner = get_origin(annotation), get_args(annotation)
-    if outer is Annotated:
-        return kind(inner[0])
-    if outer is Literal:
-        return ", ".join(f"`{word}`" for word in inner)
-    if outer in (Union, types.UnionType):
-        return " or ".join("`null`" if one is type(None) else kind(one) for one in inner)
-    if outer is list:
-        return f"list of {kind(inner[0])}"
-    if outer is dict:
-        return f"mapping of {kind(inner[0])} to {kind(inner[1])}"
-    return KINDS.get(annotation, "mapping")
+def valid(schema: dict) -> str:
+    """What a part of a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(map(valid, schema["anyOf"]))
+    if words := schema.get("enum", [schema["const"]] if "const" in schema else None):
+        return ", ".join(f"`{word}`" for word in words)
+    if schema.get("type") == "array":
+        return f"list of {valid(schema['items'])}"
+    kinds = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
+    kind = kinds.get(schema.get("type", ""), "mapping")
+    kind = "true or false" if schema.get("type") == "boolean" else kind
+    bounds = {
+        "exclusiveMinimum": "above",
+        "minimum": "at least",
+        "exclusiveMaximum": "below",
+        "maximum": "at most",
+    }
+    limits = [f"{word} {schema[key]}" for key, word in bounds.items() if key in schema]
+    return f"{kind} {' and '.join(limits)}" if limits else kind
 
 
 def read_yaml(path: Path) -> dict:
@@ -166,6 +124,9 @@ def _read_once(path: Path, _changed: int) -> dict:
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
         raise ParameterError(f"{place(path)}: keys and values expected, found {found}")
+    for key in content:
+        if not isinstance(key, str):
+            raise ParameterError(f"{place(path)}: key {shown(key)} is no text; write '{key}'")
     return content
 
 
@@ -174,18 +135,23 @@ def place(path: Path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else path.name
 
 
-def _cure(value: object, wanted: str) -> str:
-    """How to write a value that YAML takes for another type than was meant; '' when that is not
-    known."""
-    if wanted == "list" and isinstance(value, (int, float, str)):
-        return f"; write [{value}]" if len(str(value)) < 80 else ""
-    if wanted == "string" and isinstance(value, (int, float)):
+def _cure(value: object, kind: str, message: str) -> str:
+    """How to write a value that YAML takes for another type than was meant, or the word that was
+    meant; '' when that is not known."""
+    if kind == "literal_error":
+        near = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", message), n=1)
+        return f"; did you mean {near[0]!r}?" if near else ""
+    if kind == "bool_type":
+        return "; write true or false"
+    if kind == "list_type" and isinstance(value, (int, float, str)) and len(str(value)) < 80:
+        return f"; write [{value}]"
+    if kind == "string_type" and isinstance(value, (int, float)):
         return f"; write '{_as_yaml(value)}'"
     try:
-        number = float(value) if isinstance(value, str) and wanted in ("int", "float") else math.nan
+        number = float(value) if isinstance(value, str) and kind != "list_type" else math.nan
     except ValueError:
         return ""
-    if not math.isfinite(number):
+    if kind not in ("int_type", "float_type") or not math.isfinite(number):
         return ""
     written = _as_yaml(int(number) if number.is_integer() else number)
     return f"; YAML takes it for text: write {written}"
@@ -195,17 +161,11 @@ def _as_yaml(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
-def _within(fields: Mapping[str, FieldInfo], key: object) -> Mapping[str, FieldInfo]:
-    """The fields of the model that stands at a key, or within the mapping there; else `fields`."""
-    field = fields.get(str(key))
-    for one in (field.annotation, *get_args(field.annotation)) if field else ():
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one.model_fields
-    return fields
-
-
-def _constraints(field: FieldInfo) -> list[Any]:
-    """What limits the values of a field; of one that may be null as well."""
-    alternatives = [one for one in get_args(field.annotation) if get_origin(one) is Annotated]
-    inner = [info for one in alternatives for info in get_args(one)[1:]]
-    return [*field.metadata, *(one for info in inner for one in info.metadata)]
+def _keys(model: Any, outer: Iterable[str]) -> Collection[str]:
+    """The keys of a model, or of the one that stands in it at the keys `outer`."""
+    fields = model.__pydantic_fields__
+    for key in outer:
+        inner = (fields[key].annotation, *get_args(fields[key].annotation)) if key in fields else ()
+        for one in inner:
+            fields = getattr(one, "__pydantic_fields__", fields)
+    return fields.keys()

@@ -54,7 +54,7 @@ def misfit(name: str, value: object, annotation: str) -> str | None:
     try:
         TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
     except ValidationError as error:
-        return checking.mistake(error, {}, name)
+        return checking.mistake(error, kind, name)
     return None
 
 

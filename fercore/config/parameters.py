@@ -5,95 +5,100 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from fercore import paths
 from fercore.config import recipes
 from fercore.config.checking import (
-    Checked,
+    STRICT,
     ParameterError,
     checked,
     explained,
-    kind,
     place,
     read_yaml,
     shown,
     suggestion,
+    valid,
 )
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
 STUDY_ENSEMBLE = "study_ensemble"  # the weighted one, of all networks of a split
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Accuracies = dict[str, dict[Literal["validation", "test"], float]]
 LANDMARKS = ("dlib", "face_recognition_models")
 
 
-class Profile(Checked):
+class Profile(BaseModel):
     """What one run consists of."""
 
+    model_config = STRICT
+
     name: str
-    description: str = Field("", description="What `run_all.sh --help` says of it.")
-    data: str | None = Field(
-        None, description="A file or folder of faces, or `synthetic`; null: as the README says."
-    )
-    seeds: list[int] = Field([0], description="Each network is trained with each of these seeds.")
-    notebooks: list[str] = Field(
-        [], description="Notebooks that do not train; empty: all that do not."
-    )
-    networks: dict[str, list[str]] = Field(
-        {}, description="The networks trained, by split; a network without predictions has no row."
-    )
-    parameters: dict[str, dict | None] = Field(
-        {},
-        description="Values for the parameters of notebooks: by `all`, a notebook, a split or a "
-        "network, the later over the earlier.",
-    )
-    minutes: dict[Literal["synthetic", "FER2013"], dict[str, float]] = Field(
-        {}, description="Minutes on two cores, by kind of data and by notebook or network."
-    )
-    requires_fer2013: bool = Field(False, description="Nothing is run on other faces.")
+    description: str = ""
+    """What `run_all.sh --help` says of it."""
+    data: str | None = None
+    """A file or folder of faces, or `synthetic`; null: as the README says."""
+    seeds: list[int] = [0]
+    """Each network is trained with each of these seeds."""
+    notebooks: list[str] = []
+    """Notebooks that do not train; empty: all that do not."""
+    networks: dict[str, list[str]] = {}
+    """The networks trained, by split; a network without predictions has no row."""
+    parameters: dict[str, dict | None] = {}
+    """Values for the parameters of notebooks: by `all`, a notebook, a split or a network, the later
+    over the earlier."""
+    minutes: dict[Literal["synthetic", "FER2013"], dict[str, float]] = {}
+    """Minutes on two cores, by kind of data and by notebook or network."""
+    requires_fer2013: bool = False
+    """Nothing is run on other faces."""
 
 
-class FineTuning(Checked):
+class FineTuning(BaseModel):
     """A second stage of training."""
 
-    trainable_from: str = Field(description="The first layer that learns in the second stage.")
-    recipe: str = Field(description="Recipe of the second stage.")
+    model_config = STRICT
+
+    trainable_from: str
+    """The first layer that learns in the second stage."""
+    recipe: str
+    """Recipe of the second stage."""
 
 
-class Network(Checked):
+class Network(BaseModel):
     """A row of the tables: a builder with its parameters, inputs and recipe."""
 
-    base: str | None = Field(None, description="The builder in the registry of networks.")
-    system: str = Field("own", description="The published system, `A` to `E`, or `own`.")
-    notebook: str = Field(description="The notebook that trains it.")
-    recipe: str | None = Field(description="Its recipe; null: the builder needs none, as an SVM.")
-    inputs: list[str] = Field(description="`image` and descriptors, in the order of the builder's.")
-    parameters: dict = Field({}, description="Keywords for the builder.")
-    views: Literal[1, 2, 10] = Field(
-        2, description="Views of a face whose probabilities are averaged (test-time augmentation)."
-    )
-    model: str | None = Field(
-        None, description="A trained `.keras` file that stands in for `base`, and is not trained."
-    )
-    fine_tuning: FineTuning | None = Field(None, description="A second stage of training.")
-    teachers: list[str] = Field(
-        [], description="Networks whose probabilities are its soft targets, on the same split."
-    )
-    teacher_seeds: list[int] = Field(
-        [], description="Seeds of the teachers; not given: the seed of the network itself."
-    )
-    soft_labels: Literal["ferplus"] | None = Field(
-        None, description="Shares of the FER+ votes as soft targets."
-    )
-    needs: str | None = Field(
-        None, description="What it may lack; training is then skipped, and the tables say so."
-    )
-    published_parameters: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="Published number of trainable weights, which tests hold."
-    )
-    published: Accuracies | None = Field(
-        None, description="Published accuracies in %, by split and part."
-    )
+    model_config = STRICT
+
+    base: str | None = None
+    """The builder in the registry of networks."""
+    system: str = "own"
+    """The published system, `A` to `E`, or `own`."""
+    notebook: str
+    """The notebook that trains it."""
+    recipe: str | None
+    """Its recipe; null: the builder needs none, as an SVM."""
+    inputs: list[str]
+    """`image` and descriptors, in the order of the builder's."""
+    parameters: dict = {}
+    """Keywords for the builder."""
+    views: Literal[1, 2, 10] = 2
+    """Views of a face whose probabilities are averaged (test-time augmentation)."""
+    model: str | None = None
+    """A trained `.keras` file that stands in for `base`, and is not trained."""
+    fine_tuning: FineTuning | None = None
+    """A second stage of training."""
+    teachers: list[str] = []
+    """Networks whose probabilities are its soft targets, on the same split."""
+    teacher_seeds: list[int] = []
+    """Seeds of the teachers; not given: the seed of the network itself."""
+    soft_labels: Literal["ferplus"] | None = None
+    """Shares of the FER+ votes as soft targets."""
+    needs: str | None = None
+    """What it may lack; training is then skipped, and the tables say so."""
+    published_parameters: Annotated[int, Field(gt=0)] | None = None
+    """Published number of trainable weights, which tests hold."""
+    published: Accuracies | None = None
+    """Published accuracies in %, by split and part."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> "Network":
@@ -102,22 +107,24 @@ class Network(Checked):
         return self
 
 
-class Aggregate(Checked):
+class Aggregate(BaseModel):
     """An unweighted mean of the probabilities of several networks."""
 
+    model_config = STRICT
+
     name: str
-    system: str = Field("own", description="The published system, `A` to `E`, or `own`.")
-    members: Annotated[list[str], Field(min_length=2)] = Field(
-        description="Networks, two or more; their `_published` variants give a second aggregate."
-    )
-    optional: list[str] = Field(
-        [], description="Members that may be missing; the record says which were."
-    )
-    published: Accuracies = Field({}, description="Published accuracies in %, by split and part.")
-    scores: dict[str, float] = Field({}, description="Other published scores, in %.")
-    rows: dict[str, int] = Field(
-        {}, description="Faces by class in the published confusion matrix."
-    )
+    system: str = "own"
+    """The published system, `A` to `E`, or `own`."""
+    members: Annotated[list[str], Field(min_length=2)]
+    """Networks, two or more; their `_published` variants give a second aggregate."""
+    optional: list[str] = []
+    """Members that may be missing; the record says which were."""
+    published: Accuracies = {}
+    """Published accuracies in %, by split and part."""
+    scores: dict[str, float] = {}
+    """Other published scores, in %."""
+    rows: dict[str, int] = {}
+    """Faces by class in the published confusion matrix."""
 
     @model_validator(mode="after")
     def _optional_are_members(self) -> "Aggregate":
@@ -126,21 +133,28 @@ class Aggregate(Checked):
         return self
 
 
-class Change(Checked):
+class Change(BaseModel):
     """One change, and the networks or aggregates that differ in it."""
 
-    title: str = Field(description="What the change is.")
-    pairs: Annotated[
-        list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)
-    ] = Field(description="[before, after], each pair compared on every split that both ran on.")
+    model_config = STRICT
+
+    title: str
+    """What the change is."""
+    pairs: Annotated[list[Pair], Field(min_length=1)]
+    """[before, after], each pair compared on every split that both ran on."""
 
 
-class Range(Checked):
+class Range(BaseModel):
     """The values of one hyper-parameter."""
 
-    low: float = Field(description="The lowest value.")
-    high: float = Field(description="The highest value.")
-    log: bool = Field(False, description="Drawn evenly by the logarithm.")
+    model_config = STRICT
+
+    low: float
+    """The lowest value."""
+    high: float
+    """The highest value."""
+    log: bool = False
+    """Drawn evenly by the logarithm."""
 
     @model_validator(mode="after")
     def _rises(self) -> "Range":
@@ -151,13 +165,15 @@ class Range(Checked):
         return self
 
 
-class Search(Checked):
+class Search(BaseModel):
     """What a search for hyper-parameters varies."""
 
-    recipe: str = Field(description="The recipe whose other values stay as they are.")
-    ranges: Annotated[dict[str, Range], Field(min_length=1)] = Field(
-        description="Real numbers of the recipe, each with its range: `low`, `high`, `log`."
-    )
+    model_config = STRICT
+
+    recipe: str
+    """The recipe whose other values stay as they are."""
+    ranges: Annotated[dict[str, Range], Field(min_length=1)]
+    """Real numbers of the recipe, each with its range: `low`, `high`, `log`."""
 
 
 def profiles() -> list[str]:
@@ -231,7 +247,8 @@ def search(name: str) -> Search:
     understood, or goes beyond what a recipe may hold."""
     path = _file("searches", name)
     found = checked(Search, read_yaml(path), place(path))
-    real = [key for key, one in recipes.FIELDS.items() if kind(one.annotation).startswith("number")]
+    schema = TypeAdapter(recipes.Recipe).json_schema()["properties"]
+    real = [key for key, one in schema.items() if valid(one).startswith("number")]
     for key, ends in found.ranges.items():
         where = f"{place(path)}: ranges: {key}"
         if key not in real:
@@ -244,16 +261,16 @@ def search(name: str) -> Search:
 def documentation() -> str:
     """docs/parameters.md: every key of every file in params/, from the models themselves."""
     parts = {
-        "params/profiles/": Profile.model_fields,
-        "params/networks/": Network.model_fields,
-        "`fine_tuning` in params/networks/": FineTuning.model_fields,
-        "params/recipes/": recipes.FIELDS,
-        "params/aggregates.yaml, by the aggregate's name": Aggregate.model_fields,
-        "params/changes.yaml, by the change's key": Change.model_fields,
-        "params/searches/": Search.model_fields,
-        "`ranges` in params/searches/": Range.model_fields,
+        "params/profiles/": Profile,
+        "params/networks/": Network,
+        "`fine_tuning` in params/networks/": FineTuning,
+        "params/recipes/": recipes.Recipe,
+        "params/aggregates.yaml, by the aggregate's name": Aggregate,
+        "params/changes.yaml, by the change's key": Change,
+        "params/searches/": Search,
+        "`ranges` in params/searches/": Range,
     }
-    tables = [f"## {title}\n\n{explained(fields)}" for title, fields in parts.items()]
+    tables = [f"## {title}\n\n{explained(model)}" for title, model in parts.items()]
     return "\n\n".join([INTRODUCTION, *tables]) + "\n"
 
 
@@ -283,6 +300,6 @@ def _entries(path: Path) -> dict[str, dict]:
     for name, entry in entries.items():
         if not isinstance(entry, dict):
             raise ParameterError(
-                f"{place(path)}: {name} is {shown(entry)}, keys with values expected"
+                f"{place(path)}: {name} is {shown(entry)}: should be keys with values"
             )
     return entries

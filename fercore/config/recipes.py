@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,106 +32,84 @@ class Recipe:
     """The values of a recipe; `params/recipes/` holds the published and the study's own. What each
     value does stands in its description, and with its range in docs/parameters.md."""
 
-    epochs: Count = Field(40, description="Passes over the training faces.")
-    batch_size: Count = Field(64, description="Faces of one training step.")
-    optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "sgd", description="`sgd` is Nesterov's, `momentum` the plain one, both with `momentum`."
+    epochs: Count = 40
+    """Passes over the training faces."""
+    batch_size: Count = 64
+    """Faces of one training step."""
+    optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    """`sgd` is Nesterov's, `momentum` the plain one, both with `momentum`."""
+    learning_rate: Positive = 0.05
+    """The highest of the schedule."""
+    momentum: Fraction = 0.9
+    """Share of the last step that the next one keeps."""
+    ema_momentum: Fraction = 0.0
+    """Share that each step leaves of an exponential moving average of the weights (Polyak &
+    Juditsky 1992), which is then validated and kept; 0: the weights themselves."""
+    schedule: Literal["one_cycle", "constant", "exponential"] = "one_cycle"
+    """`one_cycle` rises linearly over `warmup` and falls along a half cosine to 0 (Smith & Topin
+    2017, arXiv:1708.07120); `constant` stays; `exponential` is multiplied by `decay` every
+    `decay_steps` steps."""
+    warmup: Share = 0.25
+    """Share of the steps in which `one_cycle` rises."""
+    decay: Positive = 1.0
+    """Factor of the `exponential` schedule."""
+    decay_steps: Count = 1
+    """Steps between two multiplications by `decay`."""
+    weight_decay: Amount = 0.0005
+    """Share of the weights, times the learning rate, that each step removes."""
+    loss: Literal["categorical_crossentropy", "binary_crossentropy"] = "categorical_crossentropy"
+    """`binary_crossentropy` is that of each class by itself, for sigmoid outputs."""
+    label_smoothing: Fraction = 0.1
+    """Probability that is spread evenly over all classes."""
+    soft_share: Share = 0.7
+    """Weight of soft targets against labels, for networks with teachers or voters."""
+    copies: Annotated[int, Field(ge=0)] = 0
+    """Augmented copies that are made once of each face, in mixed pairs if `mixup` says so. Epochs
+    take them in turn, and the only targets are what teachers predict for the copy itself (after
+    Beyer et al. 2022, arXiv:2106.05237, who predict in every step); 0: teachers predict for the
+    unaugmented face."""
+    normalisation: Literal["standardise", "unit", "raw"] = "standardise"
+    """`standardise` gives each face mean 0 and deviation 1; `unit` is 0 to 1; `raw` 0 to 255."""
+    rotation: Amount = 10.0
+    """Augmentation: degrees, at most, either way."""
+    shift: Amount = 0.08
+    """Augmentation: share of the side, at most, each way."""
+    zoom: Fraction = 0.1
+    """Augmentation: larger or smaller by at most so much."""
+    flip: bool = True
+    """Augmentation: half of the faces are mirrored."""
+    erasing: Share = 0.0
+    """Augmentation: probability that a rectangle is filled with the face's mean (Zhong et al. 2020,
+    arXiv:1708.04896)."""
+    mixup: Amount = 0.0
+    """Each face and its target are mixed with another's by a weight from a beta distribution with
+    both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0: not."""
+    crop: Pixels | None = None
+    """Side in pixels of the centre that the network sees; null: all of it."""
+    small_side: Pixels | None = None
+    """Side to which faces are shrunk in the first epochs, which makes these cheaper by the area
+    (progressive resizing, Howard 2018); null: no such epochs."""
+    small_share: Fraction = 0.5
+    """Share of the epochs that see `small_side`."""
+    dropout: Fraction | None = None
+    """Share of units dropped; null: as the network's builder has it."""
+    descriptor_follows: bool = True
+    """A mirrored face gets the descriptor of the mirrored face; in system A it keeps that of the
+    unmirrored one."""
+    descriptor_dropout: Fraction = 0.0
+    """Share of a descriptor's numbers that each step sets to 0, the others raised in proportion: to
+    a descriptor that stays while its face is augmented, networks overfit."""
+    modality_dropout: Fraction = 0.0
+    """Share of the faces that each step shows without any descriptor (all 0), so that the pixels
+    are learned too (ModDrop, Neverova et al. 2016, arXiv:1501.00102)."""
+    descriptor_scaling: dict[str, str] = field(
+        default_factory=lambda: {"sift": "hellinger", "dsift": "unit"}
     )
-    learning_rate: Positive = Field(0.05, description="The highest of the schedule.")
-    momentum: Fraction = Field(0.9, description="Share of the last step that the next one keeps.")
-    ema_momentum: Fraction = Field(
-        0.0,
-        description="Share that each step leaves of an exponential moving average of the weights "
-        "(Polyak & Juditsky 1992), which is then validated and kept; 0: the weights themselves.",
-    )
-    schedule: Literal["one_cycle", "constant", "exponential"] = Field(
-        "one_cycle",
-        description="`one_cycle` rises linearly over `warmup` and falls along a half cosine to 0 "
-        "(Smith & Topin 2017, arXiv:1708.07120); `constant` stays; `exponential` is multiplied by "
-        "`decay` every `decay_steps` steps.",
-    )
-    warmup: Share = Field(0.25, description="Share of the steps in which `one_cycle` rises.")
-    decay: Positive = Field(1.0, description="Factor of the `exponential` schedule.")
-    decay_steps: Count = Field(1, description="Steps between two multiplications by `decay`.")
-    weight_decay: Amount = Field(
-        0.0005, description="Share of the weights, times the learning rate, that each step removes."
-    )
-    loss: Literal["categorical_crossentropy", "binary_crossentropy"] = Field(
-        "categorical_crossentropy",
-        description="`binary_crossentropy` is that of each class by itself, for sigmoid outputs.",
-    )
-    label_smoothing: Fraction = Field(
-        0.1, description="Probability that is spread evenly over all classes."
-    )
-    soft_share: Share = Field(
-        0.7,
-        description="Weight of soft targets against labels, for networks with teachers or voters.",
-    )
-    copies: Annotated[int, Field(ge=0)] = Field(
-        0,
-        description="Augmented copies that are made once of each face, in mixed pairs if `mixup` "
-        "says so. Epochs take them in turn, and the only targets are what teachers predict for "
-        "the copy itself (after Beyer et al. 2022, arXiv:2106.05237, who predict in every step); "
-        "0: teachers predict for the unaugmented face.",
-    )
-    normalisation: Literal["standardise", "unit", "raw"] = Field(
-        "standardise",
-        description="`standardise` gives each face mean 0 and deviation 1; `unit` is 0 to 1; "
-        "`raw` 0 to 255.",
-    )
-    rotation: Amount = Field(10.0, description="Augmentation: degrees, at most, either way.")
-    shift: Amount = Field(0.08, description="Augmentation: share of the side, at most, each way.")
-    zoom: Fraction = Field(0.1, description="Augmentation: larger or smaller by at most so much.")
-    flip: bool = Field(True, description="Augmentation: half of the faces are mirrored.")
-    erasing: Share = Field(
-        0.0,
-        description="Augmentation: probability that a rectangle is filled with the face's mean "
-        "(Zhong et al. 2020, arXiv:1708.04896).",
-    )
-    mixup: Amount = Field(
-        0.0,
-        description="Each face and its target are mixed with another's by a weight from a beta "
-        "distribution with both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0: not.",
-    )
-    crop: Pixels | None = Field(
-        None, description="Side in pixels of the centre that the network sees; null: all of it."
-    )
-    small_side: Pixels | None = Field(
-        None,
-        description="Side to which faces are shrunk in the first epochs, which makes these cheaper "
-        "by the area (progressive resizing, Howard 2018); null: no such epochs.",
-    )
-    small_share: Fraction = Field(0.5, description="Share of the epochs that see `small_side`.")
-    dropout: Fraction | None = Field(
-        None, description="Share of units dropped; null: as the network's builder has it."
-    )
-    descriptor_follows: bool = Field(
-        True,
-        description="A mirrored face gets the descriptor of the mirrored face; in system A it "
-        "keeps that of the unmirrored one.",
-    )
-    descriptor_dropout: Fraction = Field(
-        0.0,
-        description="Share of a descriptor's numbers that each step sets to 0, the others raised "
-        "in proportion: to a descriptor that stays while its face is augmented, networks overfit.",
-    )
-    modality_dropout: Fraction = Field(
-        0.0,
-        description="Share of the faces that each step shows without any descriptor (all 0), so "
-        "that the pixels are learned too (ModDrop, Neverova et al. 2016, arXiv:1501.00102).",
-    )
-    descriptor_scaling: dict[str, str] = Field(
-        default_factory=lambda: {"sift": "hellinger", "dsift": "unit"},
-        description="Scaling of each descriptor, as `descriptors.scale` names it.",
-    )
-    descriptors_standardised: bool = Field(
-        False,
-        description="Each number of a descriptor gets mean 0 and deviation 1 over the training "
-        "faces.",
-    )
-    precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="`auto`: bfloat16 where the processor computes in it."
-    )
+    """Scaling of each descriptor, as `descriptors.scale` names it."""
+    descriptors_standardised: bool = False
+    """Each number of a descriptor gets mean 0 and deviation 1 over the training faces."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto`: bfloat16 where the processor computes in it."""
 
     @property
     def small_epochs(self) -> int:
@@ -166,7 +145,7 @@ def files(name: str) -> list[Path]:
     """The files that a recipe is read from: its own, then those that it extends. Raises
     `RecipeError` when one is missing or they extend each other in a circle."""
     found: list[Path] = []
-    wanted, where = name, ""
+    where, wanted = "", name
     while True:
         if not exists(wanted):
             near = checking.suggestion(wanted, names())
@@ -176,11 +155,15 @@ def files(name: str) -> list[Path]:
             circle = " extends ".join(one.stem for one in [*found, path])
             raise RecipeError(f"{checking.place(found[0])}: {circle}, a circle; name another one")
         found.append(path)
-        wanted, where = checking.read_yaml(path).get("extends"), f"{checking.place(path)}: extends "
-        if wanted is None:
+        where, extends = (
+            f"{checking.place(path)}: extends ",
+            checking.read_yaml(path).get("extends"),
+        )
+        if extends is None:
             return found
-        if not isinstance(wanted, str):
-            raise RecipeError(f"{where[:-1]} is {checking.shown(wanted)}, a recipe's name expected")
+        if not isinstance(extends, str):
+            raise RecipeError(f"{where}is {checking.shown(extends)}: should be a recipe's name")
+        wanted = extends
 
 
 def values(name: str) -> dict:
@@ -213,7 +196,7 @@ def check(content: dict, where: str = "") -> Recipe:
     try:
         return Recipe(**content)
     except ValidationError as error:
-        raise RecipeError(where + checking.mistake(error, FIELDS)) from None
+        raise RecipeError(where + checking.mistake(error, Recipe)) from None
 
 
 def write(recipe: Recipe, path: Path, *, comment: str) -> Path:

@@ -44,26 +44,34 @@ def test_the_page_of_all_keys_is_current():
     "value, annotation, said",
     [
         (1, "int", None),
-        (True, "int", "x is True, a whole number expected"),
+        (True, "int", "x is True: should be a valid integer"),
         (1, "float", None),
         (None, "Optional[str]", None),
-        (None, "str", "x is empty, text expected"),
+        (None, "str", "x is empty: should be a valid string"),
         ([1], "list[int]", None),
-        (1, "list", "x is 1, a list expected; write [1]"),
+        (1, "list", "x is 1: should be a valid list; write [1]"),
         ("anything", "", None),
         ("anything", "Path", None),
         (True, "bool", None),
-        ("2e-1", "float", "x is '2e-1', a number expected; YAML takes it for text: write 0.2"),
+        (
+            "2e-1",
+            "float",
+            "x is '2e-1': should be a valid number; YAML takes it for text: write 0.2",
+        ),
         (
             "1e-5",
             "Optional[float]",
-            "x is '1e-5', a number expected; YAML takes it for text: write 1.0e-05",
+            "x is '1e-5': should be a valid number; YAML takes it for text: write 1.0e-05",
         ),
-        ("1e3", "int", "x is '1e3', a whole number expected; YAML takes it for text: write 1000"),
-        ("fast", "float", "x is 'fast', a number expected"),
-        (["a", 1], "list[str]", "x is 1, text expected; write '1'"),
-        ("a", "list[str]", "x is 'a', a list expected; write [a]"),
-        ({"a": {"b": None}}, "dict[str, dict[str, float]]", "x: a: b is empty, a number expected"),
+        ("1e3", "int", "x is '1e3': should be a valid integer; YAML takes it for text: write 1000"),
+        ("fast", "float", "x is 'fast': should be a valid number"),
+        (["a", 1], "list[str]", "x is 1: should be a valid string; write '1'"),
+        ("a", "list[str]", "x is 'a': should be a valid list; write [a]"),
+        (
+            {"a": {"b": None}},
+            "dict[str, dict[str, float]]",
+            "x: a: b is empty: should be a valid number",
+        ),
     ],
 )
 def test_the_parameters_of_notebooks_are_checked(value, annotation, said):
@@ -89,16 +97,25 @@ def test_an_unknown_name_lists_the_known_ones():
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("seeds: 3", "small.yaml: seeds is 3, a list expected; write [3]"),
-        ("notebooks: 01_eda", "small.yaml: notebooks is '01_eda', a list expected; write [01_eda]"),
-        ("parameters: {10_cnn: 5}", "small.yaml: parameters: 10_cnn is 5, keys with values"),
-        ("networks: {official: }", "small.yaml: networks: official is empty, a list expected"),
-        ("networks: {official: cnn}", "small.yaml: networks: official is 'cnn', a list expected"),
+        ("seeds: 3", "small.yaml: seeds is 3: should be a valid list; write [3]"),
+        (
+            "notebooks: 01_eda",
+            "small.yaml: notebooks is '01_eda': should be a valid list; write [01_eda]",
+        ),
+        ("parameters: {10_cnn: 5}", "small.yaml: parameters: 10_cnn is 5: should be a valid dict"),
+        (
+            "networks: {official: }",
+            "small.yaml: networks: official is empty: should be a valid list",
+        ),
+        (
+            "networks: {official: cnn}",
+            "small.yaml: networks: official is 'cnn': should be a valid list",
+        ),
         (
             "minutes: {FER2013: {10_cnn: long}}",
-            "small.yaml: minutes: FER2013: 10_cnn is 'long', a number expected",
+            "small.yaml: minutes: FER2013: 10_cnn is 'long': should be a valid number",
         ),
-        ("requires_fer2013: 1", "small.yaml: requires_fer2013 is 1, true or false expected"),
+        ("requires_fer2013: 1", "small.yaml: requires_fer2013 is 1: should be a valid boolean"),
         ("name: small", "small.yaml: unknown key 'name'; there are data, description"),
         ("seed: [1]", "small.yaml: unknown key 'seed'; did you mean 'seeds'?"),
         ("# all of it", "small.yaml: keys and values expected, found nothing"),
@@ -124,19 +141,25 @@ def test_a_profile_that_is_not_understood(write, content, words):
         ),
         (
             "{notebook: 10_cnn, teachers: cnn}",
-            "net.yaml: teachers is 'cnn', a list expected; write [cnn]",
+            "net.yaml: teachers is 'cnn': should be a valid list; write [cnn]",
         ),
         (
             "{notebook: 10_cnn, published: {official: 65}}",
-            "net.yaml: published: official is 65, keys with values expected",
+            "net.yaml: published: official is 65: should be a valid dict",
         ),
-        ("{notebook: 10_cnn, views: 3}", "net.yaml: views 3 is none of 1, 2, 10"),
-        ("{notebook: 10_cnn, soft_labels: ferplu}", "net.yaml: soft_labels 'ferplu' is none of "),
+        ("{notebook: 10_cnn, views: 3}", "net.yaml: views is 3: should be 1, 2 or 10"),
+        (
+            "{notebook: 10_cnn, soft_labels: ferplu}",
+            "net.yaml: soft_labels is 'ferplu': should be 'ferplus'",
+        ),
         (
             "{notebook: 10_cnn, fine_tuning: {recipe: study, trainble_from: x}}",
             "net.yaml: fine_tuning: unknown key 'trainble_from'; did you mean 'trainable_from'?",
         ),
-        ("{notebook: 10_cnn, published_parameters: 0}", "net.yaml: published_parameters is 0; it "),
+        (
+            "{notebook: 10_cnn, published_parameters: 0}",
+            "net.yaml: published_parameters is 0: should ",
+        ),
     ],
 )
 def test_a_network_that_is_not_understood(write, content, words):
@@ -159,12 +182,12 @@ def test_a_network_with_a_model_of_its_own_needs_no_base(write):
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("pair: {members: [cnn]}", "pair: members is ['cnn']; list should have at least 2 items"),
+        ("pair: {members: [cnn]}", "pair: members is ['cnn']: List should have at least 2 items"),
         ("pair: {members: [cnn, vgg], optional: [vgg16]}", "pair: has `optional` ones that are"),
         ("pair: {members: [cnn, vgg", None),
-        ("pair: [cnn, vgg]", "pair is ['cnn', 'vgg'], keys with values expected"),
-        ("pair: {members: cnn}", "pair: members is 'cnn', a list expected; write [cnn]"),
-        ("pair: {members: [cnn, 3]}", "pair: members is 3, text expected; write '3'"),
+        ("pair: [cnn, vgg]", "pair is ['cnn', 'vgg']: should be keys with values"),
+        ("pair: {members: cnn}", "pair: members is 'cnn': should be a valid list; write [cnn]"),
+        ("pair: {members: [cnn, 3]}", "pair: members is 3: should be a valid string; write '3'"),
         ("pair: {members: [cnn, vgg], optionl: [vgg]}", "pair: unknown key 'optionl'; did you"),
     ],
 )
@@ -189,10 +212,13 @@ def test_aggregates_stand_for_the_published_recipe_too():
     "content, words",
     [
         ("sift: {title: SIFT}", "sift: needs `pairs`"),
-        ("sift: {title: SIFT, pairs: [[cnn]]}", "sift: pairs is ['cnn']; list should have at lea"),
-        ("sift: {title: SIFT, pairs: []}", "sift: pairs is []; list should have at least 1 item"),
-        ("sift: {title: SIFT, pairs: 5}", "sift: pairs is 5, a list expected; write [5]"),
-        ("sift: {title: SIFT, pairs: [[cnn, [vgg]]]}", "sift: pairs is ['vgg'], text expected"),
+        ("sift: {title: SIFT, pairs: [[cnn]]}", "sift: pairs is ['cnn']: List should have at lea"),
+        ("sift: {title: SIFT, pairs: []}", "sift: pairs is []: List should have at least 1 item"),
+        ("sift: {title: SIFT, pairs: 5}", "sift: pairs is 5: should be a valid list; write [5]"),
+        (
+            "sift: {title: SIFT, pairs: [[cnn, [vgg]]]}",
+            "sift: pairs is ['vgg']: should be a valid string",
+        ),
         (
             "sift: {title: SIFT, pairs: [[cnn, sift_cn]]}",
             "sift: 'sift_cn' is no network or aggregate; did you mean 'sift_cnn'?",
@@ -214,13 +240,16 @@ def test_a_change_that_is_not_understood(tmp_path, content, words):
         ("ranges: {batch_size: {low: 0, high: 1}}", "ranges: batch_size is no real number of a "),
         ("ranges: {momentum: {from: 1}}", "ranges: momentum: unknown key 'from'; there are high"),
         ("ranges: {momentum: {low: 1}}", "ranges: momentum: needs `high`"),
-        ("ranges: {momentum: 0.9}", "ranges: momentum is 0.9, keys with values expected"),
-        ("ranges: {momentum: {low: 1e-5, high: 1}}", "ranges: momentum: low is '1e-5', a number"),
+        ("ranges: {momentum: 0.9}", "ranges: momentum is 0.9: should be a valid dict"),
+        ("ranges: {momentum: {low: 1e-5, high: 1}}", "ranges: momentum: low is '1e-5': should be"),
         ("ranges: {dropout: {low: 0.3, high: 0.1}}", "ranges: dropout: low 0.3 must be below high"),
         ("ranges: {decay: {low: 0, high: 1, log: true}}", "ranges: decay: low 0.0 must be below"),
-        ("ranges: {dropout: {low: 0.1, high: 1}}", "ranges: dropout: dropout is 1.0; it must be 0"),
-        ("ranges: {}", "ranges is {}; dictionary should have at least 1 item"),
-        ("ranges:", "ranges is empty, keys with values expected"),
+        (
+            "ranges: {dropout: {low: 0.1, high: 1}}",
+            "ranges: dropout: dropout is 1.0: should be less",
+        ),
+        ("ranges: {}", "ranges is {}: Dictionary should have at least 1 item"),
+        ("ranges:", "ranges is empty: should be a valid dictionary"),
     ],
 )
 def test_a_search_that_is_not_understood(write, content, words):

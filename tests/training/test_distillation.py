@@ -147,5 +147,5 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
         "first",
         "second",
     ]
-    with pytest.raises(recipes.RecipeError, match=r"soft_share is 1\.5; it must be 0 to 1"):
+    with pytest.raises(recipes.RecipeError, match=r"soft_share is 1\.5: should be less than or equal to 1"):
         recipes.read("compact", soft_share=1.5)
