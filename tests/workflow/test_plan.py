@@ -223,7 +223,10 @@ def test_a_network_replaces_what_its_split_says(project):
     [
         ("parameters: {10_cnn: {rte: 2}}", ["small.yaml", "'rte'", "notebook 10_cnn", "'rate'"]),
         ("parameters: {all: {subst: 2}}", ["small.yaml", "'subst'", "'subset'"]),
-        ("parameters: {10_cnn: {rate: fast}}", ["small.yaml", "rate", "'fast'", "number", "10_cnn"]),
+        (
+            "parameters: {10_cnn: {rate: fast}}",
+            ["small.yaml", "rate", "'fast'", "number", "10_cnn"],
+        ),
         ("parameters: {all: {subset: 0.5}}", ["subset", "0.5", "integer"]),
         ("parameters: {official: {rte: 2}}", ["small.yaml", "'rte'", "any notebook", "'rate'"]),
         ("parameters: {cnn: {rte: 2}}", ["small.yaml", "'rte'", "notebook 10_cnn", "'rate'"]),
@@ -329,7 +332,8 @@ def test_the_files_that_a_profile_needs_are_checked_before_a_training(
 
 def test_a_number_that_yaml_takes_for_text_is_told_how_to_write(project):
     with pytest.raises(
-        ParameterError, match=r"rate is '1e-1': should be a valid number; .* write 0\.1 \(notebook 10_cnn\)"
+        ParameterError,
+        match=r"rate is '1e-1': should be a valid number; .* write 0\.1 \(notebook 10_cnn\)",
     ):
         jobs_of(project, "parameters: {10_cnn: {rate: 1e-1}}")
 
