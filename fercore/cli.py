@@ -1,9 +1,11 @@
-"""Commands behind run_all.sh and those of the recogniser: python -m fercore COMMAND."""
+"""Commands behind run_all.sh and those of the recogniser: fercore COMMAND."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
+
+from fercore import paths
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,9 +15,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments[:end])
     options.snakemake = arguments[end + 1 :]
     try:
+        if options.run in STUDY:
+            paths.check_clone()
         return options.run(options) or 0
     except ValueError as error:
         print(f"fercore: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        extra = "pip install 'fercore[study]' brings it"
+        print(f"fercore: {error.name} is not installed; {extra}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("fercore: interrupted", file=sys.stderr)
+        return 130
     except OSError as error:
         from fercore import artifacts
 
@@ -25,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fercore", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     run = _command(
         commands, "run", _run, "run a profile; options of Snakemake go behind --", "profile"
@@ -73,20 +83,9 @@ def _recognition(commands) -> None:
     recognise.add_argument(
         "--format", help="csv, json, png; of a video mp4; default: by the name of --out"
     )
-    recognise.add_argument("--model", default="compact", help="a name, or a file .onnx or .keras")
-    recognise.add_argument(
-        "--detector", default="haar", help="haar, lbp, dlib, whole, or a file .xml or .onnx (YuNet)"
-    )
-    recognise.add_argument("--margin", type=float, help="share of a box's side to add on each side")
-    recognise.add_argument(
-        "--precision", choices=["int8", "float32"], help="arithmetic; default: int8"
-    )
-    recognise.add_argument(
-        "--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower"
-    )
+    _recogniser_options(recognise)
     camera = _command(commands, "camera", _camera, "expressions live, in a window; q quits")
-    camera.add_argument("--model", default="compact", help="as above")
-    camera.add_argument("--detector", default="haar", help="as above")
+    _recogniser_options(camera)
     camera.add_argument(
         "--device", default="0", help="number of the camera, or a video's file or address"
     )
@@ -126,6 +125,25 @@ def _recognition(commands) -> None:
     )
 
 
+def _recogniser_options(parser: argparse.ArgumentParser) -> None:
+    """Network and detector, as `command.recogniser` reads them."""
+    add = parser.add_argument
+    add("--model", default="compact", help="a name, or a file .onnx or .keras")
+    add(
+        "--detector",
+        help="yunet, haar, whole, a cascade file .xml or YuNet's file .onnx; default: yunet, or "
+        "haar where YuNet's model is not there",
+    )
+    add("--margin", type=float, help="share of a box's side to add on each side")
+    add("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
+    add("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
+    add(
+        "--prior",
+        help="how common the expressions are: fer2013, uniform, or NAME=SHARE,...; default: what "
+        "the model's card recommends",
+    )
+
+
 def _own_pictures(commands) -> None:
     """The command that makes a data set."""
     dataset = _command(
@@ -136,7 +154,9 @@ def _own_pictures(commands) -> None:
         "notebook and run_all.sh take as data"
     )
     dataset.add_argument(
-        "--faces", default="haar", help="haar, lbp, dlib, a cascade file; whole: pictures are faces"
+        "--faces",
+        default="haar",
+        help="yunet, haar, a file .xml or .onnx; whole: pictures are faces",
     )
     dataset.add_argument(
         "--classes",
@@ -218,10 +238,10 @@ def _recognise(options: argparse.Namespace) -> int:
 
 
 def _camera(options: argparse.Namespace) -> None:
-    from fercore.recognition import camera, recogniser
+    from fercore.recognition import camera, command
 
     camera.check_windows()
-    camera.show(recogniser.Recogniser(options.model, options.detector), options.device)
+    camera.show(command.recogniser(options), options.device)
 
 
 def _cascade(options: argparse.Namespace) -> int:
@@ -236,7 +256,6 @@ def _cascade(options: argparse.Namespace) -> int:
 
 
 def _example(options: argparse.Namespace) -> None:
-    from fercore import paths
     from fercore.recognition import explanation
 
     print(explanation.example(paths.outputs("published") / "recogniser" / "example.webp"))
@@ -255,19 +274,31 @@ def _export(options: argparse.Namespace) -> None:
 
 def _dataset(options: argparse.Namespace) -> None:
     from fercore.data import image_folders
+    from fercore.recognition import detection, recogniser
 
-    classes = {"classes": options.classes.split(",")} if options.classes else {}
+    detector = detection.detector(options.faces)
+
+    def largest_face(rgb):
+        boxes, _ = detector.detect(rgb)
+        largest = max(boxes, key=lambda box: box[2] * box[3], default=None)
+        margin = getattr(detector, "margin", 0.0)
+        return None if largest is None else recogniser.crop(rgb, largest, margin)
+
     made = image_folders.make(
         options.folder,
         options.target,
-        faces=options.faces,
+        largest_face,
+        classes=options.classes.split(",") if options.classes else None,
         split=options.split,
         seed=options.seed,
-        **classes,
     )
-    print(made.counts.to_string())
-    for row in made.problems.itertuples():
-        print(f"left out: {row.picture}: {row.problem}")
-    print(
-        f"{made.counts.to_numpy().sum()} faces written to {made.folder}; look through them, then give it as data"
-    )
+    print(f"{'':12} {'train':>6} {'val':>6} {'test':>6}")
+    for name, numbers in made.counts.items():
+        print(f"{name:12}", *(f"{number:6}" for number in numbers))
+    for picture, problem in made.problems:
+        print(f"left out: {picture}: {problem}".encode(errors="replace").decode())
+    total = sum(map(sum, made.counts.values()))
+    print(f"{total} faces written to {made.folder}; look through them, then give it as data")
+
+
+STUDY = (_run, _execute, _index, _renew, _publish, _documents, _example)  # need a clone
