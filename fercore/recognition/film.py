@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from fercore.artifacts import printable
 from fercore.data import pictures
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Source:
         self.path, self.frames, self.seconds, self.damaged = Path(path), 0, 0.0, 0
         self.listener: Callable[[Packet], None] | None = None
         self._end, self._torn, self._last = 0.0, False, -1.0
-        name, av = shown_name(self.path), _av()
+        name, av = printable(self.path.name), _av()
         with _one_line(self.path, "no video that can be read"):
             if not self.path.is_file():
                 raise VideoError(f"{name}: no such file")
@@ -73,6 +74,8 @@ class Source:
         self.rate = float(self._stream.average_rate or self._stream.guessed_rate or USUAL)
         self.begin = (self._file.start_time or 0) / av.time_base  # s: what players call 0
         self.length = (self._file.duration or 0) / av.time_base
+        if self._file.format.name == "avi":  # cut off before its index, it is guessed from the size
+            self.length = max(self.length, self._stream.frames / self.rate)
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         for packet in self._packets():
@@ -125,7 +128,7 @@ class Source:
         width, height = round(frame.width * max(aspect, 1)), round(frame.height / min(aspect, 1))
         if width * height > pictures.MAX_PIXELS:
             size = f"{width}×{height}"
-            raise VideoError(f"{shown_name(self.path)}: frames of {size} pixels are too large")
+            raise VideoError(f"{printable(self.path.name)}: frames of {size} pixels are too large")
         rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
@@ -134,25 +137,25 @@ class Film:
     """An annotated video that grows frame by frame: H.264 and AAC in an MP4 file.
 
     Each frame is shown from its own time on. `path` is the file to write, `source` gives rate and
-    sound; `remark` is what there is to say of the sound. Raises `VideoError`.
+    sound. Raises `VideoError`.
     """
 
     def __init__(self, path: Path, source: Source):
-        self.path, self.written, self.remark = path, 0, ""
-        self._source, self._pts, self._early = source, -1, []
+        self.path, self.written = path, 0
+        self._source, self._pts = source, -1
+        self._early: list[Packet] = []  # of the sound, from before the first frame
+        source.listener = self._listen
         self._video: Any = None
         self._sound: Any = None
         with _one_line(path, "cannot be written"):
             faststart = {"movflags": "faststart"}
             self._file: Any = _av().open(f"file:{path}", "w", format="mp4", options=faststart)
-        if source.sound:
-            self._add_sound(source.sound)
 
     def add(self, rgb: np.ndarray, seconds: float) -> None:
         """The frame, uint8 [h, w, 3], that is shown from `seconds` on."""
         with _one_line(self.path, "cannot be written"):
             if self._video is None:
-                self._add_pictures(*rgb.shape[1::-1])
+                self._begin(*rgb.shape[1::-1])
             size = self._video.width, self._video.height
             if rgb.shape[1::-1] != size:
                 rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -178,23 +181,26 @@ class Film:
         with suppress(_av().FFmpegError, OSError, ValueError):
             self._file.close()
 
-    def _add_pictures(self, width: int, height: int) -> None:
+    def _begin(self, width: int, height: int) -> None:
+        """Add the streams; the first frame shows how large the pictures are."""
         encoder = "libx264" if "libx264" in _av().codecs_available else "mpeg4"
         rate = Fraction(self._source.rate).limit_denominator(1001)
         self._video = self._file.add_stream(encoder, rate=rate, options=QUALITY[encoder])
         self._video.width, self._video.height = width + width % 2, height + height % 2  # in pairs
         self._video.pix_fmt, self._video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
-        early, self._early = self._early, []
-        self._write(early)
-
-    def _add_sound(self, sound: Any) -> None:
-        rate = sound.rate if sound.rate in _av().codec.Codec("aac", "w").audio_rates else 48_000
-        layout = "mono" if sound.channels == 1 else "stereo"
-        self._sound = self._file.add_stream("aac", rate=rate, layout=layout)
-        self._source.listener = self._listen
+        if sound := self._source.sound:
+            known = _av().codec.Codec("aac", "w").audio_rates
+            layout = "mono" if sound.channels == 1 else "stereo"
+            samples = sound.rate if sound.rate in known else 48_000
+            self._sound = self._file.add_stream("aac", rate=samples, layout=layout)
+        for packet in self._early:
+            self._listen(packet)
 
     def _listen(self, packet: "Packet") -> None:
         """A packet of the source's sound, which keeps its time; a damaged one is silence."""
+        if self._video is None:
+            self._early.append(packet)
+            return
         frames: list[Any] = []
         with suppress(_av().FFmpegError):
             frames = list(packet.decode())
@@ -205,20 +211,10 @@ class Film:
                 self._write(self._sound.encode(frame))
 
     def _write(self, packets: list["Packet"]) -> None:
-        """Into the file, once it has pictures: it must know all its streams before the first
-        packet."""
-        if self._video is None:
-            self._early += packets
-            return
         for packet in packets:
             if packet.stream is self._video and packet.time_base:  # the last frame's has no other
                 packet.duration = round(1 / (self._source.rate * packet.time_base))
             self._file.mux(packet)
-
-
-def shown_name(path: Path) -> str:
-    """A file's name for a message: short, and without signs that steer a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in path.name)[:80]
 
 
 @contextmanager
@@ -227,8 +223,8 @@ def _one_line(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (_av().FFmpegError, OSError) as error:
-        cause = str(error.strerror or error).lower()[:80]
-        raise VideoError(f"{shown_name(path)}: {what} ({cause})") from None
+        cause = printable(error.strerror or error).lower()
+        raise VideoError(f"{printable(path.name)}: {what} ({cause})") from None
 
 
 def _av() -> Any:

@@ -15,14 +15,15 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from fercore import artifacts
+from fercore.artifacts import printable
 from fercore.recognition import annotation
-from fercore.recognition.film import Film, Source, VideoError, shown_name
+from fercore.recognition.film import Film, Source, VideoError
 from fercore.recognition.recogniser import Recogniser
 from fercore.recognition.tracking import SMOOTHING, Tracker
 
 FORMATS = ("mp4", "csv")
-COLUMNS = ("time", "frame", "track", "x", "y", "width", "height", "score", "expression")
-COLUMNS += ("probability",)
+PLACE = ("time", "frame", "track", "x", "y", "width", "height", "score")
+COLUMNS = (*PLACE, "expression", "probability")
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -68,7 +69,9 @@ def recognise_video(
     files = [target.with_suffix(suffix) for suffix in (".csv", ".png")]
     with _folder(target) as folder:
         _check_spared(files, target)
-        table, plot, video = (folder / f"all{suffix}" for suffix in (".csv", ".png", ".mp4"))
+        table, plot, video = (
+            folder / target.with_suffix(suffix).name for suffix in (".csv", ".png", ".mp4")
+        )
         film = Film(video, source) if target.suffix == ".mp4" else None
         try:
             with open(table, "w", newline="", encoding="utf-8") as file:
@@ -78,7 +81,6 @@ def recognise_video(
             remarks = [*_how_far(source, interrupted), "" if tracker.begun else "no face was found"]
             if film:
                 film.close()
-                remarks.append(film.remark)
                 files.append(target)
         finally:
             source.close()
@@ -88,8 +90,8 @@ def recognise_video(
         information = PngInfo()
         information.add_text("Software", "fercore")
         image.save(plot, pnginfo=information)
-        for made, file in zip((table, plot, video), files, strict=False):
-            os.replace(made, file)
+        for final in files:
+            os.replace(folder / final.name, final)
     return Outcome(
         video=target if film else None,
         table=files[0],
@@ -107,11 +109,11 @@ def _work(source: Source, tracker: Tracker, film: Film | None, writer: Any) -> b
     total = round(source.length * source.rate) or None
     try:
         with (
-            _stops() as stops,
-            artifacts.progress(total=total, description=shown_name(source.path)) as bar,
+            stops() as asked,
+            artifacts.progress(total=total, description=printable(source.path.name)) as bar,
         ):
             for seconds, rgb in source:
-                if stops:
+                if asked:
                     return True
                 seen = tracker.step(rgb, seconds)
                 if film:
@@ -128,7 +130,7 @@ def _work(source: Source, tracker: Tracker, film: Film | None, writer: Any) -> b
 
 
 @contextmanager
-def _stops() -> Iterator[list[int]]:
+def stops() -> Iterator[list[int]]:
     """The signals that ask for the end, Ctrl-C among them: they wait until a frame is whole. A
     second one ends at once."""
     asked: list[int] = []
@@ -152,7 +154,7 @@ def _how_far(source: Source, interrupted: bool) -> list[str]:
     """That not all of the video is there, and how much is. Raises `VideoError` when nothing is."""
     if not source.frames:
         what = "interrupted at once" if interrupted else "not one frame in it that can be read"
-        raise VideoError(f"{shown_name(source.path)}: {what}")
+        raise VideoError(f"{printable(source.path.name)}: {what}")
     whole = f" of {source.length:.1f} s" if source.length else ""
     remarks = []
     if interrupted:
@@ -171,14 +173,14 @@ def _target(path: Path, out: Path | None, format: str | None) -> Path:
     format = format or named or "mp4"
     if format not in FORMATS or named not in ("", format):
         raise VideoError(
-            f"format {format[:20]}, output {shown_name(target)}: for videos choose "
+            f"format {printable(format, 20)}, output {printable(target.name)}: for videos choose "
             f"{' or '.join(FORMATS)}, or name a folder"
         )
     own = f"{path.stem}.recognised.{format}"
     target = target.with_suffix(f".{format}") if named else target / own
     if target.resolve() == path.resolve():
         raise VideoError(
-            f"{shown_name(target)}: the output would overwrite the video; choose another name"
+            f"{printable(target.name)}: the output would overwrite the video; choose another name"
         )
     return target
 
@@ -191,7 +193,7 @@ def _check_spared(files: Iterable[Path], target: Path) -> None:
             with open(file, "rb") as there:
                 head = there.read(200)
             if not any(mark in head for mark in marks):
-                raise VideoError(f"{shown_name(file)} is there already; choose another --out")
+                raise VideoError(f"{printable(file.name)} is there already; choose another --out")
 
 
 @contextmanager
@@ -203,6 +205,6 @@ def _folder(target: Path) -> Iterator[Path]:
             yield Path(folder)
     except OSError as error:
         raise VideoError(
-            f"{shown_name(target)}: cannot be written ({error.strerror or error}); choose another "
-            "place by --out"
+            f"{printable(target.name)}: cannot be written ({printable(error.strerror or error)}); "
+            "choose another place by --out"
         ) from None

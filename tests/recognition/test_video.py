@@ -2,10 +2,17 @@
 breaks off."""
 
 import os
+import re
+import resource
 import shutil
+import signal
 import subprocess
+import sys
+import threading
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -16,7 +23,6 @@ from fercore.recognition import detection, film, tracking, video
 from fercore.recognition.film import VideoError
 
 RATE, FRAMES, SIZE = 20, 40, (320, 240)
-with_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 
 
 class Marks:
@@ -42,6 +48,10 @@ class Brightness:
 
     def __init__(self):
         self.detector = Marks()
+
+    def find(self, rgb):
+        boxes, scores = self.detector.detect(rgb)
+        return boxes, scores, np.zeros(len(boxes), np.float32)
 
     def probabilities(self, crops):
         happy = np.clip(crops.mean(axis=(1, 2)) / 255, 0, 1)
@@ -83,44 +93,72 @@ def read(path):
     return frames
 
 
-def sound(path):
-    """Codec of the sound of a file, empty when there is none."""
-    call = [
-        "ffprobe",
-        "-v",
-        "error",
-        "-select_streams",
-        "a",
-        "-show_entries",
-        "stream=codec_name",
-        "-of",
-        "csv=p=0",
-    ]
-    return subprocess.run([*call, path], capture_output=True, text=True).stdout.strip()
+def encode(path, stamps, *, sound=None, sound_from=0.0, aspect=None, box=None, **options):
+    """A film by PyAV: a frame at each of `stamps` (s); `sound` seconds of a tone."""
+    with av.open(str(path), "w", format=box, options=options) as file:
+        video = file.add_stream("libx264", rate=25, options={"crf": "15"})
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 12_000)
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
+        tone = file.add_stream("aac", rate=16_000, layout="mono") if sound else None
+        for number, stamp in enumerate(stamps):
+            image = av.VideoFrame.from_ndarray(frame(number % 60), format="rgb24")
+            image.pts, image.time_base = round(12_000 * stamp), Fraction(1, 12_000)
+            file.mux(video.encode(image))
+        file.mux(video.encode(None))
+        for start in range(0, round(16_000 * (sound or 0)), 1024):
+            wave = np.sin(np.arange(start, start + 1024)[None] * 0.17).astype(np.float32)
+            part = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            part.sample_rate, part.time_base = 16_000, Fraction(1, 16_000)
+            part.pts = start + round(16_000 * sound_from)
+            file.mux(tone.encode(part))
+        if tone:
+            file.mux(tone.encode(None))
+    return path
+
+
+def streams(path):
+    """(codec, first time, last time) of each stream of a film."""
+    with av.open(str(path)) as file:
+        times = {stream.index: [] for stream in file.streams}
+        for packet in file.demux():
+            if packet.pts is not None:
+                times[packet.stream.index].append(float(packet.pts * packet.time_base))
+        codecs = {stream.index: stream.codec_context.name for stream in file.streams}
+        return [(codecs[k], min(seen), max(seen)) for k, seen in sorted(times.items())]
 
 
 def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_faces_keep_their_tracks_and_few_frames_are_searched():
+@pytest.mark.parametrize("every", [1, None])
+def test_faces_keep_their_tracks_and_a_slow_detector_searches_few_frames(every):
     recogniser = Brightness()
-    tracker = tracking.Tracker(recogniser, smoothing=0)
+    tracker = tracking.Tracker(recogniser, every=every, smoothing=0)
+    step = every or tracking.SLOW
     for number in range(FRAMES):
         seen = dict(tracker.step(frame(number), number / RATE))
         assert set(seen) == {1, 2}
         moving = max(seen.values(), key=lambda face: -face.box[1])
-        assert abs(moving.box[0] - (20 + 3 * number)) <= 6, (
-            f"frame {number}: the box is left behind"
-        )
+        assert abs(moving.box[0] - (20 + 3 * number)) <= 6 * step, f"frame {number}: left behind"
         assert moving.box[2] == pytest.approx(60, abs=2)
-    assert recogniser.detector.searches == pytest.approx(FRAMES / tracking.EVERY, abs=2)
+    assert recogniser.detector.searches == FRAMES / step
+
+
+def test_a_fast_detector_searches_every_frame(monkeypatch):
+    monkeypatch.setattr(tracking, "YuNet", Marks)
+    tracker = tracking.Tracker(Brightness())
+    for number in range(10):
+        tracker.step(frame(number), number / RATE)
+    assert tracker.recogniser.detector.searches == 10
 
 
 def test_smoothing_is_an_exponential_mean_over_time_whatever_the_frame_rate():
     ends = []
     for rate in (10, 100):
-        track = tracking.Track(1, np.zeros(4), 1.0)
+        track = tracking.Track(1, np.zeros(5), 1.0, 0.0)
         track.renew(np.array([1.0, 0.0]), 0.0, 0.5)
         for k in range(1, rate + 1):
             track.renew(np.array([0.0, 1.0]), k / rate, 0.5)
@@ -136,28 +174,20 @@ def test_a_face_that_is_gone_ends_and_one_seen_once_ends_at_the_next_search():
     tracker = tracking.Tracker(Brightness(), every=1)
     for k in range(5):
         tracker.step(frame(0), k / RATE)
-    misses = 0
-    while tracker.step(empty, 1.0):
-        misses += 1
-    assert misses == tracking.PATIENCE
-
-
-def test_a_cut_is_searched_at_once():
-    tracker = tracking.Tracker(Brightness(), every=1000)
-    tracker.step(frame(0, faces=1), 0.0)
-    other = np.full_like(frame(0), 20)
-    other[150:210, 200:260] = np.random.default_rng(1).integers(100, 250, (60, 60, 1))
-    boxes = [face.box for _, face in tracker.step(other, 0.1)]
-    assert boxes == [(200, 150, 60, 60)]
+    last, seconds = 4 / RATE, 4 / RATE
+    while tracker.step(empty, seconds + 1 / RATE):
+        seconds += 1 / RATE
+    assert seconds - last == pytest.approx(tracking.PATIENCE, abs=1.5 / RATE)
 
 
 def test_overlap_of_boxes():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5]], float)
-    shares = tracking.overlap(boxes[:1], boxes)
+    shares = tracking._overlap(boxes[:1], boxes)
     assert shares[0] == pytest.approx([1, 1 / 3, 0])
 
 
-def test_a_video_becomes_a_film_a_table_and_a_plot(clip, tmp_path):
+def test_a_video_becomes_a_film_a_table_and_a_plot(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "SLOW", 1)
     outcome = video.recognise_video(clip, Brightness(), out=tmp_path / "new", smoothing=0)
     assert names(tmp_path / "new") == [
         "two.recognised.csv",
@@ -201,75 +231,119 @@ def test_format_csv_writes_no_film(clip, tmp_path):
     assert outcome.video is None and names(tmp_path) == ["t.csv", "t.png"]
 
 
-@with_ffmpeg
-def test_sound_is_kept(clip, tmp_path):
-    talk = tmp_path / "talk.mkv"
-    subprocess.run(
-        [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-i",
-            clip,
-            "-f",
-            "lavfi",
-            "-i",
-            "sine=duration=1",
-            "-c:v",
-            "copy",
-            "-c:a",
-            "pcm_s16le",
-            talk,
-        ],
-        check=True,
-    )
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_sound_is_kept(tmp_path, seconds):
+    talk = encode(tmp_path / "talk.mkv", np.arange(FRAMES) / RATE, sound=seconds)
     outcome = video.recognise_video(talk, Brightness(), out=tmp_path)
-    assert sound(outcome.video) == "aac" and outcome.remarks == ()
-    assert len(read(outcome.video)) == FRAMES, "shorter sound has cut the film"
-
-
-def test_without_ffmpeg_it_says_so(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(film.shutil, "which", lambda name: None)
-    outcome = video.recognise_video(clip, Brightness(), out=tmp_path)
+    (_, _, pictures_end), (codec, begin, end) = streams(outcome.video)
+    assert codec == "aac" and outcome.remarks == ()
+    assert begin == pytest.approx(0, abs=0.1) and end == pytest.approx(seconds, abs=0.15)
+    assert pictures_end == pytest.approx((FRAMES - 1) / RATE), "sound has cut the film"
     assert len(read(outcome.video)) == FRAMES
-    assert len(outcome.remarks) == 1 and "ffmpeg is not installed" in outcome.remarks[0]
 
 
-@with_ffmpeg
-def test_frames_of_uneven_length_are_shown_as_long(tmp_path):
-    for number in range(4):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), frame(10 * number)[..., ::-1])
-    lengths = (0.1, 0.5, 0.1, 0.3)
-    lines = [
-        f"file '{tmp_path / f'{n}.png'}'\nduration {length}" for n, length in enumerate(lengths)
-    ]
-    (tmp_path / "list.txt").write_text("\n".join([*lines, f"file '{tmp_path / '3.png'}'"]))
-    source = tmp_path / "uneven.mp4"
-    subprocess.run(
-        [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-f",
-            "concat",
-            "-safe",
-            "0",
-            "-i",
-            tmp_path / "list.txt",
-            "-fps_mode",
-            "vfr",
-            "-pix_fmt",
-            "yuv420p",
-            source,
-        ],
-        check=True,
+@pytest.mark.parametrize(("pictures", "sound"), [(0.0, 1.5), (1.5, 0.0)])
+@pytest.mark.parametrize("box", ["mp4", "matroska", "mpegts"])
+def test_each_stream_keeps_its_start(tmp_path, pictures, sound, box):
+    stamps = pictures + np.arange(20) / RATE
+    late = encode(tmp_path / "late", stamps, sound=2, sound_from=sound, box=box)
+    outcome = video.recognise_video(late, Brightness(), out=tmp_path)
+    (_, shown, _), (_, heard, _) = streams(outcome.video)
+    assert shown - heard == pytest.approx(pictures - sound, abs=0.2)
+    times = pd.read_csv(outcome.table).time
+    assert times.min() == pytest.approx(pictures, abs=0.1)
+
+
+@pytest.mark.parametrize("gaps", [(0.1, 0.5, 0.1, 0.3), (1 / 300,) * 30, (0.04, 90.0, 0.04)])
+def test_rising_time_stamps_are_trusted_at_any_rate(tmp_path, gaps):
+    stamps = np.concatenate([[0], np.cumsum(gaps)])
+    outcome = video.recognise_video(
+        encode(tmp_path / "film.mp4", stamps), Brightness(), out=tmp_path / "out"
     )
-    outcome = video.recognise_video(source, Brightness(), out=tmp_path / "out")
     times = pd.read_csv(outcome.table).time.unique()
-    assert times[:4] == pytest.approx([0, 0.1, 0.6, 0.7], abs=0.03)
-    capture = cv2.VideoCapture(str(outcome.video))
-    shown = capture.get(cv2.CAP_PROP_FRAME_COUNT) / capture.get(cv2.CAP_PROP_FPS)
-    assert shown == pytest.approx(times[-1], abs=0.35)
+    assert times == pytest.approx(stamps, abs=1e-3) and outcome.remarks == ()
+    (_, first, last) = streams(outcome.video)[0]
+    assert (first, last) == (0, pytest.approx(stamps[-1], abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [(Fraction(8, 5), (512, 240)), (Fraction(1, 2), (320, 480)), (None, SIZE)],
+)
+def test_oblong_pixels_are_made_square(tmp_path, aspect, size):
+    path = encode(tmp_path / "tv.mp4", [0, 0.1], aspect=aspect)
+    outcome = video.recognise_video(path, Brightness(), out=tmp_path / "out")
+    assert read(outcome.video)[0].shape == (*size[::-1], 3)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_films_are_turned_upright(tmp_path, turns):
+    upright = tmp_path / "upright.mp4"
+    encode(upright, [0, 0.1])
+    content = bytearray(upright.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # the matrix in a track's header: cosines and sines, 16.16
+    one, minus = (65536).to_bytes(4, "big"), (2**32 - 65536).to_bytes(4, "big")
+    none = bytes(4)
+    cells = {
+        1: (none, one, minus, none),
+        2: (minus, none, none, minus),
+        3: (none, minus, one, none),
+    }
+    for place, cell in zip((0, 4, 12, 16), cells[turns], strict=True):
+        content[at + place : at + place + 4] = cell
+    (tmp_path / "turned.mp4").write_bytes(content)
+    shown = [rgb for _, rgb in film.Source(tmp_path / "turned.mp4")]
+    plain = [rgb for _, rgb in film.Source(upright)]
+    assert np.array_equal(shown[0], np.rot90(plain[0], -turns)), "a matrix turns clockwise"
+
+
+@pytest.mark.parametrize(
+    "name", ["12:30:15.mp4", "noending", "talk.jpg", "größer ☺", "a b%20d.txt"]
+)
+@pytest.mark.parametrize("box", ["mp4", "mpegts", "matroska", "avi", "flv"])
+def test_films_are_known_by_their_content(tmp_path, monkeypatch, name, box):
+    monkeypatch.chdir(tmp_path)
+    encode(tmp_path / "film", [0, 0.04, 0.08], box=box)
+    os.rename("film", name)
+    assert film.is_video(name) and film.is_video(tmp_path / name)
+    assert len(list(film.Source(name))) == 3
+
+
+def test_what_is_no_film_is_not_taken_for_one(tmp_path):
+    for suffix in (".jpg", ".png", ".gif", ".bmp", ".avif", ".webp", ".tiff"):
+        path = tmp_path / f"picture{suffix}"
+        av_picture(path)
+        assert not film.is_video(path), suffix
+    (tmp_path / "GGGG.txt").write_text("G" * 3 + "text" * 400)
+    (tmp_path / "empty").write_bytes(b"")
+    assert not film.is_video(tmp_path / "GGGG.txt") and not film.is_video(tmp_path / "empty")
+    assert film.is_video(tmp_path / "missing.mp4") and not film.is_video(tmp_path / "missing.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    assert not film.is_video(tmp_path / "pipe"), "it waits for the other end"
+
+
+def av_picture(path):
+    from PIL import Image
+
+    Image.fromarray(frame(0)).save(path)
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as file:
+        tone = file.add_stream("aac", rate=16_000, layout="mono")
+        part = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        part.sample_rate, part.pts = 16_000, 0
+        file.mux(tone.encode(part))
+        file.mux(tone.encode(None))
+    with pytest.raises(VideoError, match="no moving pictures"):
+        video.recognise_video(tmp_path / "song.m4a", Brightness())
+
+
+def test_without_pyav_one_line_names_the_extra(clip, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(VideoError, match=r'pip install "fercore\[video\]"'):
+        video.recognise_video(clip, Brightness(), out=tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_odd_sizes_are_written(tmp_path):
@@ -295,12 +369,72 @@ def test_ctrl_c_keeps_what_was_done(clip, tmp_path):
     assert names(tmp_path) == ["two.recognised.csv", "two.recognised.mp4", "two.recognised.png"]
 
 
-def test_a_video_that_breaks_off_keeps_the_frames_so_far(clip, tmp_path):
-    broken = tmp_path / "broken.avi"
-    broken.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    outcome = video.recognise_video(broken, Brightness(), out=tmp_path / "out")
-    assert 10 < outcome.frames < 30 and len(read(outcome.video)) == outcome.frames
-    assert "breaks off after" in outcome.remarks[0] and "of 2.0 s" in outcome.remarks[0]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_wait_for_a_whole_frame_and_keep_what_was_done(clip, tmp_path, number):
+    class Signalled(Brightness):
+        calls = 0
+
+        def probabilities(self, crops):
+            self.calls += 1
+            if self.calls == 10:
+                signal.raise_signal(number)
+            return super().probabilities(crops)
+
+    before = signal.getsignal(number)
+    outcome = video.recognise_video(clip, Signalled(), out=tmp_path)
+    assert outcome.interrupted and outcome.frames == len(read(outcome.video)) == 10
+    assert pd.read_csv(outcome.table).frame.max() == 9
+    assert signal.getsignal(number) == before
+
+
+def test_a_thread_can_do_it_as_well(clip, tmp_path):
+    done = []
+    work = threading.Thread(
+        target=lambda: done.append(video.recognise_video(clip, Brightness(), out=tmp_path))
+    )
+    work.start()
+    work.join()
+    assert done and done[0].frames == FRAMES
+
+
+def cut(path, target, share):
+    target.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    return target
+
+
+@pytest.mark.parametrize("share", [0.4, 0.8])
+@pytest.mark.parametrize("box", ["avi", "mp4", "matroska"])
+def test_a_video_that_breaks_off_keeps_the_frames_so_far(clip, tmp_path, box, share):
+    whole = clip
+    if box != "avi":
+        stamps = np.arange(100) / RATE
+        whole = encode(tmp_path / "whole", stamps, sound=5, box=box, movflags="faststart")
+    seconds = FRAMES / RATE if box == "avi" else 5.0
+    outcome = video.recognise_video(
+        cut(whole, tmp_path / "broken", share), Brightness(), out=tmp_path / "out"
+    )
+    assert 0.1 * seconds < outcome.seconds < (share + 0.2) * seconds
+    assert len(read(outcome.video)) == outcome.frames
+    assert len(outcome.remarks) == 1 and re.search(r" of (2.0|5.\d) s", outcome.remarks[0])
+    assert f"breaks off after {outcome.seconds:.1f} s" in outcome.remarks[0]
+
+
+@pytest.mark.parametrize("box", ["mp4", "matroska", "mpegts", "flv"])
+@pytest.mark.parametrize("sound", [None, 1, 4])
+def test_whole_videos_are_not_said_to_break_off(tmp_path, box, sound):
+    path = encode(tmp_path / "whole", np.arange(40) / RATE, sound=sound, box=box)
+    outcome = video.recognise_video(path, Brightness(), out=tmp_path, format="csv")
+    assert outcome.frames == 40 and outcome.remarks == ()
+
+
+def test_damage_in_the_middle_is_counted_and_the_rest_kept(tmp_path):
+    path = encode(tmp_path / "whole.mp4", np.arange(100) / RATE)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    path.write_bytes(content)
+    outcome = video.recognise_video(path, Brightness(), out=tmp_path, format="csv")
+    assert outcome.frames > 40 and outcome.seconds == pytest.approx(5, abs=0.3)
 
 
 def test_a_video_without_faces_says_so(tmp_path):
@@ -356,16 +490,68 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(clip, tmp_path):
     assert names(tmp_path) == []
 
 
-@with_ffmpeg
-def test_what_ffmpeg_complains_of_is_told(clip, tmp_path, monkeypatch):
-    fake = tmp_path / "bin" / "ffmpeg"
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(VideoError, match="no space left on device"):
-        video.recognise_video(clip, Brightness(), out=tmp_path / "out")
-    assert names(tmp_path / "out") == []
+@pytest.mark.parametrize("size", [1, 3000, 20_000])
+def test_a_film_that_cannot_be_written_whole_is_no_success(clip, tmp_path, size):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Limited(Brightness):
+        def probabilities(self, crops):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+            return super().probabilities(crops)
+
+    try:
+        with pytest.raises(VideoError) as raised:
+            video.recognise_video(clip, Limited(), out=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(raised.value) and "two.recognised" in str(raised.value)
+    assert names(tmp_path) == []
+
+
+def test_frames_that_are_missing_from_the_film_are_found(clip, tmp_path, monkeypatch):
+    def forgetful(self, packets):
+        for packet in packets[::2]:
+            self._file.mux(packet)
+
+    monkeypatch.setattr(film.Film, "_write", forgetful)
+    with pytest.raises(VideoError, match=r"only \d+ of 40 frames could be written"):
+        video.recognise_video(clip, Brightness(), out=tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_files_of_the_users_own_are_spared_and_ones_of_this_program_renewed(clip, tmp_path):
+    (tmp_path / "film.csv").write_text("my,own\n")
+    with pytest.raises(VideoError, match=r"film\.csv is there already"):
+        video.recognise_video(clip, Brightness(), out=tmp_path / "film.mp4")
+    assert (tmp_path / "film.csv").read_text() == "my,own\n" and names(tmp_path) == ["film.csv"]
+    (tmp_path / "film.csv").unlink()
+    for _ in range(2):
+        outcome = video.recognise_video(clip, Brightness(), out=tmp_path / "film.mp4")
+    assert outcome.frames == FRAMES
+
+
+def test_names_are_shown_short_and_without_signs_that_steer_a_terminal(tmp_path):
+    path = tmp_path / ("\x1b[31m" + "long" * 50 + ".mp4")
+    path.write_bytes(b"no film")
+    with pytest.raises(VideoError) as raised:
+        video.recognise_video(path, Brightness())
+    assert str(raised.value).isprintable() and len(str(raised.value)) < 220
+
+
+def test_nothing_is_written_to_home(clip, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, 'tests/recognition'); from test_video import Brightness; "
+        f"from fercore.recognition import video; "
+        f"video.recognise_video({str(clip)!r}, Brightness(), out={str(tmp_path / 'out')!r})"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    left_out = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR")
+    environment = {key: value for key, value in os.environ.items() if key not in left_out}
+    root = Path(__file__).parents[2]
+    environment |= {"HOME": str(home), "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True)
+    assert len(names(tmp_path / "out")) == 3 and list(home.rglob("*")) == []
 
 
 def test_a_real_face_is_followed(tmp_path):
