@@ -22,6 +22,8 @@ class ParameterError(ValueError):
     """What stands in a file or a notebook cannot be done."""
 
 
+# what PyYAML lets through of values that do not fit their tag, such as `!!int x` or 2001-99-99
+OF_TAGS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -41,7 +43,7 @@ def mistake(error: ValidationError, model: Any, *at: str) -> str:
     `model` was not fulfilled; it stands at the keys `at`."""
     found = error.errors(include_url=False)
     first = next((one for one in found if one["type"] != "missing"), found[0])
-    path = [str(part) for part in (*at, *first["loc"]) if not isinstance(part, int)]
+    path = [short(str(part)) for part in (*at, *first["loc"]) if not isinstance(part, int)]
     *outer, key = path or [""]
     before = "".join(f"{part}: " for part in outer)
     kind, value, message = first["type"], first["input"], first["msg"].removeprefix("Input ")
@@ -67,7 +69,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """A value as messages echo it: at most 80 characters, all printable."""
-    text = "empty" if value is None else repr(value)
+    return "empty" if value is None else short(repr(value))
+
+
+def short(text: str) -> str:
+    """At most 80 characters of a text, all printable."""
+    text = "".join(one if one.isprintable() else " " for one in text[:81])
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
@@ -109,24 +116,31 @@ def valid(schema: dict) -> str:
 def read_yaml(path: Path) -> dict:
     """A YAML file whose top level is a mapping. Raises `ParameterError` naming the line at
     fault."""
-    return copy.deepcopy(_read_once(path, path.stat().st_mtime_ns))  # reports ask hundreds of times
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ParameterError(f"{place(path)}: cannot be read ({error.strerror})") from error
+    # kept, as reports ask hundreds of times
+    return copy.deepcopy(_read_once(path, state.st_mtime_ns, state.st_size))
 
 
 @cache
-def _read_once(path: Path, _changed: int) -> dict:
+def _read_once(path: Path, _changed: int, _size: int) -> dict:
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{place(path)}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, *OF_TAGS) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", error)
+        problem = short(str(getattr(error, "problem", None) or error))
         raise ParameterError(f"{place(path)}{line}: not YAML ({problem})") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
         raise ParameterError(f"{place(path)}: keys and values expected, found {found}")
     for key in content:
         if not isinstance(key, str):
-            raise ParameterError(f"{place(path)}: key {shown(key)} is no text; write '{key}'")
+            raise ParameterError(f"{place(path)}: key {shown(key)} is no text; put it in quotes")
     return content
 
 

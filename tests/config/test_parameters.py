@@ -1,9 +1,11 @@
 """What stands in params/ is read; a mistake is one line that says what is valid."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fercore import paths
-from fercore.config import notebooks, parameters
+from fercore.config import notebooks, parameters, recipes
 from fercore.config.parameters import ParameterError
 
 
@@ -257,3 +259,26 @@ def test_a_search_that_is_not_understood(write, content, words):
     with pytest.raises(ParameterError) as error:
         parameters.search("s")
     assert str(error.value).startswith(f"s.yaml: {words}")
+
+
+WORDS = st.sampled_from(
+    ["epochs", "flip", "extends", "!!int", "!!timestamp", "2001-99-99", "0x", "&a"]
+)
+TEXTS = st.lists(
+    WORDS
+    | st.sampled_from([":", "[", "]", "{", "}", ",", "-", "?", "!", "|", "*", "\n"])
+    | st.text(max_size=4)
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(text=TEXTS.map(" ".join) | st.binary(max_size=40))
+def test_any_bytes_are_a_recipe_or_one_line(tmp_path, text):
+    path = tmp_path / "any.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(errors="replace"))
+    try:
+        assert recipes.read(str(path)).epochs > 0
+    except ParameterError as error:
+        assert len(str(error).splitlines()) == 1 and len(str(error)) < 700

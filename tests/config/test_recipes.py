@@ -103,7 +103,7 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path):
     for text, message in (
         ("- 1", "keys and values expected, found list"),
         ("a: [", "not YAML"),
-        ("{epochs: 3, 1: 2}", "mine.yaml: key 1 is no text; write '1'"),
+        ("{epochs: 3, 1: 2}", "mine.yaml: key 1 is no text; put it in quotes"),
     ):
         path.write_text(text)
         with pytest.raises(ParameterError, match=message):
