@@ -141,8 +141,12 @@ def stops() -> Iterator[list[int]]:
         asked.append(number)
 
     numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
-    alone = threading.current_thread() is not threading.main_thread()
-    before = {} if alone else {number: signal.signal(number, ask) for number in numbers}
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, ask)
     try:
         yield asked
     finally:
