@@ -8,18 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from fercore import paths
-from fercore.config import recipes
-from fercore.config.checking import (
-    STRICT,
-    ParameterError,
-    checked,
-    explained,
-    place,
-    read_yaml,
-    shown,
-    suggestion,
-    valid,
-)
+from fercore.config import checking, recipes
+from fercore.config.checking import ParameterError, checked, place, read_yaml, shown, suggestion
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
 STUDY_ENSEMBLE = "study_ensemble"  # the weighted one, of all networks of a split
@@ -28,10 +18,14 @@ Accuracies = dict[str, dict[Literal["validation", "test"], float]]
 LANDMARKS = ("dlib", "face_recognition_models")
 
 
-class Profile(BaseModel):
-    """What one run consists of."""
+class Checked(BaseModel):
+    """A file, or a part of one: unknown keys are refused, no type is taken for another."""
 
-    model_config = STRICT
+    model_config = checking.STRICT
+
+
+class Profile(Checked):
+    """What one run consists of."""
 
     name: str
     description: str = ""
@@ -53,10 +47,8 @@ class Profile(BaseModel):
     """Nothing is run on other faces."""
 
 
-class FineTuning(BaseModel):
+class FineTuning(Checked):
     """A second stage of training."""
-
-    model_config = STRICT
 
     trainable_from: str
     """The first layer that learns in the second stage."""
@@ -64,10 +56,8 @@ class FineTuning(BaseModel):
     """Recipe of the second stage."""
 
 
-class Network(BaseModel):
+class Network(Checked):
     """A row of the tables: a builder with its parameters, inputs and recipe."""
-
-    model_config = STRICT
 
     base: str | None = None
     """The builder in the registry of networks."""
@@ -107,10 +97,8 @@ class Network(BaseModel):
         return self
 
 
-class Aggregate(BaseModel):
+class Aggregate(Checked):
     """An unweighted mean of the probabilities of several networks."""
-
-    model_config = STRICT
 
     name: str
     system: str = "own"
@@ -133,10 +121,8 @@ class Aggregate(BaseModel):
         return self
 
 
-class Change(BaseModel):
+class Change(Checked):
     """One change, and the networks or aggregates that differ in it."""
-
-    model_config = STRICT
 
     title: str
     """What the change is."""
@@ -144,10 +130,8 @@ class Change(BaseModel):
     """[before, after], each pair compared on every split that both ran on."""
 
 
-class Range(BaseModel):
+class Range(Checked):
     """The values of one hyper-parameter."""
-
-    model_config = STRICT
 
     low: float
     """The lowest value."""
@@ -165,10 +149,8 @@ class Range(BaseModel):
         return self
 
 
-class Search(BaseModel):
+class Search(Checked):
     """What a search for hyper-parameters varies."""
-
-    model_config = STRICT
 
     recipe: str
     """The recipe whose other values stay as they are."""
@@ -248,7 +230,7 @@ def search(name: str) -> Search:
     path = _file("searches", name)
     found = checked(Search, read_yaml(path), place(path))
     schema = TypeAdapter(recipes.Recipe).json_schema()["properties"]
-    real = [key for key, one in schema.items() if valid(one).startswith("number")]
+    real = [key for key, one in schema.items() if checking.valid(one).startswith("number")]
     for key, ends in found.ranges.items():
         where = f"{place(path)}: ranges: {key}"
         if key not in real:
@@ -270,7 +252,7 @@ def documentation() -> str:
         "params/searches/": Search,
         "`ranges` in params/searches/": Range,
     }
-    tables = [f"## {title}\n\n{explained(model)}" for title, model in parts.items()]
+    tables = [f"## {title}\n\n{checking.explained(model)}" for title, model in parts.items()]
     return "\n\n".join([INTRODUCTION, *tables]) + "\n"
 
 
