@@ -1,13 +1,13 @@
-"""Faces and what is known of them: FER2013 and its readers, fingerprints, FER+ votes, splits, augmentation.
+"""Faces and what is known of them: FER2013 and its packed facts, splits, duplicates, augmentation.
 
-Also folders of one"s own pictures and the embedded synthetic faces."""
+Also the readers of CSVs and pictures, folders of a user's own, and the embedded synthetic faces.
+"""
 
 __all__ = [
     "augmentation",
     "datasets",
     "faces",
-    "ferplus",
-    "fingerprints",
+    "fer2013",
     "image_folders",
     "pictures",
     "splits",

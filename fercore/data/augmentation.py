@@ -9,7 +9,6 @@ import numpy as np
 from fercore.config import NORMALISATIONS, VIEWS
 
 
-
 @dataclass(frozen=True)
 class Augmentation:
     """How far a training face may be moved. All zero: not at all.

@@ -1,28 +1,20 @@
-"""Find, read and verify FER2013 and the FER+ votes; give faces that know where they come from."""
+"""Find and read FER2013, or what a user has instead; give faces that know where they come from."""
 
 import hashlib
 import logging
 import os
-import zipfile
-from collections.abc import Callable
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fercore import artifacts, paths
-from fercore.data import affectnet, drawing, fingerprints, readers, synthetic
+from fercore.artifacts import printable
 from fercore.data import faces as faces_module
+from fercore.data import fer2013, pictures, readers, synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
-from fercore.data.readers import (
-    COMPRESSED,
-    CSV_NAMES,
-    PICTURES,
-    class_names_of,
-    is_csv,
-    read_csv,
-    read_folder,
-)
+from fercore.data.fer2013 import VOTE_NAMES, load_votes
 
 __all__ = [
     "CLASS_NAMES",
@@ -30,6 +22,7 @@ __all__ = [
     "VOTE_NAMES",
     "DatasetError",
     "Faces",
+    "facts",
     "find",
     "load",
     "load_votes",
@@ -37,21 +30,11 @@ __all__ = [
 ]
 
 SYNTHETIC = "synthetic"
-VOTES_FILE = "fer2013new.csv"
-VOTE_NAMES = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
-    "unknown",
-    "NF",
-)
-FERPLUS_PAGE = "github.com/microsoft/FERPlus"
+VOTES_FILE = "fer2013new.csv"  # of FER+; its votes are packed in the package
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
+DEPTH = 3  # folders below the one given in which a CSV is looked for
+CODE = (faces_module, fer2013, pictures, readers, synthetic)  # what makes faces out of files
+
 log = logging.getLogger(__name__)
 
 
@@ -59,16 +42,27 @@ def load(source: str | Path | None = None) -> Faces:
     """FER2013, or the embedded synthetic faces when it is nowhere.
 
     First hit wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the
-    project's data folder; Kaggle, when credentials are there. Raises `DatasetError` when what is
-    named cannot be used.
+    project's data folder; Kaggle, when credentials are there. What was read is kept in
+    `paths.CACHE/datasets`. Classes without faces are left out. Raises `DatasetError` when what is
+    named, or what lies in the data folder, cannot be used.
     """
     path = find(source)
-    if path is None:
-        code = "".join(
-            _digest(Path(module.__file__)) for module in (synthetic, drawing, faces_module)
-        )
-        return _cached(code, synthetic.faces)
-    return replace(_cached(_state(path), lambda: _read(path)), source=str(path))
+    key = "\n".join([*map(_digest, CODE), *(_state(path) if path else ["synthetic"])])
+    name = hashlib.sha256(str(path.resolve() if path else "").encode(errors="replace")).hexdigest()
+    arrays = artifacts.cached(
+        paths.CACHE / "datasets" / f"{name[:16]}.npz",
+        hashlib.sha256(key.encode(errors="replace")).hexdigest(),
+        lambda: _as_arrays(_read(path) if path else synthetic.faces()),
+    )
+    texts = {name: str(arrays[name]) for name in ("origin", "fingerprint")}
+    names = {"class_names": tuple(arrays["class_names"].tolist())}
+    return Faces(**arrays | texts | names, source=str(path or ""))
+
+
+def facts() -> Faces:
+    """FER2013's faces without pixels, from the packed facts: enough for splits, duplicates, votes
+    and every table."""
+    return fer2013.without_pixels()
 
 
 def find(source: str | Path | None = None) -> Path | None:
@@ -77,15 +71,123 @@ def find(source: str | Path | None = None) -> Path | None:
     if named == SYNTHETIC:
         return None
     if named:
-        return _within(_existing(named))
-    if paths.DATA.is_dir() and (found := _candidate(paths.DATA)):
-        return found
+        given = Path(os.path.expanduser(named))  # Path's own raises for an unknown ~user
+        for path in (given, paths.ROOT / given):
+            if os.path.exists(path):
+                return _within(path)
+        cure = f"give FER2013's CSV, archive or folder, or '{SYNTHETIC}'"
+        raise DatasetError(f"{printable(named)}: no such file or folder; {cure}")
+    lying = paths.DATA.is_dir() and [
+        path.name for path in sorted(paths.DATA.iterdir()) if not _is_ours(path)
+    ]
+    if lying:
+        try:
+            return _within(paths.DATA)
+        except DatasetError as error:
+            listed = printable(", ".join(lying))
+            fault = f"{error}. It holds {listed}; put FER2013 there or empty it"
+            raise DatasetError(fault) from error
     downloaded = _download()
     if downloaded is None:
-        log.info(
-            "No FER2013 found: using the embedded synthetic faces. Give `data`, set FER2013, or fill data/."
-        )
+        log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
     return downloaded
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.startswith(".") or path.name == VOTES_FILE
+
+
+def _within(path: Path) -> Path:
+    """`path` itself when it is a file, else what is to be read in the folder: the best CSV, plain
+    before packed, or the folder for its pictures."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise DatasetError(f"{printable(path)}: neither a file nor a folder")
+    files = [file for file in readers.files_below(path) if file.is_file()]
+    near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
+    ranked = sorted((rank, len(file.parts), file) for file in near if (rank := _rank(file)) < 9)
+    for _, _, file in ranked:
+        try:
+            with readers.opened(file) as (content, _):
+                if {b"emotion", b"pixels"} <= set(re.findall(rb"\w+", content.readline(300))):
+                    return file
+        except DatasetError:
+            if len(ranked) == 1:
+                raise
+    for file in files:
+        if file.suffix.lower() in pictures.SUFFIXES and file.parent != path:
+            lists = [one.parent for one in files if one.name == readers.CLASSES_FILE]
+            return lists[0] if len(lists) == 1 else path
+    names = ", ".join(readers.CSV_NAMES)
+    raise DatasetError(f"{printable(path.name)}: holds neither {names} nor pictures by class")
+
+
+def _rank(path: Path) -> int:
+    """How likely a file is FER2013, by its name only: 0 most, 9 not at all."""
+    plain = re.sub(r"[ _-]*(\(\d+\)|copy)", "", path.name.lower())
+    packed = plain.endswith(readers.PACKED)
+    while plain.endswith(readers.PACKED):
+        plain = plain.rpartition(".")[0]
+    known = [name.removesuffix(".csv") for name in readers.CSV_NAMES]
+    if path.name != VOTES_FILE and (packed or plain.endswith(".csv")):
+        stem = plain.removesuffix(".csv")
+        return (known.index(stem) if stem in known else 3) + 4 * packed
+    return 9
+
+
+def _download() -> Path | None:
+    """FER2013 from Kaggle into kagglehub's own cache; None without credentials or network."""
+    try:
+        import kagglehub
+        from kagglehub.config import get_kaggle_credentials
+
+        if not get_kaggle_credentials():
+            return None
+        import requests
+
+        requests.head("https://www.kaggle.com", timeout=5)  # kagglehub alone would try for minutes
+        return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
+    # kagglehub raises many kinds, and none may stop a run that has other data
+    except Exception as error:
+        fault = f"{KAGGLE_DATASET} could not be downloaded ({type(error).__name__})"
+        log.warning("Kaggle: %s", fault)
+        return None
+
+
+def _read(path: Path) -> Faces:
+    class_names = readers.class_names_of(path)
+    arrays = readers.read_folder(path, class_names) if path.is_dir() else readers.read_csv(path)
+    shown = printable(path.name)
+    faces = from_arrays(*arrays, f"not FER2013: {shown}", class_names)
+    if class_names == CLASS_NAMES:
+        faces = fer2013.recognised(faces, shown)
+    present = np.unique(faces.labels)
+    if len(present) < len(class_names):
+        missing = [name for k, name in enumerate(class_names) if k not in present]
+        log.warning("%s: no faces of %s; left out", shown, printable(", ".join(missing)))
+        labels = np.searchsorted(present, faces.labels).astype(np.int8)
+        faces = replace(faces, labels=labels, class_names=tuple(class_names[k] for k in present))
+    return faces
+
+
+def _as_arrays(faces: Faces) -> dict[str, np.ndarray]:
+    names = ("images", "labels", "row_ids", "usage", "class_names", "origin", "fingerprint")
+    return {name: np.asarray(getattr(faces, name)) for name in names}
+
+
+def _state(path: Path) -> list[str]:
+    """Changes when the file, any file of the folder or its classes change."""
+    files = readers.files_below(path) if path.is_dir() else [path]
+    try:
+        states = [(file, file.stat()) for file in files if file.exists()]
+    except OSError as error:
+        raise DatasetError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+    return [f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states]
+
+
+def _digest(module) -> str:
+    return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
 
 
 def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
@@ -114,187 +216,3 @@ def _stratified(faces: Faces, usage: str, size: int, generator: np.random.Genera
         members = np.flatnonzero(faces.labels[positions] == label)
         rank[members] = np.arange(len(members)) / max(len(members), 1)
     return positions[np.argsort(rank, kind="stable")[:size]]
-
-
-def load_votes(faces: Faces) -> np.ndarray:
-    """The FER+ votes of each face, int8 [n, 10], columns `VOTE_NAMES`, joined by row of
-    fer2013.csv.
-
-    First hit wins: `FERPLUS` in the environment (the votes' file or its folder); fer2013new.csv
-    beside the file that the faces were read from, or in the folder above; the project's data
-    folder. Synthetic faces have synthetic votes. Raises `DatasetError`, also when `FERPLUS` names
-    nothing.
-    """
-    if faces.origin == synthetic.ORIGIN:
-        return synthetic.votes(faces, VOTE_NAMES)
-    path = _find_votes(faces.source)
-    votes, usage = _read_votes(path)
-    if not fingerprints.in_file_order(faces):
-        raise DatasetError(
-            f"{path.name}: FER+ votes go by row of fer2013.csv; not these faces' rows ({faces.origin})"
-        )
-    if len(votes) <= faces.row_ids.max(initial=0) or (usage[faces.row_ids] != faces.usage).any():
-        raise DatasetError(
-            f"{path.name}: Usage differs from that of the faces; take the file of {FERPLUS_PAGE}"
-        )
-    return votes[faces.row_ids]
-
-
-def _find_votes(source: str) -> Path:
-    if named := os.environ.get("FERPLUS"):
-        for path in _meant(named):
-            for file in (path, path / VOTES_FILE):
-                if file.is_file():
-                    return file
-        raise DatasetError(
-            f"FERPLUS={named}: no file, and no folder with {VOTES_FILE} ({FERPLUS_PAGE})"
-        )
-    read = Path(source).absolute()
-    beside = (read, *read.parents[:2]) if source else ()
-    for folder in (*beside, paths.DATA):
-        if (folder / VOTES_FILE).is_file():
-            return folder / VOTES_FILE
-    raise DatasetError(
-        f"{VOTES_FILE}: not found; put it beside fer2013.csv or set FERPLUS ({FERPLUS_PAGE})"
-    )
-
-
-def _read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Votes int8 [rows, 10] and usage str [rows] of a FER+ file."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    header = [name.strip() for name in lines[0].split(",")] if lines else []
-    if tuple(header[2:]) != VOTE_NAMES:
-        raise DatasetError(
-            f"{path.name}: line 1 is not Usage,Image name,{','.join(VOTE_NAMES)}; see {FERPLUS_PAGE}"
-        )
-    votes = np.zeros((len(lines) - 1, len(VOTE_NAMES)), np.int8)
-    usage = []
-    for row, line in enumerate(lines[1:]):
-        fields = line.split(",")
-        if len(fields) != len(header) or not all(
-            v.strip().isdigit() and int(v) < 100 for v in fields[2:]
-        ):
-            fault = f"not {len(VOTE_NAMES)} counts of votes; download the file again"
-            raise DatasetError(f"{path.name}: row {row + 1} (line {row + 2}): {fault}")
-        votes[row] = [int(v) for v in fields[2:]]
-        usage.append(fields[0].strip())
-    return votes, np.array(usage)
-
-
-def _existing(named: str | Path) -> Path:
-    """What the user named, from the working directory or the project's root."""
-    for path in _meant(named):
-        if path.exists():
-            return path
-    raise DatasetError(
-        f"{named}: no such file or folder; give FER2013's CSV, archive or folder, or '{SYNTHETIC}'"
-    )
-
-
-def _meant(named: str | Path) -> tuple[Path, Path]:
-    """What a path may mean: from the working directory, from the project's root."""
-    given = Path(os.path.expanduser(named))  # Path's own raises for an unknown ~user
-    return given, paths.ROOT / given
-
-
-def _within(path: Path) -> Path:
-    """`path` itself when it is a file, else what is to be read in the folder."""
-    if path.is_file():
-        if is_csv(path):
-            return path
-        raise DatasetError(
-            f"{path.name}: not one of {', '.join(CSV_NAMES)}, plain or as {', '.join(COMPRESSED)}"
-        )
-    found = _candidate(path)
-    if found is None:
-        raise DatasetError(
-            f"{path.name}: holds neither {', '.join(CSV_NAMES)} (plain or packed) nor pictures by class"
-        )
-    return found
-
-
-def _candidate(folder: Path) -> Path | None:
-    """The best thing to read in a folder: a known CSV, plain before packed, at most one folder
-    down, else pictures."""
-    files = [
-        path for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*")) if path.is_file()
-    ]
-    for name in CSV_NAMES:
-        for ending in ("", *COMPRESSED):
-            wanted = {name + ending, name.removesuffix(".csv") + ending}
-            found = next((path for path in files if path.name.lower() in wanted), None)
-            if found:
-                return found
-    pictures = (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURES and path.parent != folder
-    )
-    return folder if next(pictures, None) else None
-
-
-def _download() -> Path | None:
-    """FER2013 from Kaggle into kagglehub's own cache; None without credentials or without
-    network."""
-    has_key = {
-        "KAGGLE_USERNAME",
-        "KAGGLE_KEY",
-    } <= os.environ.keys() or "KAGGLE_API_TOKEN" in os.environ
-    if not has_key and not Path("~/.kaggle/kaggle.json").expanduser().is_file():
-        return None
-    try:
-        import requests
-
-        requests.head("https://www.kaggle.com", timeout=5)  # kagglehub alone would try for minutes
-        import kagglehub
-
-        return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
-    # kagglehub raises many kinds, and none may stop a run that has other data
-    except Exception as error:
-        log.warning("Kaggle: %s could not be downloaded (%s)", KAGGLE_DATASET, type(error).__name__)
-        return None
-
-
-def _cached(key: str, read: Callable[[], Faces]) -> Faces:
-    """The faces kept under `key`, or read now and kept; a damaged cache is made again."""
-    path = paths.CACHE / "datasets" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    names = ("images", "labels", "row_ids", "usage", "class_names", "origin", "fingerprint")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names}
-        text = {name: str(arrays[name]) for name in ("origin", "fingerprint")}
-        return Faces(**arrays | text | {"class_names": tuple(arrays["class_names"].tolist())})
-    except FileNotFoundError:
-        pass
-    except Exception as error:  # a damaged file shows itself in many ways
-        log.warning("%s: damaged cache (%s); made again", path.name, type(error).__name__)
-    faces = read()
-    artifacts.write_arrays(
-        path, zipfile.ZIP_STORED, **{name: np.asarray(getattr(faces, name)) for name in names}
-    )
-    return faces
-
-
-def _read(path: Path) -> Faces:
-    class_names = class_names_of(path)
-    arrays = read_folder(path, class_names) if path.is_dir() else read_csv(path)
-    if class_names != CLASS_NAMES:
-        return from_arrays(*arrays, f"not FER2013: {path.name}", class_names)
-    return from_arrays(*arrays, origin=fingerprints.name_of(*arrays, path.name))
-
-
-def _state(path: Path) -> str:
-    """Changes when the file, any file of the folder, its classes or the code that reads them
-    change."""
-    files = (
-        sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
-        if path.is_dir()
-        else [path]
-    )
-    code = [Path(module.__file__) for module in (affectnet, faces_module, readers, fingerprints)]
-    states = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return "\n".join([str(path.resolve()), *class_names_of(path), *states, *map(_digest, code)])
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which faces train, validate and test; and which are copies of one another.
+"""Which faces train, validate and test; and which are duplicates.
 
 This is the one place where FER2013's Training, PublicTest and PrivateTest become train, validation
 and test.
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fercore.data import ferplus
-from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces
+from fercore.data import fer2013
+from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, pixel_hashes
 
 LABELS = {"fer2013": "labels of FER2013", "ferplus": "the majority of the FER+ votes"}
 FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
@@ -20,7 +20,7 @@ FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 class Split:
     """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out,
     FER2013's seven stand for all that the data have; `labels`, a key of `LABELS`, says whose they
-    are; `share`, how many of the training faces are learnt from."""
+    are; `share`, how many of the training faces are used."""
 
     description: str
     pooled: bool = False
@@ -33,31 +33,23 @@ SPLITS = {
     "official": Split("the challenge's own: Training, PublicTest, PrivateTest"),
     "pooled_64_16_20": Split("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
     "pooled_80_10_10": Split("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
-    "official_five": Split(
-        "the official split, five classes only, as system E uses", class_names=FIVE
-    ),
+    "official_five": Split("the official split, five classes only, as system E uses", False, FIVE),
     "ferplus": Split(
-        "the official split, eight classes voted by FER+",
-        class_names=ferplus.EXPRESSIONS,
-        labels="ferplus",
+        "the official split, eight classes voted by FER+", False, fer2013.EXPRESSIONS, "ferplus"
     ),
-    "ferplus_five": Split(
-        "the official split, five classes voted by FER+", class_names=FIVE, labels="ferplus"
-    ),
-    "five_tenth": Split("a tenth held out at random, five classes", pooled=True, class_names=FIVE),
+    "ferplus_five": Split("the official split, five classes voted by FER+", False, FIVE, "ferplus"),
+    "five_tenth": Split("a tenth held out at random, five classes", True, FIVE),
     "ferplus_five_tenth": Split(
         "a tenth held out at random, five classes voted by FER+, as system D uses",
-        pooled=True,
-        class_names=FIVE,
-        labels="ferplus",
+        True,
+        FIVE,
+        "ferplus",
     ),
-} | {
-    f"official_{percent}_percent": Split(
-        f"the official split, learning from {percent} % of Training, of each class alike",
-        share=percent / 100,
-    )
-    for percent in (5, 10, 25, 50)
 }
+for _percent in (5, 10, 25, 50):
+    SPLITS[f"official_{_percent}_percent"] = Split(
+        f"the official split, {_percent} % of Training, of each class alike", share=_percent / 100
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     """
     split = _split(name)
     if split.labels == "ferplus":
-        faces = ferplus.relabelled(faces)
+        faces = fer2013.relabelled(faces)
     if _kept(split, faces) != faces.class_names:
         faces = with_classes(faces, split.class_names)
     return faces, divide(faces, name)
@@ -107,9 +99,8 @@ def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
         raise DatasetError(
             f"classes {', '.join(missing)}: not in these data ({', '.join(faces.class_names)})"
         )
-    new_label = np.array(
-        [class_names.index(n) if n in class_names else -1 for n in faces.class_names], np.int8
-    )
+    place = {name: label for label, name in enumerate(class_names)}
+    new_label = np.array([place.get(name, -1) for name in faces.class_names], np.int8)
     kept = faces.select(new_label[faces.labels] >= 0)
     return replace(kept, labels=new_label[kept.labels], class_names=tuple(class_names))
 
@@ -177,26 +168,26 @@ def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray
         return positions
     shuffled = np.random.default_rng(0).permutation(len(positions))
     of_class = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
-    return positions[
-        np.sort(np.concatenate([some[: max(1, round(share * len(some)))] for some in of_class]))
-    ]
+    shares = [some[: max(1, round(share * len(some)))] for some in of_class]
+    return positions[np.sort(np.concatenate(shares))]
 
 
-def duplicate_groups(images: np.ndarray) -> np.ndarray:
-    """A group number for each image, int64 [n]; images share it when all their pixels are the
-    same."""
-    first: dict[bytes, int] = {}
-    return np.array([first.setdefault(image.tobytes(), len(first)) for image in images], np.int64)
+def duplicate_groups(faces: Faces) -> np.ndarray:
+    """A group number for each face, int [n]; faces share it when all their pixels are the same.
+    Those of `datasets.facts` are grouped as the packed facts say."""
+    if not faces.has_pixels:
+        return fer2013.facts().groups[faces.row_ids]
+    return np.unique(pixel_hashes(faces.images), return_inverse=True)[1]
 
 
-def deduplicated_test(faces: Faces, split: Partition) -> np.ndarray:
-    """Test faces without an exact copy among training and validation faces, bool
-    [len(split.test)]."""
-    group = duplicate_groups(faces.images)
-    return ~np.isin(group[split.test], group[np.concatenate([split.train, split.validation])])
+def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
+    """Test faces without an exact duplicate among training and validation faces, bool
+    [len(parts.test)]."""
+    group = duplicate_groups(faces)
+    return ~np.isin(group[parts.test], group[np.concatenate([parts.train, parts.validation])])
 
 
-def redundant_copies(group: np.ndarray) -> np.ndarray:
+def redundant(group: np.ndarray) -> np.ndarray:
     """Faces that repeat an earlier one, bool [n]."""
     repeated = np.ones(len(group), bool)
     repeated[np.unique(group, return_index=True)[1]] = False
@@ -204,22 +195,22 @@ def redundant_copies(group: np.ndarray) -> np.ndarray:
 
 
 def conflicting(group: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Faces of groups whose copies carry different labels, bool [n]."""
+    """Faces of groups whose duplicates carry different labels, bool [n]."""
     pairs = np.unique(np.stack([group, labels]), axis=1)
     groups, times = np.unique(pairs[0], return_counts=True)
     return np.isin(group, groups[times > 1])
 
 
-def leaks(faces: Faces, split: Partition) -> dict[tuple[str, str], int]:
-    """(part, earlier part) -> faces of the part with an exact copy in the earlier one."""
-    group, parts = duplicate_groups(faces.images), split.parts()
+def leaks(faces: Faces, partition: Partition) -> dict[tuple[str, str], int]:
+    """(part, earlier part) -> faces of the part with an exact duplicate in the earlier one."""
+    group = duplicate_groups(faces)
+    of = {name: group[positions] for name, positions in partition.parts().items()}
     pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))
-    return {
-        pair: int(np.isin(group[parts[pair[0]]], group[parts[pair[1]]]).sum()) for pair in pairs
-    }
+    return {(later, first): int(np.isin(of[later], of[first]).sum()) for later, first in pairs}
 
 
-def constant_images(images: np.ndarray) -> np.ndarray:
-    """Images of one grey value, bool [n]: nobody is on them."""
-    flat = images.reshape(len(images), -1)
-    return flat.max(1) == flat.min(1)
+def constant(faces: Faces) -> np.ndarray:
+    """Faces of one grey value, bool [n]: nobody is on them."""
+    if not faces.has_pixels:
+        return fer2013.facts().constant[faces.row_ids]
+    return faces.images.max((1, 2)) == faces.images.min((1, 2))

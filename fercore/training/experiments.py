@@ -18,7 +18,7 @@ import pandas as pd
 from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
-from fercore.data import augmentation, datasets, ferplus, splits
+from fercore.data import augmentation, datasets, fer2013, splits
 from fercore.data.faces import SIDE, Faces
 from fercore.evaluation import metrics
 from fercore.models import blocks
@@ -117,7 +117,7 @@ def read(
     second = settings.get("fine_tuning")
     tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
     votes = (
-        ferplus.vote_shares(everybody, faces) if settings.get("soft_labels") == "ferplus" else None
+        fer2013.vote_shares(everybody, faces) if settings.get("soft_labels") == "ferplus" else None
     )
     return Experiment(
         network,

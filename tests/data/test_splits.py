@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from fercore.data import datasets, ferplus, splits, synthetic
+from fercore.data import datasets, fer2013, splits, synthetic
 from fercore.data.faces import CLASS_NAMES, DatasetError, from_arrays
 from fercore.data.splits import SPLITS, Partition
 
@@ -54,23 +54,23 @@ def test_majority_drops_single_votes_and_faces_without_one():
     votes[2, 9] = 10  # no face
     votes[3, 8] = 9  # unknown
     votes[4, [7, 4]] = 7, 3
-    labels = ferplus.majority(votes)
-    assert [ferplus.EXPRESSIONS[k] if k >= 0 else None for k in labels] == [
+    labels = fer2013.majority(votes)
+    assert [fer2013.EXPRESSIONS[k] if k >= 0 else None for k in labels] == [
         "Neutral",
         None,
         None,
         None,
         "Contempt",
     ]
-    assert ferplus.agreement(votes[[0, 4]], np.array([6, 0])).tolist() == [5, 3]
+    assert fer2013.agreement(votes[[0, 4]], np.array([6, 0])).tolist() == [5, 3]
 
 
 def test_voted_labels_follow_their_faces():
     faces = made_up(300)
     voted, _ = splits.prepare(faces, "ferplus")
-    names = np.array(ferplus.EXPRESSIONS)[voted.labels]
-    expected = ferplus.majority(datasets.load_votes(faces))[voted.row_ids]
-    assert (names == np.array(ferplus.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
+    names = np.array(fer2013.EXPRESSIONS)[voted.labels]
+    expected = fer2013.majority(datasets.load_votes(faces))[voted.row_ids]
+    assert (names == np.array(fer2013.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
     given = np.array(faces.class_names)[faces.labels[voted.row_ids]]
     assert (names == given).mean() > 0.95  # synthetic voters agree in four of five votes
 
@@ -81,9 +81,9 @@ def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_other
     votes[:, 1] = 10  # happiness
     votes[4, [0, 1, 2, 8]] = 2, 6, 1, 1  # neutral; single votes for surprise and for unknown
     votes[5, [1, 8]] = 1, 9
-    monkeypatch.setattr(datasets, "load_votes", lambda asked: votes[asked.row_ids])
+    monkeypatch.setattr(fer2013, "load_votes", lambda asked: votes[asked.row_ids])
     some = splits.with_classes(faces, splits.FIVE)
-    shares = ferplus.vote_shares(faces, some)
+    shares = fer2013.vote_shares(faces, some)
     row = {int(row_id): share for row_id, share in zip(some.row_ids, shares, strict=True)}
     assert shares.shape == (len(some), 5) and np.allclose(shares.sum(1), 1)
     assert row[4].tolist() == [0, 0.75, 0, 0, 0.25]
@@ -170,7 +170,7 @@ def test_obstacles_are_told_by_split():
 
 
 @pytest.fixture
-def copies():
+def duplicates():
     """Ten faces: 1 and 4 repeat 0, 9 repeats 8; face 4 has another label; face 7 is blank."""
     images = np.random.default_rng(0).integers(0, 256, (10, 48, 48), np.uint8)
     images[[1, 4]], images[9], images[7] = images[0], images[8], 77
@@ -178,20 +178,20 @@ def copies():
     return from_arrays(images, labels, np.zeros(10, int), "made up")
 
 
-def test_duplicates_are_found(copies):
-    group = splits.duplicate_groups(copies.images)
+def test_duplicates_are_found(duplicates):
+    group = splits.duplicate_groups(duplicates)
     assert group[0] == group[1] == group[4] and group[8] == group[9] and len(set(group)) == 7
-    assert np.flatnonzero(splits.redundant_copies(group)).tolist() == [1, 4, 9]
-    assert np.flatnonzero(splits.conflicting(group, copies.labels)).tolist() == [0, 1, 4]
-    assert np.flatnonzero(splits.constant_images(copies.images)).tolist() == [7]
+    assert np.flatnonzero(splits.redundant(group)).tolist() == [1, 4, 9]
+    assert np.flatnonzero(splits.conflicting(group, duplicates.labels)).tolist() == [0, 1, 4]
+    assert np.flatnonzero(splits.constant(duplicates)).tolist() == [7]
 
 
-def test_leaks_and_the_test_faces_without(copies):
+def test_leaks_and_the_test_faces_without(duplicates):
     split = Partition(
         train=np.array([0, 2, 3]), validation=np.array([1, 8]), test=np.array([4, 5, 6, 7, 9])
     )
-    assert splits.deduplicated_test(copies, split).tolist() == [False, True, True, True, False]
-    assert splits.leaks(copies, split) == {
+    assert splits.deduplicated_test(duplicates, split).tolist() == [False, True, True, True, False]
+    assert splits.leaks(duplicates, split) == {
         ("validation", "train"): 1,
         ("test", "train"): 1,
         ("test", "validation"): 2,

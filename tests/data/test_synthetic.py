@@ -30,8 +30,8 @@ def test_the_same_for_the_same_seed(faces):
 
 def test_some_faces_are_copies(monkeypatch):
     monkeypatch.setattr(synthetic, "COPIES", 0.3)
-    group = splits.duplicate_groups(synthetic.faces(train=20, validation=10, test=10).images)
-    assert 3 < splits.redundant_copies(group).sum() < 25
+    group = splits.duplicate_groups(synthetic.faces(train=20, validation=10, test=10))
+    assert 3 < splits.redundant(group).sum() < 25
 
 
 def test_faces_have_contrast(faces):
