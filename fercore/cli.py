@@ -191,6 +191,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    # jsonschema's parser of addresses takes most of the start, and no notebook's format needs it
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     from fercore.workflow import pages
 
     return pages.execute(

@@ -1,8 +1,10 @@
 """./run_all.sh: the smoke series with its artefacts, and how it answers mistakes, failures and
 changes."""
 
+import fcntl
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -58,16 +60,18 @@ def test_every_job_leaves_an_executed_copy_and_a_report(smoke):
         assert "<script" not in text
 
 
-def test_a_missing_page_is_made_though_the_index_is_there(smoke):
-    page = SMOKE / "reports/00_dataset.html"
+def test_run_again_only_a_page_that_is_missing_is_made(smoke):
+    page = SMOKE / "reports/32_training_cost.html"
     kept = page.rename(
         page.with_suffix(".kept")
     )  # the published index is committed without its pages
     try:
-        _, text = run_all("--profile", "smoke", "--dry-run")
+        _, text = run_all("--profile=smoke", "--dry-run", "--cores", "1")
     finally:
         kept.rename(page)
-    assert "To do:   " in text and "\n  00_dataset " in text
+    up_to_date = len(plan.jobs(parameters.profile("smoke"))) - 1
+    assert f"To do:   1 notebook ({up_to_date} up to date)" in text, text
+    assert "\n  32_training_cost " in text and "on 1 core" in text
 
 
 def test_no_report_tells_the_machine(smoke):
@@ -143,11 +147,6 @@ def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
         shutil.rmtree(paths.outputs("again"), ignore_errors=True)
 
 
-def test_run_again_it_has_nothing_to_do(smoke):
-    status, text = run_all("--profile=smoke", "--cores", "1")
-    assert status == 0 and "Nothing to do" in text
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -200,8 +199,9 @@ import numpy as np
 from fercore import artifacts, paths
 z = np.full((2, 7), 1 / 7)
 predictions = artifacts.Predictions(np.arange(2), np.array([1, 2]), z, z)
-artifacts.save_predictions(paths.outputs(profile), split, network, seed, predictions, {"network": network})
-artifacts.write_atomically(artifacts.history_path(paths.outputs(profile), split, network, seed), "epoch")
+key = paths.outputs(profile), split, network, seed
+artifacts.save_predictions(*key, predictions, {"network": network})
+artifacts.write_atomically(artifacts.history_path(*key), "epoch")
 assert level < 9, "too high"
 """
 FAMILY = 'split: str = "a"\nnetwork: str = "b"\nseed: int = 0\n'
@@ -235,8 +235,14 @@ def project(tmp_path_factory):
     return root
 
 
-def run_project(root, parameters, *options):
-    """(exit status, what it prints) of the project's run with these notebook parameters."""
+def surroundings(root):
+    """How a run of the project is started."""
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
+    return {"cwd": root, "text": True, "stdin": subprocess.DEVNULL, "env": environment}
+
+
+def command_of(root, parameters, *options):
+    """The command that runs the project with these notebook parameters."""
     profile = {
         "description": "a try",
         "data": "synthetic",
@@ -244,34 +250,19 @@ def run_project(root, parameters, *options):
         "parameters": parameters,
     }
     (root / "params/profiles/try.yaml").write_text(json.dumps(profile))
-    call = subprocess.run(
-        [sys.executable, "-m", "fercore", "run", "try", "--cores", "2", *options],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(root)},
-        timeout=600,
-    )
+    return [sys.executable, "-m", "fercore", "run", "try", "--cores", "2", *options]
+
+
+def run_project(root, parameters, *options, **more):
+    """(exit status, what it prints) of the project's run with these notebook parameters."""
+    command = command_of(root, parameters, *options)
+    call = subprocess.run(command, capture_output=True, timeout=600, **surroundings(root), **more)
     return call.returncode, call.stdout + call.stderr
-
-
-def test_only_what_depends_on_a_change_runs_again(project):
-    status, text = run_project(project, {})
-    assert status == 0 and "To do:   4 notebooks" in text, text
-    status, text = run_project(project, {"20_mean": {"level": 2}}, "--dry-run")
-    assert (
-        "To do:   2 notebooks (2 up to date)" in text
-        and "20_mean.official" in text
-        and "30_tables" in text
-    )
-    status, text = run_project(project, {})
-    assert status == 0 and "Nothing to do" in text
 
 
 def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(project):
     status, text = run_project(project, {"all": {"level": 9}})
-    assert status == 1
+    assert status == 1 and "To do:   4 notebooks" in text, text
     named = (
         "10_net.official.one.seed0: cell [3] `import numpy as np`: AssertionError: too high; "
         "open outputs/try/notebooks/10_net.official.one.seed0.ipynb"
@@ -279,12 +270,101 @@ def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(proje
     assert named in text
     assert (project / "outputs/try/notebooks/10_net.official.one.seed0.ipynb").exists()
     assert (project / "outputs/try/reports/00_data.html").exists()
-    assert (
-        "one that failed: 10_net.official.one.seed0"
-        in (project / "outputs/try/reports/index.html").read_text()
-    )
-    status, text = run_project(project, {"all": {"level": 3}})
+    index = (project / "outputs/try/reports/index.html").read_text()
+    assert "one that failed: 10_net.official.one.seed0" in index
+
+
+def test_only_what_depends_on_a_change_runs_again(project):
+    status, text = run_project(project, {})
+    assert status == 0 and "\nDone in " in text, text
+    seconds = json.loads((project / "outputs/try/seconds.json").read_text())
+    assert len(next(iter(seconds.values()))) == 4
+    status, text = run_project(project, {"20_mean": {"level": 2}}, "--dry-run")
+    assert "To do:   2 notebooks (2 up to date)" in text
+    assert "20_mean.official" in text and "30_tables" in text
+    status, text = run_project(project, {})
+    assert status == 0 and "Nothing to do" in text
+
+
+def limited():
+    """No file of this process and its children grows beyond 2 kB: as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+
+def test_a_disk_that_is_full_ends_the_run_in_a_line_and_leaves_nothing_running(project):
+    status, text = run_project(project, {"all": {"level": 4}}, preexec_fn=limited)
+    assert status not in (0, 2) and "Traceback" not in text, text
+    assert "outputs/try" in text.splitlines()[-1]
+    is_free(project / "outputs/try/.lock")
+
+
+def test_a_reader_of_its_lines_that_goes_away_stops_the_run(project):
+    with subprocess.Popen(
+        command_of(project, {"all": {"level": 5}}), stdout=subprocess.PIPE, **surroundings(project)
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=120) not in (0, None)
+    is_free(project / "outputs/try/.lock")
+
+
+def is_free(lock):
+    """Fails while Snakemake holds the lock."""
+    with open(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_outputs_that_cannot_be_written_are_one_line(project):
+    kept = (project / "outputs").rename(project / "kept")
+    try:
+        (project / "outputs").write_text("a file, not a folder")
+        status, text = run_project(project, {})
+    finally:
+        (project / "outputs").unlink(missing_ok=True)
+        kept.rename(project / "outputs")
+    assert status == 2 and text == "fercore: " + text.removeprefix("fercore: ")
+    assert len(text.strip().splitlines()) == 1 and "Not a directory" in text
+
+
+EXECUTOR = """
+import subprocess
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+common_settings = CommonSettings(non_local_exec=True, implies_no_shared_fs=False,
+    job_deploy_sources=False, pass_default_storage_provider_args=True,
+    pass_default_resources_args=True, pass_envvar_declarations_to_cmd=False,
+    auto_deploy_default_storage_provider=False, init_seconds_before_status_checks=0)
+class Executor(RemoteExecutor):
+    def run_job(self, job):
+        process = subprocess.Popen(self.format_job_exec(job), shell=True)
+        info = SubmittedJobInfo(job, external_jobid=str(process.pid), aux={"process": process})
+        print("submitted", job.name, job.threads, flush=True)
+        self.report_job_submission(info)
+    async def check_active_jobs(self, active_jobs):
+        for info in active_jobs:
+            status = info.aux["process"].poll()
+            if status is None:
+                yield info
+            elif status == 0:
+                self.report_job_success(info)
+            else:
+                self.report_job_error(info)
+    def cancel_jobs(self, active_jobs):
+        for info in active_jobs:
+            info.aux["process"].kill()
+"""
+
+
+def test_a_cluster_runs_every_notebook_as_a_job_of_its_own(project):
+    """By an executor that hands jobs to a shell, as one for SLURM hands them to sbatch."""
+    plugin = project / "snakemake_executor_plugin_try" / "__init__.py"
+    artifacts.write_atomically(plugin, EXECUTOR)
+    options = ("--", "--executor", "try", "--jobs", "2", "--seconds-between-status-checks", "1")
+    status, text = run_project(project, {"all": {"level": 6}}, *options)
     assert status == 0, text
+    log = (project / "outputs/try/run.log").read_text()
+    assert log.count("submitted job_") == 4  # index is local
 
 
 def test_options_behind_two_dashes_go_to_snakemake(project):

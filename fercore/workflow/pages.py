@@ -188,8 +188,10 @@ def _tidy(cell: nbformat.NotebookNode, title: str) -> None:
 
 
 def _is_noise(output: dict) -> bool:
-    kinds = output.get("data", {})
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in kinds
+    kinds = output.get("data")
+    widget = "application/vnd.jupyter.widget-view+json"
+    unseen = kinds is not None and (widget in kinds or not set(SHOWN) & set(kinds))
+    return unseen or output.get("name") == "stderr"
 
 
 def _relative(text: str) -> str:

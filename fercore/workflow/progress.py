@@ -89,7 +89,7 @@ class Progress:
             while not ended.wait(1 if self.live else 300):
                 with self._lock:
                     if self.running:
-                        self._say(self.status(), end="" if self.live else "\n")
+                        self.say(self.status(), end="" if self.live else "\n")
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -116,9 +116,9 @@ class Progress:
         kept = f" ({again} up to date)" if again else ""
         count, cores = _counted(len(self.planned), "notebook"), _counted(self.cores, "core")
         left = artifacts.duration(self.seconds_left())
-        self._say(f"To do:   {count}{kept}, about {left} on {cores}")
+        self.say(f"To do:   {count}{kept}, about {left} on {cores}")
         for name in self.planned if self.dry_run else ():
-            self._say(f"  {name}  {artifacts.duration(self.expected[name])}")
+            self.say(f"  {name}  {artifacts.duration(self.expected[name])}")
 
     def _tell_end(self, name: str | None, *, failed: bool) -> None:
         if name is None or name not in self.running:
@@ -134,12 +134,13 @@ class Progress:
         mark = "FAILED" if failed else artifacts.duration(seconds)
         width = max(map(len, self.planned))
         number = f"{count:>{len(str(total))}}/{total}"
-        self._say(f"[{number}] {name:<{width}} {mark:>7}   {left}".rstrip())
+        self.say(f"[{number}] {name:<{width}} {mark:>7}   {left}".rstrip())
 
-    def _say(self, line: str, end: str = "\n") -> None:
-        columns = shutil.get_terminal_size().columns - 1 if not end else None
+    def say(self, line: str, end: str = "\n") -> None:
+        """Print a line over the status line."""
+        columns = 1000 if end else shutil.get_terminal_size().columns - 1
         clear = "\r\033[K" if self.live else ""
-        print(f"{clear}{artifacts.printable(line)[:columns]}", end=end, file=self.out, flush=True)
+        print(f"{clear}{artifacts.printable(line, columns)}", end=end, file=self.out, flush=True)
 
 
 def expected_seconds(profile: parameters.Profile, data: dict, jobs: list[plan.Job]) -> dict:
@@ -172,11 +173,15 @@ def main(name: str, cores: str, *options: str) -> int:
     with progress.status_lines():
         try:
             cli.main([*options, "--logger", "fercore"])
-        except SystemExit as end:
-            status = int(end.code or 0)
+        except (SystemExit, KeyboardInterrupt) as end:
+            status = getattr(end, "code", 1) or 0
     if plugin.broken:
         return BROKEN
-    return _close(status, folder, run["data"], progress)
+    try:
+        return _close(status, folder, run["data"], progress)
+    except OSError as error:
+        progress.say(f"outputs/{name}: {error.strerror}; then the same command goes on")
+        return 1
 
 
 def _plugin(progress: Progress) -> SimpleNamespace:
@@ -204,7 +209,7 @@ def _plugin(progress: Progress) -> SimpleNamespace:
 
 def _close(status: int, folder: Path, data: dict, progress: Progress) -> int:
     """Say how the run ended, keep what each job took."""
-    say = progress._say
+    say = progress.say
     if progress.done:
         known, seconds = _measured(folder), {n: round(s, 1) for n, s in progress.done.items()}
         known[data["fingerprint"]] = known.get(data["fingerprint"], {}) | seconds
