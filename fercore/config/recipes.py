@@ -81,6 +81,9 @@ class Recipe:
     erasing: Share = 0.0
     """Augmentation: probability that a rectangle is filled with the face's mean (Zhong et al. 2020,
     arXiv:1708.04896)."""
+    sharp: Share = 0.0
+    """Augmentation: share of the faces that are shifted by whole pixels and mirrored only, so that
+    nothing is interpolated; 0: none, and the others stay as they are without it."""
     mixup: Amount = 0.0
     """Each face and its target are mixed with another's by a weight from a beta distribution with
     both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0: not."""

@@ -1,7 +1,7 @@
-"""Faces as a network sees them: light normalised, geometry varied in training and, by fixed views,
-when asked."""
+"""Faces as a network sees them: light normalised, augmented in training, and in several fixed views
+for test-time augmentation."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -11,12 +11,13 @@ from fercore.config import NORMALISATIONS, VIEWS
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training face may be moved. All zero: not at all.
+    """How much a training face is changed at random. All zero: not at all.
 
     `rotation` degrees, uniform in ±; `shift` fraction of the width, uniform in ± along each axis;
     `zoom` uniform in 1 ± zoom; `flip` mirrors half of the faces; `erasing` is the probability that
     a rectangle of 2 to 20 % of the area is filled with the face's mean (Zhong et al. 2020,
-    arXiv:1708.04896).
+    arXiv:1708.04896); `sharp` is the share of faces that are only shifted by whole pixels and
+    mirrored, so that nothing is interpolated.
     """
 
     rotation: float = 0.0
@@ -24,10 +25,11 @@ class Augmentation:
     zoom: float = 0.0
     flip: bool = False
     erasing: float = 0.0
+    sharp: float = 0.0
 
 
 def augmentation(recipe) -> Augmentation:
-    """What of a `recipes.Recipe` moves faces."""
+    """What of a `recipes.Recipe` augments faces."""
     return Augmentation(
         **{field.name: getattr(recipe, field.name) for field in fields(Augmentation)}
     )
@@ -35,7 +37,7 @@ def augmentation(recipe) -> Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """One look at a face: `zoom` times as large, turned `rotation` degrees about the centre, then
+    """A view of a face: `zoom` times as large, turned `rotation` degrees about the centre, then
     mirrored or not."""
 
     mirror: bool = False
@@ -47,30 +49,24 @@ PLAIN = View()
 
 
 def views(number: int) -> list[View]:
-    """The views of a face whose probabilities are averaged, one of `VIEWS` in number; the first is
-    the face as it is.
+    """The views of a face whose probabilities are averaged, one of `VIEWS` in number: the face; and
+    its mirror image; and both smaller, larger, turned left and right. The first is the face.
 
     Raises `ValueError` for another number.
     """
     if number not in VIEWS:
         raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
-    moves = [(1, 0), (0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else [(1, 0)]
-    return [View(mirror, *move) for move in moves for mirror in (False, True)[:number]]
+    others = [(0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else []
+    return [View(m, *how) for how in [(1, 0), *others] for m in (False, True)[:number]]
 
 
 def seen(images: np.ndarray, view: View) -> np.ndarray:
     """Images uint8 [n, h, w] in one view; border pixels are repeated outwards."""
     height, width = images.shape[1:3]
     if (view.zoom, view.rotation) != (1, 0) and len(images):
-        matrix = cv2.getRotationMatrix2D(
-            ((width - 1) / 2, (height - 1) / 2), view.rotation, view.zoom
-        )
-        images = np.stack(
-            [
-                cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-                for image in images
-            ]
-        )
+        centre = (width - 1) / 2, (height - 1) / 2
+        matrix = cv2.getRotationMatrix2D(centre, view.rotation, view.zoom)
+        images = np.stack([_warped(image, matrix) for image in images])
     return images[:, :, ::-1] if view.mirror else images
 
 
@@ -117,34 +113,43 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def augment(
-    images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation
+    images: np.ndarray, rng: np.random.Generator, how: Augmentation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move each face at random; border pixels are repeated outwards.
+    """Augment each face at random; border pixels are repeated outwards.
 
     images uint8 [n, h, w] → (images uint8 [n, h, w], mirrored bool [n]): `mirrored` says which
     faces were flipped, so that a descriptor can follow.
     """
-    n, height, width = images.shape
-    mirrored = rng.random(n) < (0.5 if augmentation.flip else 0.0)
-    matrices = _affine_matrices(rng, mirrored, augmentation, width, height)
-    if augmentation == Augmentation():
+    mirrored = rng.random(len(images)) < (0.5 if how.flip else 0.0)
+    matrices = _affine_matrices(rng, mirrored, how, *images.shape[:0:-1])
+    if replace(how, sharp=0.0) == Augmentation():
         return images, mirrored
-    moved = np.empty_like(images)
-    for image, matrix, target in zip(images, matrices, moved, strict=True):
-        cv2.warpAffine(image, matrix, (width, height), dst=target, borderMode=cv2.BORDER_REPLICATE)
-    if augmentation.erasing:
-        for k in np.flatnonzero(rng.random(n) < augmentation.erasing):
-            _erase(moved[k], rng)
-    return moved, mirrored
+    augmented = np.empty_like(images)
+    for image, matrix, target in zip(images, matrices, augmented, strict=True):
+        _warped(image, matrix, target)
+    if how.erasing:
+        for k in np.flatnonzero(rng.random(len(images)) < how.erasing):
+            _erase(augmented[k], rng)
+    return augmented, mirrored
 
 
-def _affine_matrices(rng, mirrored, augmentation, width, height) -> np.ndarray:
+def _warped(image: np.ndarray, matrix: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
+    size = image.shape[1], image.shape[0]
+    return cv2.warpAffine(image, matrix, size, dst=target, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _affine_matrices(
+    rng: np.random.Generator, mirrored: np.ndarray, how: Augmentation, width: int, height: int
+) -> np.ndarray:
     """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then
     shift."""
     n = len(mirrored)
-    angle = np.deg2rad(rng.uniform(-1, 1, n) * augmentation.rotation)
-    zoom = 1 + rng.uniform(-1, 1, n) * augmentation.zoom
-    shift = rng.uniform(-1, 1, (n, 2)) * augmentation.shift * (width, height)
+    angle = np.deg2rad(rng.uniform(-1, 1, n) * how.rotation)
+    zoom = 1 + rng.uniform(-1, 1, n) * how.zoom
+    shift = rng.uniform(-1, 1, (n, 2)) * how.shift * (width, height)
+    if how.sharp:  # without it no number is drawn: the others stay as they are
+        kept = rng.random(n) < how.sharp
+        angle[kept], zoom[kept], shift[kept] = 0, 1, np.round(shift[kept])
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     linear = np.empty((n, 2, 2))
     linear[:, 0, 0] = linear[:, 1, 1] = zoom * np.cos(angle)

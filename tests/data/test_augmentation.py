@@ -36,16 +36,18 @@ def test_unit_and_raw_ranges():
 
 def test_no_augmentation_changes_nothing():
     faces = images()
-    moved, mirrored = augmentation.augment(faces, np.random.default_rng(0), Augmentation())
-    assert (moved == faces).all() and not mirrored.any()
+    augmented, mirrored = augmentation.augment(faces, np.random.default_rng(0), Augmentation())
+    assert (augmented == faces).all() and not mirrored.any()
 
 
 def test_mirrored_says_which_faces_were_flipped():
     faces = images(40)
-    moved, mirrored = augmentation.augment(faces, np.random.default_rng(0), Augmentation(flip=True))
+    augmented, mirrored = augmentation.augment(
+        faces, np.random.default_rng(0), Augmentation(flip=True)
+    )
     assert 5 < mirrored.sum() < 35
-    assert (moved[mirrored] == faces[mirrored][:, :, ::-1]).all() and (
-        moved[~mirrored] == faces[~mirrored]
+    assert (augmented[mirrored] == faces[mirrored][:, :, ::-1]).all() and (
+        augmented[~mirrored] == faces[~mirrored]
     ).all()
 
 
@@ -53,8 +55,10 @@ def test_shift_stays_within_its_bound():
     face = np.zeros((1, 48, 48), np.uint8)
     face[0, 22:26, 22:26] = 255
     for seed in range(20):
-        moved, _ = augmentation.augment(face, np.random.default_rng(seed), Augmentation(shift=0.1))
-        rows, columns = np.nonzero(moved[0] > 20)
+        augmented, _ = augmentation.augment(
+            face, np.random.default_rng(seed), Augmentation(shift=0.1)
+        )
+        rows, columns = np.nonzero(augmented[0] > 20)
         assert abs(rows.mean() - 23.5) < 5.3 and abs(columns.mean() - 23.5) < 5.3
 
 
@@ -68,9 +72,9 @@ def test_augmentation_follows_its_generator():
 
 def test_erasing_fills_a_rectangle_with_one_value():
     faces = images(1)
-    moved, _ = augmentation.augment(faces, np.random.default_rng(3), Augmentation(erasing=1.0))
-    changed = moved != faces
-    assert 0.01 < changed.mean() < 0.25 and len(np.unique(moved[changed])) == 1
+    augmented, _ = augmentation.augment(faces, np.random.default_rng(3), Augmentation(erasing=1.0))
+    changed = augmented != faces
+    assert 0.01 < changed.mean() < 0.25 and len(np.unique(augmented[changed])) == 1
 
 
 def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
@@ -90,3 +94,30 @@ def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
     assert len(augmentation.seen(face[:0], views[-1])) == 0
     with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):
         augmentation.views(3)
+
+
+HOW = Augmentation(rotation=10, shift=0.1, zoom=0.1, flip=True, erasing=0.5)
+
+
+def test_the_random_stream_of_before():
+    """Held as numbers, so that a training of before can be repeated to the last digit."""
+    rng = np.random.default_rng(7)
+    augmented, mirrored = augmentation.augment(images(20), rng, HOW)
+    assert augmented.sum(dtype=np.int64) == pytest.approx(5_855_994, rel=1e-5)
+    assert mirrored.sum() == 8 and rng.random() == 0.5806528638528226
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_sharp_faces_hold_pixels_of_the_face_only(share):
+    how = Augmentation(rotation=10, shift=0.1, zoom=0.1, flip=True, sharp=share)
+    n = 200
+    faces = np.arange(48 * 48).reshape(48, 48) % 251 + np.zeros((n, 1, 1))
+    augmented, mirrored = augmentation.augment(
+        faces.astype(np.uint8), np.random.default_rng(0), how
+    )
+    upright = np.where(mirrored[:, None, None], augmented[:, :, ::-1], augmented).astype(int)
+    inside = upright[:, 8:40, 8:40]
+    steps = np.diff(inside, axis=2) % 251, np.diff(inside, axis=1) % 251
+    sharp = (steps[0] == 1).all((1, 2)) & (steps[1] == 48).all((1, 2))
+    assert sharp.mean() == pytest.approx(share, abs=0.09)
+    assert len(np.unique(inside[sharp, 0, 0])) > 5 and mirrored[sharp].any()
