@@ -1,9 +1,13 @@
 """Files written whole or not at all; predictions that come back as they were saved."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from fercore import artifacts
+from fercore import artifacts, paths
 
 
 def predictions(n=5):
@@ -81,3 +85,44 @@ def test_rounding_changes_no_answer_among_many_classes(tmp_path):
     )
     kept = artifacts.load_predictions(tmp_path, "official", "cnn", 0).probabilities.astype(float)
     assert said.max() < 0.1 and np.abs(kept - said).max() < 0.0006
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_and_nothing_else(tmp_path):
+    """Of a process that is gone at once, of one that lives not, of another machine after a day."""
+    write = "import sys, os; from fercore import artifacts\n"
+    write += "with artifacts.replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    for name in ("table.csv", "faces.npz"):
+        subprocess.run([sys.executable, "-c", write, str(tmp_path / "tables" / name)])
+    left = list((tmp_path / "tables").iterdir())
+    assert len(left) == 2 and not [path for path in left if path.name in ("table.csv", "faces.npz")]
+    (tmp_path / ".lock").touch()
+    elsewhere = tmp_path / f".other-1-x{artifacts.UNFINISHED}"
+    elsewhere.touch()
+    with artifacts.replacing(tmp_path / "now.csv") as own:
+        artifacts.remove_unfinished(tmp_path, tmp_path / "nowhere")
+        assert own.exists() and elsewhere.exists() and (tmp_path / ".lock").exists()
+    assert not list((tmp_path / "tables").iterdir()) and (tmp_path / "now.csv").exists()
+    os.utime(elsewhere, (0, 0))
+    artifacts.remove_unfinished(tmp_path)
+    assert not elsewhere.exists()
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(artifacts.os, "fsync", lambda _: done.append("synced"))
+    monkeypatch.setattr(artifacts.os, "replace", lambda *_: done.append("named"))
+    artifacts.write_atomically(tmp_path / "a", "b")
+    assert done == ["synced", "named"]
+
+
+@pytest.mark.parametrize("name", ["../..", "..", "", "/tmp", "a/b", ".hidden", "-x", "a b", "ok\n"])
+def test_a_profile_that_leads_out_of_outputs_is_refused(name):
+    with pytest.raises(ValueError, match="a name of letters, digits, - and _ expected"):
+        paths.outputs(name)
+
+
+@pytest.mark.parametrize(
+    "text, shown", [("a\x1b]0;x\x07", "a?]0;x?"), ("é\n", "é?"), ("x" * 99, "x" * 79 + "…")]
+)
+def test_no_control_character_is_printed(text, shown):
+    assert artifacts.printable(text) == shown

@@ -36,8 +36,8 @@ def project(tmp_path, monkeypatch):
         shared + "subset: Optional[int] = 5\n",
         "from fercore import figures",
     )
-    family = "subset: Optional[int] = 5\nsplit: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\nrate: float = 1\n"
-    family += "recipe: Optional[str] = None\n"
+    family = "subset: Optional[int] = 5\nsplit: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\n"
+    family += "rate: float = 1\nrecipe: Optional[str] = None\n"
     notebook(tmp_path / "notebooks", "10_cnn", shared + family)
     notebook(tmp_path / "notebooks", "20_mean", shared + "split: str = 'a'\n")
     notebook(tmp_path / "notebooks", "30_tables", shared)
