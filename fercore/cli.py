@@ -37,9 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    run = _command(
-        commands, "run", _run, "run a profile; options of Snakemake go behind --", "profile"
-    )
+    run = _command(commands, "run", _run, "run a profile; options of Snakemake go behind --")
+    run.add_argument("profile", nargs="?", help="default: quick with FER2013, else rederived")
     run.add_argument("--cores", type=int, default=None)
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
@@ -89,29 +88,6 @@ def _recognition(commands) -> None:
     camera.add_argument(
         "--device", default="0", help="number of the camera, or a video's file or address"
     )
-    cascade = _command(
-        commands,
-        "cascade",
-        _cascade,
-        "train a detector of one's own by OpenCV 3.4's programs",
-        "positives",
-        "negatives",
-        "target",
-    )
-    cascade.description = (
-        "positives: a CSV of file,x,y,w,h, a row a box; negatives: a folder of pictures without "
-        "what is sought; target: a folder for description files and cascade.xml"
-    )
-    cascade.add_argument("--size", type=int, default=20, help="side of what is learned, pixels")
-    cascade.add_argument("--stages", type=int, default=12)
-    cascade.add_argument("--features", default="HAAR", help="HAAR or LBP")
-    cascade.add_argument(
-        "--windows",
-        type=float,
-        default=4,
-        help="windows of negatives for each positive; default: 4",
-    )
-    _command(commands, "example", _example, "write the picture of README.md")
     export = _command(
         commands,
         "export",
@@ -182,7 +158,7 @@ def _run(options: argparse.Namespace) -> int:
     from fercore.workflow import run
 
     return run.run(
-        options.profile,
+        options.profile or run.default(),
         cores=options.cores or artifacts.cores(),
         force=options.force,
         dry_run=options.dry_run,
@@ -246,23 +222,6 @@ def _camera(options: argparse.Namespace) -> None:
     camera.show(command.recogniser(options), options.device)
 
 
-def _cascade(options: argparse.Namespace) -> int:
-    from fercore.recognition import cascades
-
-    plan = cascades.Plan(
-        options.size, options.size, options.stages, options.features, negatives=options.windows
-    )
-    return cascades.run(
-        Path(options.positives), Path(options.negatives), Path(options.target), plan
-    )
-
-
-def _example(options: argparse.Namespace) -> None:
-    from fercore.recognition import explanation
-
-    print(explanation.example(paths.outputs("published") / "recogniser" / "example.webp"))
-
-
 def _export(options: argparse.Namespace) -> None:
     from fercore.data import datasets
     from fercore.recognition import model_card
@@ -303,4 +262,4 @@ def _dataset(options: argparse.Namespace) -> None:
     print(f"{total} faces written to {made.folder}; look through them, then give it as data")
 
 
-STUDY = (_run, _execute, _index, _renew, _publish, _documents, _example)  # need a clone
+STUDY = (_run, _execute, _index, _renew, _publish, _documents)  # need a clone
