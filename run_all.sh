@@ -18,7 +18,7 @@ usage() {
 ./run_all.sh test [pytest options]               run the tests
 
 Options
-  --profile NAME   what to run (below); quick when not given
+  --profile NAME   what to run (below); when not given: quick with FER2013, else rederived
   --data PATH      FER2013: a file or a folder; else $FER2013, data/, Kaggle, the embedded synthetic faces
   --cores N        cores to use; all when not given
   --force          run everything again
@@ -40,7 +40,7 @@ fail() {
 }
 
 parse() {
-    profile=quick cores='' arguments=()
+    profile='' cores='' arguments=()
     while (($#)); do
         case $1 in
             -h | --help) usage; exit 0 ;;
@@ -153,4 +153,4 @@ if [[ -n ${FERPLUS:-} ]]; then
     export FERPLUS=$found
 fi
 find_python
-exec "$python" -m fercore run "$profile" ${cores:+--cores "$cores"} ${arguments[@]+"${arguments[@]}"}
+exec "$python" -m fercore run ${profile:+"$profile"} ${cores:+--cores "$cores"} ${arguments[@]+"${arguments[@]}"}

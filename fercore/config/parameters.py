@@ -36,6 +36,8 @@ class Profile(Checked):
     """Each network is trained with each of these seeds."""
     notebooks: list[str] = []
     """Notebooks that do not train; empty: all that do not."""
+    predictions: str | None = None
+    """A run whose predictions are copied in; then the tables of both are compared."""
     networks: dict[str, list[str]] = {}
     """The networks trained, by split; a network without predictions has no row."""
     parameters: dict[str, dict | None] = {}

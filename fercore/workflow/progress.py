@@ -178,7 +178,14 @@ def main(name: str, cores: str, *options: str) -> int:
     if plugin.broken:
         return BROKEN
     try:
-        return _close(status, folder, run["data"], progress)
+        status = _close(status, folder, run["data"], progress)
+        if profile.predictions and not (status or progress.dry_run):
+            from fercore.workflow import publish
+
+            equal, said = publish.compare(profile.predictions, name)
+            progress.say(said)
+            status = int(not equal)
+        return status
     except OSError as error:
         progress.say(f"outputs/{name}: {error.strerror}; then the same command goes on")
         return 1

@@ -15,7 +15,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.config.parameters import ParameterError, Profile
 from fercore.data import datasets, splits
-from fercore.workflow import plan, progress
+from fercore.workflow import plan, progress, publish
 
 QUIET = {
     "PAPERMILL": "1",  # no progress bars in executed notebooks
@@ -40,6 +40,8 @@ def prepare(profile: Profile) -> dict:
     none.
     """
     faces = datasets.load(profile.data)
+    if not (profile.networks or profile.data or faces.is_fer2013):
+        faces = datasets.facts()  # the labels are all that predictions are scored by
     if profile.requires_fer2013 and not faces.is_fer2013:
         raise ParameterError(
             f"profile {profile.name}: needs the labels of FER2013, found {faces.origin}; "
@@ -48,6 +50,8 @@ def prepare(profile: Profile) -> dict:
     counts = {usage: int((faces.usage == usage).sum()) for usage in datasets.USAGES}
     data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
     content = {"profile": profile.name, "description": profile.description, "data": data}
+    if profile.predictions:
+        publish.fetch(profile.predictions, profile.name)
     predicted = {key[0] for key in artifacts.list_predictions(paths.outputs(profile.name))}
     if left_out := splits.obstacles(faces, profile.networks or sorted(predicted)):
         content["left_out"] = left_out
@@ -55,6 +59,11 @@ def prepare(profile: Profile) -> dict:
     if not path.exists() or json.loads(path.read_text()) != content:
         artifacts.write_json(path, content)
     return content
+
+
+def default() -> str:
+    """The profile that fits the data at hand."""
+    return "quick" if datasets.find() else "rederived"
 
 
 def threads(job: plan.Job, cores: int) -> int:
