@@ -15,7 +15,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.config.parameters import ParameterError, Profile
 from fercore.data import datasets, splits
-from fercore.workflow import plan, progress, publish
+from fercore.workflow import plan, progress
 
 QUIET = {
     "PAPERMILL": "1",  # no progress bars in executed notebooks
@@ -51,6 +51,8 @@ def prepare(profile: Profile) -> dict:
     data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
     content = {"profile": profile.name, "description": profile.description, "data": data}
     if profile.predictions:
+        from fercore.workflow import publish  # not above: it takes seconds to import
+
         publish.fetch(profile.predictions, profile.name)
     predicted = {key[0] for key in artifacts.list_predictions(paths.outputs(profile.name))}
     if left_out := splits.obstacles(faces, profile.networks or sorted(predicted)):
