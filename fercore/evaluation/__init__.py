@@ -1,14 +1,4 @@
-"""What predictions are worth: metrics, aggregates, the ensemble, comparisons, costs, tables. Never
-trains."""
+"""What predictions are worth: scores and metrics, averages of networks and the study's ensemble,
+comparisons, costs and origins, tables. Never trains; imports neither Keras nor matplotlib."""
 
-__all__ = [
-    "aggregation",
-    "changes",
-    "comparison",
-    "costs",
-    "ensemble",
-    "learning_curve",
-    "metrics",
-    "scoring",
-    "tables",
-]
+__all__ = ["aggregates", "comparison", "costs", "metrics", "scoring", "tables"]

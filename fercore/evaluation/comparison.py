@@ -1,14 +1,31 @@
-"""Systems against each other on the same faces: aggregates and members, networks with a descriptor
-and without."""
+"""Systems against each other on the same faces: aggregates and members, networks before and after
+one change (params/changes.yaml), networks that learnt from few faces with a descriptor and without.
+"""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fercore import artifacts
 from fercore.config import parameters
-from fercore.evaluation import metrics
-from fercore.evaluation.scoring import Scored
+from fercore.data import splits
+from fercore.data.faces import Faces
+from fercore.evaluation import metrics, scoring, tables
+from fercore.evaluation.scoring import Run, Scored
+
+FER2013 = "FER2013"
+PLAIN = "cnn"
+OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
+KEY = ["percent", "network", "recipe", "seed"]
+GAINS = ["gain", "gain_low", "gain_high", "together", "together_low", "together_high"]
+CURVE = [*KEY, "data", "faces", "epochs", "accuracy", *GAINS]
+CHANGES = [
+    *("change", "before", "after", "split", "views", "seeds", "n"),
+    *("accuracy_before", "accuracy_after", "gain", "low", "high", "least", "most", "published"),
+]
 
 
 def best_member(members: Iterable[str], validation: Mapping[str, Scored]) -> str:
@@ -46,86 +63,8 @@ def against_best_member(
                 "p mid": result.p_mid,
             }
         )
-    frame = pd.DataFrame(rows)
-    return (
-        frame
-        if frame.empty
-        else frame.assign(**{"p mid, Holm": metrics.holm(frame["p mid"].to_numpy())})
-    )
-
-
-def members_together(test: Mapping[str, Scored]) -> pd.DataFrame:
-    """For each aggregate, in %: mean accuracy of its members, its own, and the share of faces that
-    at least one member gets right, beyond which no choice among the members' answers can go."""
-    rows = []
-    for aggregate in aggregates_in(test):
-        right = np.array([test[member].right for member in aggregate.members])
-        answers = np.array([test[member].predicted for member in aggregate.members])
-        rows.append(
-            {
-                "aggregate": aggregate.name,
-                "members' mean": 100 * right.mean(),
-                "aggregate's accuracy": 100 * test[aggregate.name].right.mean(),
-                "some member right": 100 * right.any(0).mean(),
-                "all members right": 100 * right.all(0).mean(),
-                "all say the same": 100 * (answers == answers[0]).all(0).mean(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def class_changes(test: Mapping[str, Scored]) -> dict[str, dict[str, pd.DataFrame]]:
-    """What each class gains or loses by a descriptor: plain network -> "other against plain" ->
-    recall change.
-
-    The plain network is the first member of an aggregate; it is compared with the other members and
-    the aggregate of all of them.
-    """
-    found: dict[str, dict[str, pd.DataFrame]] = {}
-    for aggregate in sorted(aggregates_in(test), key=lambda item: len(item.members)):
-        plain, *others = aggregate.members
-        last = [aggregate.name] if len(others) > 1 else []
-        for other in [*others, *last]:
-            first, second = test[plain], test[other]
-            change = metrics.recall_change(
-                first.labels, first.predicted, second.predicted, first.faces.class_names
-            )
-            found.setdefault(plain, {})[f"{other}\nagainst {plain}"] = change
-    return found
-
-
-def agreement(test: Mapping[str, Scored]) -> np.ndarray:
-    """Share of faces on which two systems predict the same, [k, k], in 0..1."""
-    answers = np.array([scored.predicted for scored in test.values()])
-    return (answers[:, None] == answers[None]).mean(-1)
-
-
-def shared_mistakes(test: Mapping[str, Scored]) -> np.ndarray:
-    """Of the faces that one system gets wrong, the share that another gets wrong too: [k, k], rows
-    the one, in 0..1."""
-    wrong = ~np.array([scored.right for scored in test.values()])
-    both = (wrong[:, None] & wrong[None]).sum(-1)
-    return both / np.maximum(wrong.sum(1), 1)[:, None]
-
-
-def by_votes(
-    test: Mapping[str, Scored], agreeing: np.ndarray, edges: tuple[int, ...] = (8, 5, 0)
-) -> pd.DataFrame:
-    """Accuracy in % where many and where few voters gave the label that the face carries; a row a
-    system.
-
-    `agreeing` int [n]: voters of ten that gave it, of the scored faces. `edges`: the fewest votes
-    of each column.
-    """
-    columns, above = {}, 11
-    for edge in edges:
-        chosen = (agreeing >= edge) & (agreeing < above)
-        name = f"{edge} votes or more" if above > 10 else f"{edge} to {above - 1} votes"
-        columns[f"{name} (n = {chosen.sum():,})"] = [
-            100 * one.right[chosen].mean() if chosen.any() else np.nan for one in test.values()
-        ]
-        above = edge
-    return pd.DataFrame({"network": list(test), **columns})
+    holm = metrics.holm(np.array([row["p mid"] for row in rows]))
+    return pd.DataFrame(rows).assign(**{"p mid, Holm": holm}) if rows else pd.DataFrame()
 
 
 def aggregates_in(scored: Mapping[str, Scored]) -> list[parameters.Aggregate]:
@@ -135,3 +74,222 @@ def aggregates_in(scored: Mapping[str, Scored]) -> list[parameters.Aggregate]:
         for name, aggregate in parameters.aggregates().items()
         if name in scored and all(member in scored for member in aggregate.members)
     ]
+
+
+def changes(run: Run) -> pd.DataFrame:
+    """Every pair of params/changes.yaml on every split that both were run on, all its seeds
+    together; a row each, written to the run's tables as changes.csv.
+
+    Columns: change (its key), before, after, split; views of a face that are averaged: as many as
+    both average, else 1; seeds (how many), n (test faces); accuracy_before, accuracy_after in %,
+    means over the seeds that both have; gain in points, mean over seeds, with its 95 % bootstrap
+    interval over faces (low, high), and the least and most of single seeds; published: the gain of
+    the published figures, NaN where split or data are others, or where one figure stands for both.
+    """
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for split, name, seed in run.predicted():
+        seeds.setdefault((split, name), set()).add(seed)
+    known = scoring.catalogue()
+    rows = [
+        {"change": key} | _compared(run, split, (before, after), sorted(both), known)
+        for key, change in parameters.changes().items()
+        for before, after in change.pairs
+        for split, chosen in splits.SPLITS.items()
+        if chosen.share == 1
+        and (both := seeds.get((split, before), set()) & seeds.get((split, after), set()))
+    ]
+    table = pd.DataFrame(rows, columns=CHANGES).round(4)
+    tables.save_csv(table, run.folder, "changes")
+    return table
+
+
+def changes_text(table: pd.DataFrame, change: str) -> pd.DataFrame:
+    """The rows of one change to read: before, after, split, accuracies in %, gain with its interval
+    and, of several seeds, the least and most of them, published gain where there is one."""
+    rows = table[table.change == change]
+    frame = pd.DataFrame(
+        {
+            "before": rows.before,
+            "after": rows.after,
+            "split": rows.split,
+            "accuracy": [
+                f"{row.accuracy_before:.1f}\u00a0→\u00a0{row.accuracy_after:.1f}"
+                for row in rows.itertuples()
+            ],
+            "gain": [_gain(row) for row in rows.itertuples()],
+            "published gain": ["" if pd.isna(gain) else f"{gain:+z.1f}" for gain in rows.published],
+        }
+    )
+    return frame if rows.published.notna().any() else frame.drop(columns="published gain")
+
+
+def learning_curve(run: Run) -> pd.DataFrame:
+    """The table of accuracy by number of training faces, brought up to date with the predictions at
+    hand and written.
+
+    The table outlives the predictions, which are too many to be kept in the repository; rows of
+    other data are dropped. A row a share of the training faces, network, recipe and seed: percent,
+    network, recipe, seed, data, faces, epochs, accuracy in % on test faces averaged over views; for
+    a network with a descriptor also `gain` over the plain one of the same recipe and seed in points
+    with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's
+    probabilities gains over the plain one, with its own. Two networks are mostly better than one,
+    whatever the second has learnt from: the control is `together` of a plain network, averaged with
+    one of another seed.
+    """
+    rows = [
+        _learnt(run, split, network, seed)
+        for split, network, seed in run.predicted()
+        if split in shares() and network in (PLAIN, *OTHERS)
+    ]
+    return add_to_curve(run.folder, pd.DataFrame(rows, columns=CURVE), data=_data_of(run.faces))
+
+
+def curve_path(folder: Path) -> Path:
+    """Where a run keeps its learning curve."""
+    return folder / "tables" / "learning_curve.csv"
+
+
+def read_curve(folder: Path) -> pd.DataFrame:
+    """The learning curve of a run as it is; empty when there is none."""
+    path = curve_path(folder)
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=CURVE)
+
+
+def add_to_curve(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame:
+    """Write rows into the learning curve of a run, in place of those of the same `KEY`; return the
+    table, which holds rows of one `data` alone."""
+    parts = [part[part.data == data] for part in (read_curve(folder), rows)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return rows.head(0)
+    table = pd.concat(parts).drop_duplicates(KEY, keep="last")
+    table = table.sort_values(KEY, ignore_index=True)[CURVE]
+    tables.save_csv(table.round(3), folder, "learning_curve")
+    return table
+
+
+def shares() -> dict[str, int]:
+    """Splits that differ in the share of training faces alone -> that share in %, smallest
+    first."""
+    some = {name: round(100 * one.share) for name, one in splits.SPLITS.items() if one.share < 1}
+    return dict(sorted(some.items(), key=lambda item: item[1])) | {"official": 100}
+
+
+def commonest_recipe(table: pd.DataFrame) -> str:
+    """The recipe that most shares were learnt by, of equals the one with more rows; "none" of no
+    rows. Only its rows make a curve."""
+    counts = table.groupby("recipe").agg(shares=("percent", "nunique"), rows=("seed", "size"))
+    return counts.sort_values(["shares", "rows"]).index[-1] if len(counts) else "none"
+
+
+def curve_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains in points to read, a row a number of training faces and recipe: of each network alone,
+    then of each when averaged with the plain one. Means over seeds, behind them each seed's where
+    there are several."""
+    keys, gains = ["faces", "recipe"], {}
+    for column, title in (("gain", "{}"), ("together", f"{PLAIN} + {{}}")):
+        for network in (*OTHERS, PLAIN):
+            rows = table[(table.network == network) & table[column].notna()]
+            if len(rows):
+                name = f"another {PLAIN}" if network == PLAIN else network
+                gains[title.format(name)] = rows.groupby(keys)[column].agg(_each)
+    index = pd.MultiIndex.from_frame(table.drop_duplicates(keys)[keys].sort_values(keys))
+    frame = pd.DataFrame({name: column.reindex(index) for name, column in gains.items()}, index)
+    frame = frame.fillna("").reset_index()
+    frame["faces"] = frame.faces.map("{:,}".format)
+    return frame.rename(columns={"faces": "training faces"})
+
+
+def _compared(
+    run: Run, split: str, pair: tuple[str, ...], seeds: list[int], known: dict[str, scoring.Entry]
+) -> dict:
+    averaged = {_views(run, split, name, seeds[0]) for name in pair}
+    tta = len(averaged) == 1
+    before, after = (
+        np.array([scoring.score(run, split, name, seed, tta=tta).right for seed in seeds])
+        for name in pair
+    )
+    by_seed = 100 * (after.mean(1) - before.mean(1))
+    gain, low, high = metrics.accuracy_change(before, after)
+    theirs = [known[name].published.get(split, {}).get("test", np.nan) for name in pair]
+    published = theirs[1] - theirs[0] if run.faces.is_fer2013 else np.nan
+    return {
+        "before": pair[0],
+        "after": pair[1],
+        "split": split,
+        "views": averaged.pop() if tta else 1,
+        "seeds": len(seeds),
+        "n": before.shape[1],
+        "accuracy_before": 100 * before.mean(),
+        "accuracy_after": 100 * after.mean(),
+        "gain": gain,
+        "low": low,
+        "high": high,
+        "least": by_seed.min(),
+        "most": by_seed.max(),
+        "published": published or np.nan,
+    }
+
+
+def _views(run: Run, split: str, name: str, seed: int) -> object:
+    """How many views of a face a network averages; of an average, what its members do."""
+    record = artifacts.read_record(run.folder, split, name, seed)
+    members = record.get("members")
+    if not members:
+        return record.get("views", 2)
+    named = [member.partition(", seed ") for member in members]  # the study's ensemble names seeds
+    several = {_views(run, split, member, int(own or seed)) for member, _, own in named}
+    return several.pop() if len(several) == 1 else tuple(sorted(several, key=str))
+
+
+def _gain(row: Any) -> str:
+    text = tables.interval(row.gain, row.low, row.high, form="+z.1f")
+    several = f"({row.seeds} seeds: {row.least:+z.1f} to {row.most:+z.1f})".replace(" ", "\u00a0")
+    return text if row.seeds == 1 else f"{text} {several}"
+
+
+def _each(gains: pd.Series) -> str:
+    several = f" ({', '.join(f'{gain:+z.1f}' for gain in gains)})" if len(gains) > 1 else ""
+    return f"{gains.mean():+z.1f}{several}".replace(" ", "\u00a0")
+
+
+def _data_of(faces: Faces) -> str:
+    """What a row says of its data: copies of FER2013 that differ in a few pixels are one."""
+    return FER2013 if faces.is_fer2013 else faces.origin
+
+
+def _learnt(run: Run, split: str, network: str, seed: int) -> dict:
+    record = artifacts.read_record(run.folder, split, network, seed)
+    ours = scoring.score(run, split, network, seed)
+    row = {
+        "percent": shares()[split],
+        "network": network,
+        "seed": seed,
+        "faces": len(splits.divide(ours.faces, split).train),
+        "data": _data_of(run.faces),
+        "recipe": record.get("recipe"),
+        "epochs": record.get("epochs"),
+        "accuracy": 100 * ours.right.mean(),
+    }
+    seeds = [
+        key[2]
+        for key in run.predicted()
+        if key[:2] == (split, PLAIN)
+        and artifacts.read_record(run.folder, *key).get("recipe") == row["recipe"]
+    ]
+    if network == PLAIN:
+        other = min((number for number in seeds if number != seed), default=None)
+        return (
+            row if other is None else row | _together(ours, scoring.score(run, split, PLAIN, other))
+        )
+    if seed not in seeds:
+        return row
+    plain = scoring.score(run, split, PLAIN, seed)
+    gain = dict(zip(GAINS[:3], metrics.accuracy_change(plain.right, ours.right), strict=True))
+    return row | gain | _together(plain, ours)
+
+
+def _together(plain: Scored, other: Scored) -> dict:
+    """What the mean of two networks' probabilities gains over the first."""
+    both = (other.probabilities + plain.probabilities).argmax(1) == plain.labels
+    return dict(zip(GAINS[3:], metrics.accuracy_change(plain.right, both), strict=True))

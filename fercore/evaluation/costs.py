@@ -1,68 +1,70 @@
-"""What trainings cost, and how much sooner they reach the published accuracies than system A's own
-way of training."""
+"""What the records of trainings say: what each cost, how soon published accuracies were reached,
+and the file, the commit and the command behind each number."""
 
-from collections.abc import Sequence
+import html
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from fercore import artifacts
-from fercore.data.faces import SIDE, Faces
-from fercore.config import parameters
-from fercore.evaluation import scoring
+from fercore.config import SIDE, notebooks, parameters, recipes
+from fercore.data import datasets, synthetic
+from fercore.evaluation import scoring, tables
+from fercore.evaluation.scoring import Key, Run
 
-WATTS_PER_CORE = (
-    5.0  # a server's core with its share of memory, cooling and power supply: assumed, not measured
-)
-OWN_EPOCHS = 100  # of system A's networks
+OWN_EPOCHS, OWN_SHARE = 100, 0.64  # of system A's trainings: epochs, share of all faces
 OWN_TARGETS = ("cnn", "vgg", "aggregated_vgg")  # of system A: what is to be reached
-_OWN_SPLIT, _OWN_SHARE = "pooled_64_16_20", 0.64
-OWN_COLUMNS = ["network", "images_per_second", "hardware", "when"]
+PLANNED_BY = {"published": "full"}  # the profile behind what was published
+COLUMNS: dict[
+    str, tuple[str, Callable]
+] = {  # of `trainings`, and how `readable` names them and their values
+    "network": ("network", str),
+    "seed": ("seed", str),
+    "recipe": ("recipe", str),
+    "name": ("name", str),
+    "parameters": ("parameters", "{:,.0f}".format),
+    "macs": ("multiply-adds, M", lambda macs: f"{macs / 1e6:,.0f}"),
+    "epochs": ("epochs", "{:.0f}".format),
+    "best_epoch": ("best epoch", "{:.0f}".format),
+    "train_seconds": ("training", artifacts.duration),
+    "images_per_second": ("images per second", "{:,.0f}".format),
+    "gflops": ("GFLOP/s", "{:,.0f}".format),
+    "limit_share": ("of the limit", "{:.0%}".format),
+}
 
 
-def trainings(run: scoring.Run, *, watts_per_core: float = WATTS_PER_CORE) -> pd.DataFrame:
-    """A row a training of a run: split, network, seed, recipe, parameters, macs (a face),
-    epochs, best_epoch, train_seconds, images_per_second, gflops (a second, backward pass included),
-    limit_share (of the machine's matrix-product rate, both in the training's precision), watt_hours
-    (cores x `watts_per_core`), precision, hardware. NaN where a record does not say; limit_share
-    and watt_hours of a processor only, as trainings may share a GPU."""
+def trainings(run: Run) -> pd.DataFrame:
+    """A row a training of a run: split, network, seed, recipe, parameters, macs (a face), epochs,
+    best_epoch, train_seconds, images_per_second, gflops (a second, backward pass included),
+    limit_share (of the machine's matrix-product rate, both in the training's precision), precision,
+    hardware. NaN where a record does not say; limit_share of a processor only, as trainings may
+    share a GPU."""
+    place = {name: place for place, name in enumerate(scoring.catalogue())}
     rows = [
-        _training(artifacts.read_record(run.folder, *key), key, watts_per_core)
-        for key in artifacts.list_predictions(run.folder)
+        {"split": split, "network": network, "seed": seed} | _training(record)
+        for split, network, seed in artifacts.list_predictions(run.folder)
+        if "members" not in (record := artifacts.read_record(run.folder, split, network, seed))
+        and record.get("train_seconds") is not None  # else it was given trained
     ]
-    order = {name: place for place, name in enumerate(scoring.catalogue())}
-    table = pd.DataFrame([row for row in rows if row])
-    table["place"] = table.network.map(order)
-    return table.sort_values(["split", "place", "seed"], ignore_index=True).drop(columns="place")
+    rows.sort(key=lambda row: (row["split"], place.get(row["network"], len(place)), row["seed"]))
+    return pd.DataFrame(rows)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`trainings` as text, in as few columns as a window holds; with the hardware the precision of
-    a network's training where it is not bfloat16."""
-
-    def text(column: str, form: str = "{:,.0f}", unit: float = 1) -> pd.Series:
-        return table[column].map(lambda value: "" if pd.isna(value) else form.format(value / unit))
-
-    other = table.precision.where((table.recipe != "") & (table.precision != "bfloat16"))
-    return pd.DataFrame(
-        {
-            "network": table.network,
-            "seed": table.seed,
-            "recipe": table.recipe,
-            "parameters": text("parameters"),
-            "multiply-adds": text("macs", "{:,.0f} M", 1e6),
-            "best epoch": (text("best_epoch") + " of " + text("epochs")).replace(" of ", ""),
-            "training": [artifacts.duration(value) for value in table.train_seconds],
-            "images per second": text("images_per_second"),
-            "GFLOP/s": text("gflops"),
-            "of the limit": text("limit_share", "{:.0f} %", 0.01),
-            "energy, Wh": text("watt_hours", "{:,.1f}"),
-            "hardware": table.hardware.str.removeprefix("cpu, ") + (", " + other).fillna(""),
-        }
-    ).replace(" ", "\u00a0", regex=True)  # one line a row
+    """`trainings`, or a table as of `tables.compared`, as text: accuracy with its interval, numbers
+    rounded, times as durations; what is not known stays NaN."""
+    text = tables.with_interval(table, "accuracy") if "accuracy" in table else table.copy()
+    for column in text.select_dtypes("number"):
+        form = COLUMNS.get(str(column), ("", "{:.1f}".format))[1]
+        text[column] = text[column].map(form, na_action="ignore")
+    text = text.replace(" ", "\u00a0", regex=True)  # one line a row
+    return text.rename(columns={column: name for column, (name, _) in COLUMNS.items()})
 
 
-def milestones(run: scoring.Run, split: str = "official") -> pd.DataFrame:
+def milestones(run: Run, split: str = "official") -> pd.DataFrame:
     """What was known on validation faces after how many seconds of training: name, seed, seconds,
     epoch, accuracy (%).
 
@@ -71,16 +73,15 @@ def milestones(run: scoring.Run, split: str = "official") -> pd.DataFrame:
     include those of its teachers. Left out is what a GPU had a part in.
     """
     rows = []
-    for place, name, seed in run.predicted():
-        record = artifacts.read_record(run.folder, place, name, seed)
+    for key in run.predicted():
+        record = artifacts.read_record(run.folder, *key)
         total = scoring.train_seconds(run, record)
-        if place == split and total is not None and "gpu" not in (record.get("device") or ""):
-            right = scoring.score(run, place, name, seed, part="validation").right
-            course = [*_course(run, (place, name, seed), total), (total, None, 100 * right.mean())]
-            rows += [(name, seed, *one) for one in course]
-    return pd.DataFrame(rows, columns=["name", "seed", "seconds", "epoch", "accuracy"]).astype(
-        {"epoch": float}
-    )
+        if key[0] == split and total is not None and "gpu" not in (record.get("device") or ""):
+            right = scoring.score(run, *key, part="validation").right
+            done = (total, None, 100 * right.mean())
+            rows += [(*key[1:], *one) for one in [*_epochs(run.folder, key, total), done]]
+    table = pd.DataFrame(rows, columns=["name", "seed", "seconds", "epoch", "accuracy"])
+    return table.astype({"epoch": float})
 
 
 def sooner(reached: pd.DataFrame, own: pd.DataFrame, n_faces: int) -> pd.DataFrame:
@@ -88,20 +89,17 @@ def sooner(reached: pd.DataFrame, own: pd.DataFrame, n_faces: int) -> pd.DataFra
     machine measured (its 100 epochs of 64 % of `n_faces`, for every member), and what reached it
     first here, after how long.
 
-    `reached`: of `milestones`; `own`: of `measure_own_way` or `read_own_way`. Columns: published
-    by, published (%), own way (s), reached by, seed, epoch, accuracy (%), here (s), times as soon;
-    NaN where nothing reached it.
+    `reached`: of `milestones`; `own`: network, images_per_second of system A's own way. Columns:
+    published by, published (%), own way (s), reached by, seed, epoch, accuracy (%), here (s), times
+    as soon; NaN where nothing reached it.
     """
     known, rows = scoring.catalogue(), []
     rate = own.set_index("network").images_per_second
     for name in OWN_TARGETS:
-        target = known[name].published[_OWN_SPLIT]["test"]
+        target = known[name].published[tables.OWN_SPLIT]["test"]
+        own_way = _own_seconds(name, rate, n_faces)
+        row = {"published by": name, "published": target, "own way": own_way}
         first = reached[reached.accuracy >= target].sort_values("seconds").head(1)
-        row = {
-            "published by": name,
-            "published": target,
-            "own way": _own_seconds(name, rate, n_faces),
-        }
         for one in first.itertuples():
             row |= {
                 "reached by": one.name,
@@ -109,54 +107,98 @@ def sooner(reached: pd.DataFrame, own: pd.DataFrame, n_faces: int) -> pd.DataFra
                 "epoch": one.epoch,
                 "accuracy": one.accuracy,
                 "here": one.seconds,
-                "times as soon": row["own way"] / one.seconds,
+                "times as soon": own_way / one.seconds,
             }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def measure_own_way(folder: Path, faces: Faces, names: Sequence[str]) -> pd.DataFrame:
-    """Time system A's own way of training on this machine, write the table into a run's folder,
-    return it: network, images_per_second, hardware, when."""
-    from fercore.training import speed  # imports Keras, which nothing else here needs
+def origins(run: Run) -> pd.DataFrame:
+    """A row a trained network, split and seed, without aggregates.
 
-    here = artifacts.provenance()
-    rows = [
-        {
-            "network": name,
-            "images_per_second": round(speed.own_way(name, faces), 1),
-            "hardware": scoring.hardware({"device": "cpu"} | here),
-            "when": here["when"],
-        }
-        for name in names
-    ]
-    table = pd.DataFrame(rows, columns=OWN_COLUMNS)
-    artifacts.write_atomically(_own_path(folder), table.to_csv(index=False, lineterminator="\n"))
-    return table
+    `predictions`: the file, from the run's folder; `commit`: of the code that trained it, 12
+    digits, '+' where it had changes; `command`: what executes the notebook again with the same
+    values, from the project's folder.
+    """
+    profile, known, rows = PLANNED_BY.get(run.profile, run.profile), parameters.network_names(), []
+    for key in artifacts.list_predictions(run.folder):
+        if key[1] in known:
+            record = artifacts.read_record(run.folder, *key)
+            file = artifacts.prediction_path(run.folder, *key).relative_to(run.folder)
+            commit = (record.get("git_commit") or "")[:12] + "+" * bool(record.get("git_dirty"))
+            rows.append((file.as_posix(), commit, command(profile, record)))
+    return pd.DataFrame(rows, columns=["predictions", "commit", "command"])
 
 
-def read_own_way(folder: Path) -> pd.DataFrame:
-    """The table of a run as it is; empty when there is none."""
+def command(profile: str, record: dict) -> str:
+    """The call of papermill that trains the network of a record again into a profile's folder."""
+    content = parameters.network(record["network"])
+    notebook = content["notebook"]
+    declared, used = notebooks.declared(notebook), record.get("recipe_parameters", {})
+    values = {key: record.get(key) for key in ("network", "split", "seed", "epochs")}
+    if (recipe := record.get("recipe")) != content.get("recipe"):
+        values["recipe"] = recipe
+    kept = vars(recipes.read(recipe)) if recipe and recipes.exists(recipe) else {}
+    for name, default in notebooks.defaults(notebook).items():
+        if name in recipes.FIELDS and name not in values:
+            if kept and name in used and used[name] != kept[name]:
+                values[name] = used[name]
+            elif default is not None and declared[name].startswith("Optional"):
+                values[name] = None  # for a try by hand: null takes the recipe's
+    plain = recipes.UNAUGMENTED.items()
+    if kept and plain <= used.items() and not plain <= kept.items():
+        values["augment"] = False
+    values |= {"subset": record["data"].get("subset"), "profile": profile}
+    if record["data"]["origin"] == synthetic.ORIGIN:
+        values["data"] = datasets.SYNTHETIC
+    told = {key: value for key, value in values.items() if key in declared}
+    text = yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=float("inf"))
     return (
-        pd.read_csv(_own_path(folder))
-        if _own_path(folder).exists()
-        else pd.DataFrame(columns=OWN_COLUMNS)
+        f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks "
+        f"-y {shlex.quote(text.strip())}"
     )
 
 
-def _own_path(folder: Path) -> Path:
-    return Path(folder) / "tables" / "own_way.csv"
-
-
-def _own_seconds(name: str, rate: pd.Series, n_faces: int) -> float:
-    """Seconds of system A's 100 epochs of a network or of all members of an aggregate, hybrids
-    taken to last no longer than the plain network; NaN where that was not measured."""
-    aggregates = parameters.aggregates()
-    members = aggregates[name].members if name in aggregates else [name]
-    plain = [member.rpartition("_")[2] for member in members]
-    return sum(
-        OWN_EPOCHS * _OWN_SHARE * n_faces / rate.get(member, float("nan")) for member in plain
+def save_origins(table: pd.DataFrame, folder: Path) -> str:
+    """Write the table into a run's tables, as .md and .html with links to the files; return the
+    HTML."""
+    files, commands = table.predictions.map(html.escape), table.command.map(html.escape)
+    breakable = files.str.replace("/", "/<wbr>")
+    linked = table.assign(
+        predictions='<a href="../' + files + '">' + breakable + "</a>",
+        command="<code>" + commands + "</code>",
     )
+    page = linked.to_html(index=False, border=0, escape=False, classes="origins")
+    marked = table.assign(
+        predictions="[" + table.predictions + "](../" + table.predictions + ")",
+        command="`" + table.command + "`",
+    )
+    artifacts.write_atomically(folder / "tables" / "origins.html", page + "\n")
+    artifacts.write_atomically(folder / "tables" / "origins.md", tables.markdown(marked) + "\n")
+    return page
+
+
+def _training(record: dict) -> dict:
+    speed, macs = record.get("images_per_second"), record.get("macs")
+    limit = record.get("matrix_product_macs")
+    work = _share_of_work(record.get("recipe_parameters", {}))
+    rate = float("nan")
+    if macs and speed:
+        rate = 3 * work * macs * speed  # backward takes twice the forward's
+    alone = record.get("device") == "cpu"
+    return {
+        "recipe": record.get("recipe") or "",
+        "parameters": record.get("parameters"),
+        "macs": macs,
+        "epochs": record.get("epochs"),
+        "best_epoch": record.get("best_epoch"),
+        "train_seconds": record["train_seconds"],
+        "images_per_second": speed,
+        "gflops": 2e-9 * rate,
+        "limit_share": rate / limit if limit and alone else float("nan"),
+        "precision": record.get("precision"),
+        "hardware": scoring.hardware(record),
+    }
 
 
 def _share_of_work(recipe: dict) -> float:
@@ -167,50 +209,22 @@ def _share_of_work(recipe: dict) -> float:
     return 1 - recipe["small_share"] * (1 - (recipe["small_side"] / (recipe["crop"] or SIDE)) ** 2)
 
 
-def _course(
-    run: scoring.Run, key: tuple[str, str, int], total: float
-) -> list[tuple[float, int, float]]:
+def _epochs(folder: Path, key: Key, total: float) -> list[tuple[float, int, float]]:
     """Seconds so far, epoch and validation accuracy in %, an epoch each; what the training does not
     explain of `total`, its teachers, came before."""
-    path = artifacts.history_path(run.folder, *key)
+    path = artifacts.history_path(folder, *key)
     if not path.exists():
         return []
     history = pd.read_csv(path)
     seconds = history.seconds.cumsum()
-    return list(
-        zip(
-            seconds + total - seconds.iloc[-1],
-            history.epoch,
-            100 * history.val_accuracy,
-            strict=True,
-        )
-    )
+    seconds += total - seconds.iloc[-1]
+    return list(zip(seconds, history.epoch, 100 * history.val_accuracy, strict=True))
 
 
-def _training(record: dict, key: tuple[str, str, int], watts_per_core: float) -> dict | None:
-    """None for an aggregate, and for a model that was given trained."""
-    seconds = record.get("train_seconds")
-    if "members" in record or seconds is None:
-        return None
-    speed_here, macs, limit = (
-        record.get(name) for name in ("images_per_second", "macs", "matrix_product_macs")
-    )
-    work = _share_of_work(record.get("recipe_parameters", {}))
-    rate = (
-        3 * work * macs * speed_here if macs and speed_here else float("nan")
-    )  # backward takes twice the forward's
-    cores, limit = (record.get("cores"), limit) if record.get("device") == "cpu" else (None, None)
-    return dict(zip(("split", "network", "seed"), key, strict=True)) | {
-        "recipe": record.get("recipe") or "",
-        "parameters": record.get("parameters"),
-        "macs": macs,
-        "epochs": record.get("epochs"),
-        "best_epoch": record.get("best_epoch"),
-        "train_seconds": seconds,
-        "images_per_second": speed_here,
-        "gflops": 2e-9 * rate,
-        "limit_share": rate / limit if limit else float("nan"),
-        "watt_hours": seconds * cores * watts_per_core / 3600 if cores else float("nan"),
-        "precision": record.get("precision"),
-        "hardware": scoring.hardware(record),
-    }
+def _own_seconds(name: str, rate: pd.Series, n_faces: int) -> float:
+    """Seconds of system A's 100 epochs of a network or of all members of an aggregate, hybrids
+    taken to last no longer than the plain network; NaN where that was not measured."""
+    aggregates = parameters.aggregates()
+    members = aggregates[name].members if name in aggregates else [name]
+    rates = [rate.get(member.rpartition("_")[2], float("nan")) for member in members]
+    return sum(OWN_EPOCHS * OWN_SHARE * n_faces / one for one in rates)

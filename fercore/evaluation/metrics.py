@@ -76,7 +76,8 @@ def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, floa
     """The 95 % bootstrap interval of accuracy over faces: (low, high). Of a face only whether it is
     right counts."""
     right, n = np.trace(matrix), matrix.sum()
-    return interval(resample(np.array([right, n - right]), seed=seed)[:, 0] / max(n, 1))
+    low, high = interval(resample(np.array([right, n - right]), seed=seed)[:, 0] / max(n, 1))
+    return float(low), float(high)
 
 
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:

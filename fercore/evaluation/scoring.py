@@ -1,12 +1,11 @@
-"""From predictions and labels to results.csv and the tables made of it; never trains.
+"""From predictions and labels to results.csv; never trains, and needs no pixels.
 
-Accuracies, F1, precision and recall are in % in every table here; precision and recall are averages
-over classes.
+Accuracies, F1, precision and recall are in % in every table; precision and recall are averages over
+the classes that have faces.
 """
 
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,33 +14,22 @@ import pandas as pd
 
 from fercore import artifacts, paths
 from fercore.config import parameters
-from fercore.data import datasets, fingerprints, splits
+from fercore.config.parameters import PUBLISHED_RECIPE, STUDY_ENSEMBLE
+from fercore.data import datasets, fer2013, splits
+from fercore.data.faces import Faces
 from fercore.evaluation import metrics
 
 PARTS = {"validation": artifacts.VALIDATION, "test": artifacts.TEST}
-COLUMNS = (
-    "table",
-    "system",
-    "network",
-    "split",
-    "seed",
-    "part",
-    "tta",
-    "n",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "accuracy_deduplicated",
-    "macro_f1",
-    "weighted_f1",
-    "precision",
-    "recall",
-    "parameters",
-    "macs",
-    "train_seconds",
-    "device",
-    "published",
+SCORES = (
+    *("accuracy", "accuracy_low", "accuracy_high", "accuracy_deduplicated"),
+    *("macro_f1", "weighted_f1", "precision", "recall"),
 )
+COLUMNS = (
+    *("table", "system", "network", "split", "seed", "part", "tta", "n"),
+    *SCORES,
+    *("parameters", "macs", "train_seconds", "device", "published"),
+)
+Key = tuple[str, str, int]  # split, network and seed of predictions
 
 
 class EvaluationError(ValueError):
@@ -54,28 +42,45 @@ class Run:
 
     profile: str
     folder: Path
-    faces: datasets.Faces
-    _prepared: dict = field(default_factory=dict, repr=False, compare=False)
+    faces: Faces
+    _kept: dict = field(default_factory=dict, repr=False, compare=False)
 
-    def predicted(self) -> list[tuple[str, str, int]]:
-        """Split, network and seed of its predictions, on the splits that its faces can be
-        divided by."""
+    def predicted(self) -> list[Key]:
+        """Split, network and seed of its predictions, on the splits that its faces can be divided
+        by."""
         found = artifacts.list_predictions(self.folder)
         left_out = splits.obstacles(self.faces, {key[0] for key in found})
         return [key for key in found if key[0] not in left_out]
 
-    def prepared(self, split: str, subset: int | None) -> tuple[datasets.Faces, splits.Partition]:
+    def prepared(self, split: str, subset: int | None) -> tuple[Faces, splits.Partition]:
         """`splits.prepare` of its faces, `subset` of each usage; kept for the next network."""
         key = split, subset
-        if key not in self._prepared:
-            self._prepared[key] = splits.prepare(datasets.subset(self.faces, subset), split)
-        return self._prepared[key]
+        if key not in self._kept:
+            self._kept[key] = splits.prepare(datasets.subset(self.faces, subset), split)
+        return self._kept[key]
+
+    def made_on_its_faces(self, record: dict) -> bool:
+        """`made_on`, kept for the next network of the same data."""
+        data = record.get("data", {})
+        key = "made on", data.get("fingerprint"), data.get("origin")
+        if key not in self._kept:
+            self._kept[key] = made_on(record, self.faces)
+        return self._kept[key]
+
+    def without_duplicates(self, split: str, subset: int | None) -> np.ndarray:
+        """Positions of test faces without an exact duplicate in training or validation; kept for
+        the next network."""
+        key = "without duplicates", split, subset
+        if key not in self._kept:
+            faces, parts = self.prepared(split, subset)
+            self._kept[key] = parts.test[splits.deduplicated_test(faces, parts)]
+        return self._kept[key]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A row of the study's tables: a network or an aggregate, and what its system published (% by
-    split, split)."""
+    split and part)."""
 
     name: str
     table: str
@@ -86,11 +91,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scored:
-    """Probabilities [n, c] of one split's faces with their labels [n] and positions in the
-    split's `faces`."""
+    """Probabilities [n, c] of the faces of one part with their labels [n] and positions in `faces`,
+    those of the split."""
 
     split: str
-    faces: datasets.Faces
+    faces: Faces
     positions: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
@@ -108,7 +113,19 @@ class Scored:
         return metrics.confusion(self.labels, self.predicted, len(self.faces.class_names))
 
 
-def open_run(faces: datasets.Faces, profile: str | None = None) -> Run:
+def at_hand(data: str | None = None, profile: str | None = None) -> Run:
+    """The run that `open_run` finds for the faces that `datasets.load` finds. Where FER2013 is not
+    at hand and no run was made on synthetic faces, what is known of FER2013 without its pixels."""
+    faces = datasets.load(data)
+    try:
+        return open_run(faces, profile)
+    except EvaluationError:
+        if data is not None or faces.is_fer2013:
+            raise
+    return open_run(datasets.facts(), profile)
+
+
+def open_run(faces: Faces, profile: str | None = None) -> Run:
     """The run of `profile` when its predictions were made on `faces`; without one, the first that
     was: the published one, then the newest. Raises `EvaluationError` that says what to run.
     """
@@ -126,7 +143,7 @@ def open_run(faces: datasets.Faces, profile: str | None = None) -> Run:
     )
 
 
-def made_on(record: dict, faces: datasets.Faces) -> bool:
+def made_on(record: dict, faces: Faces) -> bool:
     """Whether the predictions of a record belong to `faces`: the same data, or another copy of
     FER2013 in the same order (copies differ in the pixels of up to 177 faces, not in labels and
     splits)."""
@@ -134,13 +151,14 @@ def made_on(record: dict, faces: datasets.Faces) -> bool:
     if data.get("fingerprint") == faces.fingerprint:
         return True
     both = faces.is_fer2013 and data.get("origin", "").startswith("FER2013")
-    return both and fingerprints.in_file_order(faces)
+    return both and fer2013.rows_agree(faces)
 
 
 def score(
     run: Run, split: str, network: str, seed: int = 0, *, part: str = "test", tta: bool = True
 ) -> Scored:
-    """The probabilities of a network on one split, joined with the labels given.
+    """The probabilities of a network on one part of a split, joined with the labels given; with
+    `tta` averaged over views.
 
     Raises `EvaluationError` when they were made on other data or other faces than the split's.
     """
@@ -149,41 +167,16 @@ def score(
     return _scored(run, (split, network, seed), record, predictions, part, tta)
 
 
-def _scored(
-    run: Run,
-    key: tuple[str, str, int],
-    record: dict,
-    predictions: artifacts.Predictions,
-    part: str,
-    tta: bool,
-) -> Scored:
-    split, network, seed = key
-    faces, parts = run.prepared(split, _subset_of(run, record, network))
-    positions = getattr(parts, part)
-    chosen = predictions.part == PARTS[part]
-    order = np.argsort(predictions.row_ids[chosen])
-    expected = np.argsort(faces.row_ids[positions])
-    if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[positions][expected]):
-        raise EvaluationError(
-            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
-            "train it again on the data at hand"
-        )
-    values = (predictions.probabilities_tta if tta else predictions.probabilities)[chosen][
-        order
-    ].astype(np.float32)
-    return Scored(split, faces, positions[expected], faces.labels[positions[expected]], values)
-
-
 def score_all(
     run: Run, split: str, seed: int = 0, *, part: str = "test", tta: bool = True
 ) -> dict[str, Scored]:
-    """The networks and aggregates of the study's recipe on one split, in the order of the tables.
+    """The networks and aggregates of the study's recipe on one part, in the order of the tables.
 
     Raises `EvaluationError` when the run has none.
     """
     there = set(run.predicted())
     names = [name for name in catalogue() if (split, name, seed) in there]
-    names = [name for name in names if not name.endswith(parameters.PUBLISHED_RECIPE)]
+    names = [name for name in names if not name.endswith(PUBLISHED_RECIPE)]
     if not names:
         raise EvaluationError(
             f"outputs/{run.profile}: no predictions on {split} with seed {seed}; execute a "
@@ -193,70 +186,62 @@ def score_all(
 
 
 def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
-    """The scores of one split in %, with the 95 % bootstrap interval of accuracy.
+    """The scores of one part in %, with the 95 % bootstrap interval of accuracy.
 
-    `deduplicated` bool [n]: which of the scored faces have no exact copy in training or validation.
+    `deduplicated` bool [n]: which of the scored faces have no exact duplicate in training or
+    validation; NaN where none is left.
     """
     matrix = scored.matrix
-    low, high = metrics.accuracy_interval(matrix)
-    unseen = np.nan if deduplicated is None else scored.right[deduplicated].mean()
-    values = {
-        "accuracy": metrics.accuracy(matrix),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "accuracy_deduplicated": unseen,
-        "macro_f1": metrics.macro_f1(matrix),
-        "weighted_f1": metrics.weighted_f1(matrix),
-        "precision": metrics.precision(matrix).mean(),
-        "recall": metrics.recall(matrix).mean(),
+    some = matrix.sum(1) > 0  # classes that have faces
+    left = np.zeros(0) if deduplicated is None else scored.right[deduplicated]
+    values = (
+        metrics.accuracy(matrix),
+        *metrics.accuracy_interval(matrix),
+        left.mean() if len(left) else np.nan,
+        metrics.f1(matrix)[some].mean(),
+        metrics.weighted_f1(matrix),
+        metrics.precision(matrix)[some].mean(),
+        metrics.recall(matrix)[some].mean(),
+    )
+    scores = {
+        name: round(100 * float(value), 4) for name, value in zip(SCORES, values, strict=True)
     }
-    return {"n": len(scored.labels)} | {
-        name: round(100 * float(value), 4) for name, value in values.items()
-    }
+    return {"n": len(scored.labels)} | scores
 
 
-def results(run: Run) -> pd.DataFrame:
-    """results.csv: a row a network or aggregate, split, seed, split and test-time augmentation;
-    columns COLUMNS."""
-    rows, masks = [], {}
-    known = catalogue()
-    for split, network, seed in run.predicted():
-        record = artifacts.read_record(run.folder, split, network, seed)
-        predictions = artifacts.load_predictions(run.folder, split, network, seed)
+def results(run: Run, split: str | None = None) -> pd.DataFrame:
+    """results.csv: a row a network or aggregate, split, seed, part and test-time augmentation;
+    columns COLUMNS. Of one `split` alone, where it is given."""
+    known, rows = catalogue(), []
+    for key in [one for one in run.predicted() if split in (None, one[0])]:
+        place, network, seed = key
+        record = artifacts.read_record(run.folder, *key)
+        predictions = artifacts.load_predictions(run.folder, *key)
         entry = known.get(network, Entry(network, "networks", "own", ""))
+        theirs = entry.published.get(place, {}) if run.faces.is_fer2013 else {}
+        fixed = (entry.table, entry.system, network, place, seed)
+        costs = (
+            record.get("parameters"),
+            record.get("macs"),
+            train_seconds(run, record),
+            hardware(record),
+        )
         for part in PARTS:
             for tta in (False, True):
-                scored = _scored(run, (split, network, seed), record, predictions, part, tta)
-                mask = _unseen(scored, split, masks) if part == "test" else None
-                key = {
-                    "table": entry.table,
-                    "system": entry.system,
-                    "network": network,
-                    "split": split,
-                    "seed": seed,
-                    "part": part,
-                    "tta": tta,
-                }
-                cost = {
-                    "parameters": record.get("parameters"),
-                    "macs": record.get("macs"),
-                    "train_seconds": train_seconds(run, record),
-                    "device": hardware(record),
-                }
-                published = (
-                    entry.published.get(split, {}).get(part) if run.faces.is_fer2013 else None
-                )
-                rows.append(key | results_row(scored, mask) | cost | {"published": published})
+                scored = _scored(run, key, record, predictions, part, tta)
+                unseen = None
+                if part == "test":
+                    apart = run.without_duplicates(place, _subset_of(run, record, network))
+                    unseen = np.isin(scored.positions, apart)
+                scores = results_row(scored, unseen).values()
+                rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     order = {name: place for place, name in enumerate(known)}
-    rows.sort(
-        key=lambda row: (
-            row["split"],
-            order.get(row["network"], len(order)),
-            row["network"],
-            row["seed"],
-        )
+    table["place"] = table.network.map(order).fillna(len(known))
+    table = table.sort_values(
+        ["split", "place", "network", "seed"], kind="stable", ignore_index=True
     )
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"parameters": "Int64", "macs": "Int64"})
+    return table.drop(columns="place").astype({"parameters": "Int64", "macs": "Int64"})
 
 
 def train_seconds(run: Run, *records: dict) -> float | None:
@@ -272,15 +257,13 @@ def train_seconds(run: Run, *records: dict) -> float | None:
         }
     except artifacts.RunError:
         return None
-    seconds = [record.get("train_seconds") for record in counted.values()]
-    return None if None in seconds else round(sum(seconds), 1)
+    return total(record.get("train_seconds") for record in counted.values())
 
 
-def save_results(table: pd.DataFrame, folder: Path) -> Path:
-    """Write results.csv into the tables of a run."""
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    return artifacts.write_atomically(folder / "tables" / "results.csv", buffer.getvalue())
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum to a tenth; None where a value is not known."""
+    known = list(values)
+    return None if None in known else round(sum(filter(None, known)), 1)
 
 
 def catalogue() -> dict[str, Entry]:
@@ -289,25 +272,22 @@ def catalogue() -> dict[str, Entry]:
     aggregates = parameters.aggregates()
     members = [member for aggregate in aggregates.values() for member in aggregate.members]
     files = {name: parameters.network(name) for name in parameters.network_names()}
-    names = sorted(
-        files,
-        key=lambda n: (files[n].get("notebook", ""), members.index(n) if n in members else 99, n),
-    )
     found = {
         name: Entry(
             name,
             "networks",
-            files[name].get("system", "own"),
-            files[name].get("notebook", ""),
-            files[name].get("published") or {},
+            content.get("system", "own"),
+            content.get("notebook", ""),
+            content.get("published") or {},
         )
-        for name in names
+        for name, content in files.items()
     }
+    place = {name: members.index(name) if name in members else len(members) for name in found}
+    order = sorted(found, key=lambda name: (found[name].notebook, place[name], name))
+    found = {name: found[name] for name in order}
     for name, item in aggregates.items():
         found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
-    found[parameters.STUDY_ENSEMBLE] = Entry(
-        parameters.STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation"
-    )
+    found[STUDY_ENSEMBLE] = Entry(STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation")
     return found
 
 
@@ -316,16 +296,28 @@ def hardware(record: dict) -> str:
     name>'."""
     if record.get("gpu"):
         return f"gpu, {record['gpu']}"
-    cores = record.get("cores")
-    processor = " ".join(
-        re.sub(r"\(\w+\)|\bProcessor\b", "", record.get("processor") or "").split()
-    )
-    parts = [
-        record.get("device"),
-        processor,
-        f"{cores} core{'s' * (cores != 1)}" if cores else None,
-    ]
-    return ", ".join(str(part) for part in parts if part)
+    cores, processor = record.get("cores"), record.get("processor") or ""
+    processor = " ".join(re.sub(r"\(\w+\)|\bProcessor\b", "", processor).split())
+    counted = f"{cores} core{'s' * (cores != 1)}" if cores else None
+    return ", ".join(str(one) for one in (record.get("device"), processor, counted) if one)
+
+
+def _scored(
+    run: Run, key: Key, record: dict, predictions: artifacts.Predictions, part: str, tta: bool
+) -> Scored:
+    split, network, seed = key
+    faces, parts = run.prepared(split, _subset_of(run, record, network))
+    positions, chosen = getattr(parts, part), predictions.part == PARTS[part]
+    order = np.argsort(predictions.row_ids[chosen])
+    expected = positions[np.argsort(faces.row_ids[positions])]
+    if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[expected]):
+        raise EvaluationError(
+            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
+            "train it again on the data at hand"
+        )
+    values = predictions.probabilities_tta if tta else predictions.probabilities
+    probabilities = values[chosen][order].astype(np.float32)
+    return Scored(split, faces, expected, faces.labels[expected], probabilities)
 
 
 def _profiles() -> Iterator[str]:
@@ -338,19 +330,9 @@ def _subset_of(run: Run, record: dict, network: str) -> int | None:
     """How many faces of each usage a record's network was trained and tested on; None for all of
     them."""
     data = record.get("data", {})
-    if not made_on(record, run.faces):
+    if not run.made_on_its_faces(record):
         raise EvaluationError(
             f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
             f"than these ({run.faces.origin}); choose another profile, or train it on these"
         )
     return data["subset"]
-
-
-def _unseen(scored: Scored, split: str, masks: dict) -> np.ndarray:
-    """Which scored test faces have no exact copy in training or validation; kept in `masks` for the
-    next network."""
-    key = split, len(scored.faces)
-    if key not in masks:
-        parts = splits.divide(scored.faces, split)
-        masks[key] = parts.test[splits.deduplicated_test(scored.faces, parts)]
-    return np.isin(scored.positions, masks[key])

@@ -1,252 +1,203 @@
-"""results.csv as tables to read: this study beside the published figures. Frames of text in, HTML
-and Markdown out."""
+"""results.csv as tables to read: this study beside the published figures. Frames of text in; CSV,
+HTML and Markdown out, with what comes from outside made harmless."""
 
+import html as escaping
 import re
-from collections.abc import Mapping
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from fercore import artifacts
+from fercore.config import parameters
+from fercore.config.parameters import PUBLISHED_RECIPE, STUDY_ENSEMBLE
 from fercore.data.splits import SPLITS
-from fercore.evaluation import metrics, scoring
-from fercore.config.parameters import PUBLISHED_RECIPE
+from fercore.evaluation import scoring
 
 OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
 SYSTEMS = ("A", "B", "C", "D", "E", "own")  # of the published systems, and this study's
-NOT_RUN = "not run"
-_COMPARED = {"networks": "network", "aggregates": "aggregate"}
+NOT_RUN = "not trained yet"
+OUTCOME = [
+    *("name", "system", "base", "notebook", "split", "classes", "published", "measured_on"),
+    *("accuracy", "low", "high", "validation"),
+]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins a formula where a spreadsheet opens a CSV
 
 
-def beside_published(
-    results: pd.DataFrame, split: str, table: str, *, fer2013: bool = True
+def of_system(
+    results: pd.DataFrame, system: str, *, fer2013: bool = True, split: str | None = None
 ) -> pd.DataFrame:
-    """System A's table of 'networks' or 'aggregates' beside this study's accuracies in %, a row
-    each.
+    """A system's networks and aggregates, a row for each split that it published figures for or
+    that was run, or for one `split`; those by the system's own recipe only where they were run.
 
-    Accuracies with 95 % intervals, or mean and standard deviation of several seeds; differences to
-    the published test accuracy in points. 'copies removed': accuracy, views averaged, on test faces
-    without an exact copy in training or validation. The published columns are left out where
-    `fer2013` is False: other data, other numbers.
+    Columns: table, network, split; validation and test, one view, beside the published figures;
+    difference of test to the published, in points; views averaged; duplicates removed: accuracy,
+    views averaged, on test faces without an exact duplicate in training or validation; training.
+    Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds. The
+    published columns are left out where `fer2013` is False: other data, other numbers.
+    """
+    rows, there = [], set(results.network)
+    for name, entry in scoring.catalogue().items():
+        if entry.system == system and (name in there or not name.endswith(PUBLISHED_RECIPE)):
+            run = sorted(results[results.network == name].split.unique())
+            places = dict.fromkeys([*entry.published, *run] or ["official"])
+            rows += [_beside(results, entry, one) for one in ([split] if split else places)]
+    frame = pd.DataFrame(rows)
+    theirs = ["published validation", "published test", "difference"]
+    return frame if fer2013 else frame.drop(columns=theirs, errors="ignore")
+
+
+def everything(results: pd.DataFrame) -> pd.DataFrame:
+    """All results as text, by system: a row for each split that a network published on, else was
+    run on; those that ran. Columns: system, network, split, published, here, official split,
+    duplicates removed, training."""
+    rows: list[dict[str, str]] = []
+    for name, entry in entries().items():
+        for split in _splits(results, name, entry):
+            beside, there = _on_official_split(split), _measured_on(results, name, split)
+            row = {
+                "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
+                "network": name,
+                "split": split,
+                "published": number(entry.published.get(split, {}).get("test"), 2),
+                "here": accuracy(results, split, name),
+                "official split": accuracy(results, beside, name) if beside else "",
+                "duplicates removed": _mean(results, there, name, "accuracy_deduplicated"),
+                "training": training_time(select(results, there, name)),
+            }
+            if {row["here"], row["official split"]} - {NOT_RUN, ""}:
+                rows.append(row)
+    rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
+    return pd.DataFrame(rows)
+
+
+def foremost(results: pd.DataFrame) -> pd.DataFrame:
+    """The outcome as text, columns as `everything`: of each system the figure for which it
+    published most (by notebook and number of classes), by the variant that validation faces prefer,
+    and the study's own networks.
+
+    A variant that did not run on the official split has there the accuracy of another one for the
+    same figure, with its name.
+    """
+    figures = outcome(results).dropna(subset="published")
+    most = figures.groupby(["system", "notebook", "classes"]).published.transform("max")
+    foremost: Any = figures[figures.preferred & (figures.published == most)].itertuples()
+    chosen = {(one.name, one.split): one for one in foremost}
+    rows = []
+    for row in everything(results).to_dict("records"):
+        one = chosen.get((row["network"], row["split"]))
+        if one is not None and row["official split"] == NOT_RUN:
+            row["official split"] = _by_another_variant(results, figures, one)
+        if one is not None or row["system"] == SYSTEMS[-1]:
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def outcome(results: pd.DataFrame) -> pd.DataFrame:
+    """Every test accuracy that the systems published beside this study's, views averaged, mean over
+    seeds; in %.
+
+    Columns: name, system, base (the network's builder; 'aggregates'), notebook, split (the
+    published one), classes, published, measured_on (that split, or the official one where it was
+    not run on it), accuracy, low, high (95 %), validation, NaN where it ran on neither; preferred:
+    of the variants for one published figure the one with the highest validation accuracy.
     """
     rows = []
     for name, entry in entries().items():
-        if entry.system != "A" or entry.table != table:
-            continue
-        row = {_COMPARED[table]: name}
-        theirs = entry.published.get(OWN_SPLIT, {}) if fer2013 else {}
-        if table == "networks":
-            row |= {
-                "published validation": number(theirs.get("validation"), 2),
-                "validation": accuracy(results, split, name, "validation", tta=False),
-            }
-        row |= {
-            "published test": number(theirs.get("test"), 2),
-            "test": accuracy(results, split, name, tta=False),
-            "difference": _difference(results, split, name, theirs.get("test")),
-        }
-        if results[results.split == split].network.str.endswith(PUBLISHED_RECIPE).any():
-            other = name + PUBLISHED_RECIPE
-            row |= {
-                "published recipe, test": accuracy(results, split, other, tta=False),
-                "published recipe, difference": _difference(
-                    results, split, other, theirs.get("test")
-                ),
-            }
-        row |= {
-            "views averaged": accuracy(results, split, name),
-            "copies removed": mean(results, split, name, "accuracy_deduplicated"),
-        }
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    published = [
-        column
-        for column in frame
-        if column.startswith(("published v", "published t")) or "differ" in column
+        network = entry.table == "networks"
+        base = parameters.network(name).get("base", name) if network else entry.table
+        for split, published in entry.published.items():
+            there, classes = _measured_on(results, name, split), len(SPLITS[split].class_names)
+            about = (name, entry.system, base, entry.notebook, split, classes)
+            scores = select(results, there, name)[["accuracy", "accuracy_low", "accuracy_high"]]
+            validation = select(results, there, name, "validation").accuracy.mean()
+            rows.append((*about, published.get("test"), there, *scores.mean(), validation))
+    frame = pd.DataFrame(rows, columns=OUTCOME)
+    figure = frame.groupby(["system", "base", "split", "published"], dropna=False)
+    return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
+
+
+def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Every network and aggregate of a split, mean over seeds: name, table, system, accuracy, low,
+    high (test, in %, averaged over views), published (on this split, else on another with the same
+    classes), parameters, macs, train_seconds (on processors; NaN where a GPU had a part); most
+    accurate first."""
+    chosen = results[(results.split == split) & (results.part == "test") & results.tta]
+    costs = ["parameters", "macs", "train_seconds"]
+    chosen = chosen.astype(dict.fromkeys(costs, float))
+    chosen["train_seconds"] = chosen.train_seconds.mask(_on_gpu(chosen))
+    names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
+    frame = (
+        chosen.rename(columns=names)
+        .groupby(["name", "table", "system"], as_index=False)[["accuracy", "low", "high", *costs]]
+        .mean()
+    )
+    known = scoring.catalogue()
+    theirs = [
+        _comparable(known[name].published, split) if name in known else None for name in frame.name
     ]
-    return frame if fer2013 else frame.drop(columns=published)
+    frame.insert(6, "published", pd.Series(theirs, dtype=float))
+    return frame.sort_values("accuracy", ascending=False, ignore_index=True)
+
+
+def gaps(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
+    """Why networks and aggregates that belong to a split have no row there, or one of fewer
+    members: reason -> names."""
+    there, found = set(results[results.split == split].network), defaultdict(list)
+    aggregates, classes = parameters.aggregates(), SPLITS[split].class_names
+    for name, entry in entries().items():
+        aggregate = aggregates.get(name)
+        missing = [one for one in aggregate.members if one not in there] if aggregate else []
+        apart = {SPLITS[other].class_names for other in entry.published} - {classes}
+        if name in there and missing:
+            found[f"computed without {', '.join(missing)}"].append(name)
+        elif name not in there and (
+            split in entry.published or (split == "official" and not apart)
+        ):
+            found[_reason(entry, missing)].append(name)
+    return dict(found)
+
+
+def entries() -> dict[str, scoring.Entry]:
+    """The catalogue without the networks trained by their systems' own recipes, which stand beside
+    them."""
+    known = scoring.catalogue()
+    return {name: one for name, one in known.items() if not name.endswith(PUBLISHED_RECIPE)}
+
+
+def select(
+    results: pd.DataFrame, split: str, network: str, part: str = "test", *, tta: bool = True
+) -> pd.DataFrame:
+    """The rows of a network or aggregate, one a seed."""
+    chosen = (results.split == split) & (results.network == network) & (results.part == part)
+    return results[chosen & (results.tta == tta)]
 
 
 def accuracy(
     results: pd.DataFrame, split: str, network: str, part: str = "test", *, tta: bool = True
 ) -> str:
-    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or 'not run'; lines break
+    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or `NOT_RUN`; lines break
     at brackets alone."""
-    rows = select(results, split, network, part, tta)
+    rows = select(results, split, network, part, tta=tta)
     if rows.empty:
         return NOT_RUN
-    if len(rows) > 1:
-        text = f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
-    else:
-        one = rows.iloc[0]
-        text = f"{one.accuracy:.1f} [{one.accuracy_low:.1f}, {one.accuracy_high:.1f}]"
-    return re.sub(r" (?![\[(])", "\u00a0", text)
-
-
-def forest(run: scoring.Run, *scored: Mapping[str, scoring.Scored]) -> pd.DataFrame:
-    """Accuracy, interval and published figure of each system in %, a row each: what `accuracies`
-    draws. `scored`: name -> scores on one split, a mapping a seed; of a system with several
-    seeds the means are taken."""
-    rows = []
-    for name, entry in scoring.catalogue().items():
-        if not (ours := [one[name] for one in scored if name in one]):
-            continue
-        means = pd.DataFrame([scoring.results_row(one) for one in ours]).mean()
-        theirs = _comparable(entry.published, ours[0].split) if run.faces.is_fer2013 else {}
-        rows.append(
-            {
-                "name": name,
-                "table": entry.table,
-                "accuracy": means.accuracy,
-                "low": means.accuracy_low,
-                "high": means.accuracy_high,
-                "published": theirs.get("test", float("nan")),
-            }
+    if len(rows) == 1:
+        return interval(*rows.iloc[0][["accuracy", "accuracy_low", "accuracy_high"]]).replace(
+            "\u00a0[", " ["
         )
-    return pd.DataFrame(rows)
-
-
-def _comparable(published: dict, split: str) -> dict:
-    """Figures by split that were published on this split, else on another one with the same
-    classes."""
-    classes = SPLITS[split].class_names
-    others = [values for name, values in published.items() if SPLITS[name].class_names == classes]
-    return published.get(split) or next(iter(others), {})
-
-
-def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Every network and aggregate of a split, mean over seeds: name, system, accuracy, low, high
-    (in %, averaged over views), parameters, macs, train_seconds (on processors; NaN where a GPU had
-    a part); most accurate first."""
-    chosen = results[(results.split == split) & (results.part == "test") & results.tta]
-    costs = ["parameters", "macs", "train_seconds"]
-    chosen = chosen.astype(dict.fromkeys(costs, float))
-    chosen["train_seconds"] = chosen.train_seconds.mask(on_gpu(chosen))
-    frame = chosen.groupby(["network", "system"], as_index=False)[
-        ["accuracy", "accuracy_low", "accuracy_high", *costs]
-    ].mean()
-    names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
-    return frame.rename(columns=names).sort_values("accuracy", ascending=False, ignore_index=True)
-
-
-def readable(compared: pd.DataFrame) -> pd.DataFrame:
-    """A table as of `compared` to read: accuracy with its interval, multiply-adds in millions,
-    training as a duration, other numbers to a tenth; what is not known stays NaN."""
-    forms = {
-        "parameters": "{:,.0f}".format,
-        "macs": lambda macs: f"{macs / 1e6:,.0f}",
-        "train_seconds": artifacts.duration,
-    }
-    text = with_interval(compared, "accuracy")
-    for column in text.select_dtypes("float"):
-        text[column] = text[column].map(forms.get(column, "{:.1f}".format), na_action="ignore")
-    return text.rename(columns={"macs": "multiply-adds, M", "train_seconds": "training"})
-
-
-def calibration(scored: Mapping[str, scoring.Scored]) -> pd.DataFrame:
-    """Accuracy, mean confidence and expected calibration error of each system, in %."""
-    rows = []
-    for name, one in scored.items():
-        error = metrics.calibration_error(one.probabilities, one.labels)
-        rows.append(
-            {
-                "network": name,
-                "accuracy": 100 * one.right.mean(),
-                "mean confidence": 100 * float(one.probabilities.max(1).mean()),
-                "expected calibration error": 100 * error,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def what_counts(results: pd.DataFrame) -> pd.DataFrame:
-    """By split, in points of test accuracy averaged over rows: what averaging over views adds,
-    what copies gave."""
-    test, rows = results[results.part == "test"], []
-    for split, part in test.groupby("split"):
-        plain, averaged = part[~part.tta.astype(bool)], part[part.tta.astype(bool)]
-        copies = (averaged.accuracy_deduplicated - averaged.accuracy).mean()
-        rows.append(
-            {
-                "split": split,
-                "rows": len(averaged),
-                "test faces": f"{part.n.iloc[0]:,}",
-                "views averaged": f"{averaged.accuracy.mean() - plain.accuracy.mean():+.2f}",
-                "copies removed": f"{copies:+.2f}",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def splits_of(results: pd.DataFrame, system: str) -> list[str]:
-    """Splits on which a system's networks were run, sorted."""
-    return sorted(results[results.system == system].split.unique())
-
-
-def of_system(results: pd.DataFrame, system: str, *, fer2013: bool = True) -> pd.DataFrame:
-    """A system's networks and aggregates, a row for each split that it published figures for or
-    that was run; those by the system's own recipe only where they were run.
-
-    Accuracies in % on test faces, with intervals or deviations over seeds; differences to the
-    published figure in points. The published columns are left out where `fer2013` is False: other
-    data, other numbers.
-    """
-    rows, there = [], set(results.network)
-    for name, entry in scoring.catalogue().items():
-        if entry.system == system and (name in there or not name.endswith(PUBLISHED_RECIPE)):
-            rows += [
-                _beside(results, name, entry, split) for split in _splits(results, name, entry)
-            ]
-    frame = pd.DataFrame(rows)
-    return frame if fer2013 else frame.drop(columns=["published", "difference"], errors="ignore")
-
-
-def _beside(results: pd.DataFrame, name: str, entry: scoring.Entry, split: str) -> dict:
-    theirs = entry.published.get(split, {}).get("test")
-    rows = select(results, split, name, "test", True)
-    return {
-        "network": name,
-        "split": split,
-        "published": number(theirs, 2),
-        "test": accuracy(results, split, name, tta=False),
-        "difference": _difference(results, split, name, theirs),
-        "views averaged": accuracy(results, split, name),
-        "copies removed": mean(results, split, name, "accuracy_deduplicated"),
-        "training": training_time(rows),
-    }
-
-
-def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
-    """Splits of a row's own figures first, then others that it was run on; the official one when
-    there are none."""
-    run = results[results.network == name].split.unique()
-    return list(dict.fromkeys([*entry.published, *sorted(run)])) or ["official"]
+    text = f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
+    return re.sub(r" (?!\()", "\u00a0", text)
 
 
 def training_time(rows: pd.DataFrame) -> str:
     """How long one of these trainings took, in words, rows of results.csv: the mean over seeds."""
     if rows.empty:
         return NOT_RUN
-    alone, ending = rows.device.fillna("").str.startswith("gpu").all(), ""
-    if on_gpu(rows).any():
-        ending = " on a GPU" if alone else ", partly on a GPU"
+    alone = rows.device.fillna("").str.startswith("gpu").all()
+    ending = " on a GPU" if alone else ", partly on a GPU" if _on_gpu(rows).any() else ""
     return duration(rows.train_seconds.mean()) + ending
-
-
-def on_gpu(rows: pd.DataFrame) -> pd.Series:
-    """Which rows of results.csv a GPU had a part in."""
-    return rows.device.fillna("").str.contains("gpu")
-
-
-def entries() -> dict[str, scoring.Entry]:
-    """The catalogue without the networks trained by their systems' own recipes, which stand beside
-    them."""
-    return {
-        name: entry
-        for name, entry in scoring.catalogue().items()
-        if not name.endswith(PUBLISHED_RECIPE)
-    }
 
 
 def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
@@ -255,16 +206,30 @@ def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
     artifacts.write_atomically(folder / "tables" / f"{name}.html", html(frame) + "\n")
 
 
+def save_csv(frame: pd.DataFrame, folder: Path, name: str, **how) -> Path:
+    """Write a table into the tables of a run, as .csv. Text that a spreadsheet would take for a
+    formula gets an apostrophe before it. `how` goes to `DataFrame.to_csv`."""
+    plain = frame.rename(columns=_no_formula)
+    for column in plain.select_dtypes(exclude=["number", "bool"]):
+        plain[column] = plain[column].map(_no_formula)
+    text = plain.to_csv(index=False, lineterminator="\n", **how)
+    return artifacts.write_atomically(folder / "tables" / f"{name}.csv", text)
+
+
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table; what is missing is empty."""
+    """A frame as a Markdown table; what is missing is empty. Signs that would end a cell or begin
+    a tag are escaped."""
     text = frame.astype(object).where(frame.notna(), "").astype(str)
     lines = [list(frame.columns), ["---"] * len(frame.columns), *text.to_numpy().tolist()]
+    signs = {"|": "\\|", "<": "&lt;", "\n": " "}
+    for old, new in signs.items():
+        lines = [[str(cell).replace(old, new) for cell in cells] for cells in lines]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def html(frame: pd.DataFrame) -> str:
-    """A frame as an HTML table without row numbers; names longer than 20 letters may break behind
-    underscores. Cells of columns of words, which are to begin below each other, are of class
+    """A frame as an HTML table without row numbers, escaped; names longer than 20 letters may break
+    behind underscores. Cells of columns of words, which are to begin below each other, are of class
     `words`."""
     columns = iter(
         [' class="words"' if _of_words(frame[name]) else "" for name in frame] * (len(frame) + 1)
@@ -275,19 +240,12 @@ def html(frame: pd.DataFrame) -> str:
 
 
 def styled(frame: pd.DataFrame) -> Styler:
-    """A frame to be formatted and shown without row numbers; words begin below each other."""
+    """A frame to be formatted and shown without row numbers, escaped; words begin below each
+    other."""
+    safe = frame.rename(columns=_escaped).map(_escaped)
     left = [{"selector": "", "props": "text-align: left"}]
-    return frame.style.hide(axis="index").set_table_styles(
-        {name: left for name in frame if _of_words(frame[name])}
-    )
-
-
-def _of_words(column: pd.Series) -> bool:
-    """Whether some of its texts begin with a letter: names, not numbers; 'not run' stands in
-    columns of numbers."""
-    return any(
-        isinstance(value, str) and value[:1].isalpha() and value != NOT_RUN for value in column
-    )
+    words: Any = {name: left for name in safe if _of_words(safe[name])}
+    return safe.style.hide(axis="index").set_table_styles(words)
 
 
 def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -316,23 +274,103 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None or pd.isna(seconds) else artifacts.duration(seconds)
 
 
-def select(results: pd.DataFrame, split: str, network: str, part: str, tta: bool) -> pd.DataFrame:
-    """The rows of a network or aggregate, one a seed."""
-    chosen = (results.split == split) & (results.network == network) & (results.part == part)
-    return results[chosen & (results.tta == tta)]
-
-
-def mean(results: pd.DataFrame, split: str, network: str, column: str) -> str:
-    """Mean over seeds of a column on test faces, views averaged, as text; or 'not run'."""
-    rows = select(results, split, network, "test", True)
-    return NOT_RUN if rows.empty else number(rows[column].mean())
-
-
-def _difference(results: pd.DataFrame, split: str, network: str, published: float | None) -> str:
-    rows = select(results, split, network, "test", False)
-    return "" if rows.empty or published is None else f"{rows.accuracy.mean() - published:+z.1f}"
-
-
 def number(value: float | None, decimals: int = 1) -> str:
     """A number as text; nothing where there is none."""
     return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str, str]:
+    theirs, name = entry.published.get(split, {}), entry.name
+    one_view = select(results, split, name, tta=False)
+    known = len(one_view) and "test" in theirs
+    difference = f"{one_view.accuracy.mean() - theirs['test']:+z.1f}" if known else ""
+    return {
+        "table": entry.table,
+        "network": name,
+        "split": split,
+        "published validation": number(theirs.get("validation"), 2),
+        "validation": accuracy(results, split, name, "validation", tta=False),
+        "published test": number(theirs.get("test"), 2),
+        "test": accuracy(results, split, name, tta=False),
+        "difference": difference,
+        "views averaged": accuracy(results, split, name),
+        "duplicates removed": _mean(results, split, name, "accuracy_deduplicated"),
+        "training": training_time(select(results, split, name)),
+    }
+
+
+def _reason(entry: scoring.Entry, missing: list[str]) -> str:
+    if entry.name == STUDY_ENSEMBLE:
+        return "needs two networks"
+    if entry.table == "aggregates":
+        return f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
+    content = parameters.network(entry.name)
+    needs = f"needs {content['needs']}" if content.get("needs") else None
+    return parameters.lacking(content) or needs or f"not trained by {entry.notebook}"
+
+
+def _comparable(published: dict, split: str) -> float | None:
+    """The test accuracy published on this split, else on another one with the same classes."""
+    classes = SPLITS[split].class_names
+    alike = [one for name, one in published.items() if SPLITS[name].class_names == classes]
+    theirs = [published[split]] if split in published else alike
+    return theirs[0].get("test") if theirs else None
+
+
+def _on_gpu(rows: pd.DataFrame) -> pd.Series:
+    """Which rows of results.csv a GPU had a part in."""
+    return rows.device.fillna("").str.contains("gpu")
+
+
+def _mean(results: pd.DataFrame, split: str, network: str, column: str) -> str:
+    """Mean over seeds of a column on test faces, views averaged, as text; or `NOT_RUN`."""
+    rows = select(results, split, network)
+    return NOT_RUN if rows.empty else number(rows[column].mean())
+
+
+def _by_another_variant(results: pd.DataFrame, figures: pd.DataFrame, one: Any) -> str:
+    official = _on_official_split(one.split) or one.split
+    keys = ["base", "published", "system"]
+    same = figures[(figures[keys] == [getattr(one, key) for key in keys]).all(axis=1)]
+    ran = [name for name in same.name if len(select(results, official, name))]
+    return f"{accuracy(results, official, ran[0])} by {ran[0]}" if ran else NOT_RUN
+
+
+def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
+    """The splits of a network's published figures; without such the official one, or else those it
+    was run on."""
+    run = results[results.network == name].split.unique()
+    official = "official" in run or not len(run)
+    return list(entry.published) or (["official"] if official else sorted(run))
+
+
+def _measured_on(results: pd.DataFrame, name: str, split: str) -> str:
+    """The split to score a network on: the one given, or the official one where it was not run on
+    it."""
+    beside = _on_official_split(split)
+    return split if not beside or len(select(results, split, name)) else beside
+
+
+def _on_official_split(split: str) -> str | None:
+    """The official split that tells the same classes apart; None where `split` is one."""
+    if not SPLITS[split].pooled:
+        return None
+    return next(
+        name
+        for name, other in SPLITS.items()
+        if not other.pooled and other.class_names == SPLITS[split].class_names
+    )
+
+
+def _of_words(column: pd.Series) -> bool:
+    """Whether some of its texts begin with a letter: names, not numbers; `NOT_RUN` stands in
+    columns of numbers."""
+    return any(isinstance(one, str) and one[:1].isalpha() and one != NOT_RUN for one in column)
+
+
+def _escaped(value: object) -> object:
+    return escaping.escape(value, quote=False) if isinstance(value, str) else value
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,3 +1,3 @@
 """Data in, a matplotlib `Figure` out; one style and one palette."""
 
-__all__ = ["palette", "result_figures", "style", "system_figures", "tuning_figures"]
+__all__ = ["palette", "result_figures", "style", "system_figures"]

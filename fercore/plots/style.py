@@ -91,24 +91,13 @@ def name_points(
     axis.figure.draw_without_rendering()  # the layout decides how much room there is
     x, y = np.asarray(x, float), np.asarray(y, float)
     taken = np.column_stack([x, y]) if points is None else points.to_numpy(float)
-    textalloc.allocate(
-        axis,
-        x,
-        y,
-        list(names),
-        x_scatter=taken[:, 0],
-        y_scatter=taken[:, 1],
-        x_lines=[np.asarray(along) for along, _ in lines],
-        y_lines=[np.asarray(up) for _, up in lines],
-        textsize=7.5,
-        textcolor=tones or INK,
-        linecolor=MUTED,
-        linewidth=0.5,
-        margin=0.008,
-        min_distance=0.008,
-        max_distance=0.3,
-        nbr_candidates=500,
-    )
+    across = {
+        f"{axis}_lines": [np.asarray(line[k]) for line in lines] for k, axis in enumerate("xy")
+    }
+    looks = {"textsize": 7.5, "textcolor": tones or INK, "linecolor": MUTED, "linewidth": 0.5}
+    room = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3, "nbr_candidates": 500}
+    others = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]} | across
+    textalloc.allocate(axis, x, y, list(names), **others, **looks, **room)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
@@ -129,26 +118,14 @@ def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
 
 @style()
 def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Faces of each class (horizontal bars, one panel a split). `counts`: split name -> number of
+    """Faces of each class (horizontal bars, one panel a part). `counts`: part name -> number of
     faces by class."""
     figure, axes = new(1, len(counts), height=2.8, sharey=True, squeeze=False)
     for axis, (part, values) in zip(axes[0], counts.items(), strict=True):
-        values = np.asarray(values)
-        axis.barh(range(len(values)), values, color=colours(class_names))
-        for row, value in enumerate(values):
-            axis.annotate(
-                f"{value:,}",
-                (value, row),
-                (3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5,
-            )
-        axis.set(
-            title=f"{part}\nn = {values.sum():,}",
-            xlabel="faces",
-            xlim=(0, 1.28 * max(values.max(), 1)),
-        )
+        total, most = int(np.sum(values)), max(*values, 1)
+        bars = axis.barh(range(len(values)), values, color=colours(class_names))
+        axis.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=8.5)
+        axis.set(title=f"{part}\nn = {total:,}", xlabel="faces", xlim=(0, 1.28 * most))
         axis.set_yticks(range(len(values)), class_names)
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
         axis.grid(axis="y", visible=False)
@@ -169,26 +146,18 @@ def face_sheet(
     """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face; `row_names` at the
     left of each row."""
     rows = max(1, -(-len(images) // columns))
-    lines = (
-        max((str(title).count("\n") + 1 for title in titles), default=0)
-        if titles is not None
-        else 0
-    )
-    size = WIDTH / columns
-    figure, axes = new(
-        rows, columns, height=rows * (size + 0.16 * lines) + 0.35 * bool(heading), squeeze=False
-    )
+    titles = [""] * len(images) if titles is None else list(map(str, titles))
+    lines = max((title.count("\n") + 1 for title in titles if title), default=0)
+    height = rows * (WIDTH / columns + 0.16 * lines) + 0.35 * bool(heading)
+    figure, axes = new(rows, columns, height=height, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         axis.grid(visible=False)
-    for k, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+    tones = title_colours or [INK] * len(images)
+    for axis, image, title, tone in zip(axes.flat, images, titles, tones, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        if titles is not None:
-            colour = INK if title_colours is None else title_colours[k]
-            axis.set_title(
-                titles[k], fontsize=7.5, fontweight="normal", loc="center", pad=3, color=colour
-            )
+        axis.set_title(title, fontsize=7.5, fontweight="normal", loc="center", pad=3, color=tone)
     for axis, name in zip(axes[:, 0], row_names or (), strict=False):
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -205,47 +174,26 @@ def learning_curves(
     `reference`: name -> accuracy in % to draw as a line.
     """
     figure, (left, right) = new(1, 2, height=3.4)
-    for (name, history), colour in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
-        marker = "o" if len(history) < 3 else None
-        left.plot(
-            history.epoch,
-            100 * history.accuracy,
-            "--",
-            color=colour,
-            alpha=0.7,
-            lw=1.2,
-            marker=marker,
-        )
-        left.plot(
-            history.epoch,
-            100 * history.val_accuracy,
-            color=colour,
-            label=name,
-            lw=1.8,
-            marker=marker,
-        )
+    for (name, history), tone in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
+        how = {"color": tone, "marker": "o" if len(history) < 3 else None}
+        for axis, column, unit in ((left, "accuracy", 100), (right, "loss", 1)):
+            axis.plot(history.epoch, unit * history[column], "--", alpha=0.7, lw=1.2, **how)
+            axis.plot(history.epoch, unit * history[f"val_{column}"], lw=1.8, label=name, **how)
         best = artifacts.best_epoch(history)
-        left.plot(best.epoch, 100 * best.val_accuracy, "o", color=colour, mec="white", ms=7)
-        right.plot(
-            history.epoch, history.loss, "--", color=colour, alpha=0.7, lw=1.2, marker=marker
-        )
-        right.plot(history.epoch, history.val_loss, color=colour, lw=1.8, marker=marker)
+        left.plot(best.epoch, 100 * best.val_accuracy, "o", color=tone, mec="white", ms=7)
     for name, value in (reference or {}).items():
         left.axhline(value, color=PUBLISHED, lw=1, ls=":")
-        left.annotate(
-            name,
-            (0.02, value),
-            (0, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            fontsize=8,
-            color=PUBLISHED,
-        )
+        where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        left.annotate(name, (0.02, value), (0, 2), **where, fontsize=8, color=PUBLISHED)
     left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
     for axis in (left, right):
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    _curve_legend(figure, left)
+    names, _ = left.get_legend_handles_labels()
+    looks = {"validation": {"ls": "-"}, "training": {"ls": "--"}}
+    looks["best epoch"] = {"ls": "", "marker": "o"}
+    kinds = [mpl.lines.Line2D([], [], color=MUTED, label=key, **how) for key, how in looks.items()]
+    figure.legend(handles=[*names, *kinds], loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
 
 
@@ -262,37 +210,17 @@ def class_bars(
     figure, axis = new(height=3.4)
     width, places = 0.8 / len(values), np.arange(len(class_names))
     for k, (series, heights) in enumerate(values.items()):
-        shade = (
-            colours(class_names) if len(values) == 1 else SERIES_COLOURS[k % len(SERIES_COLOURS)]
-        )
-        axis.bar(
-            places + (k - (len(values) - 1) / 2) * width,
-            heights,
-            0.92 * width,
-            color=shade,
-            label=series,
-        )
-    names = (
-        class_names
-        if n is None
-        else [f"{c}\nn = {m:,}" for c, m in zip(class_names, n, strict=True)]
-    )
+        alone = len(values) == 1
+        shade = colours(class_names) if alone else SERIES_COLOURS[k % len(SERIES_COLOURS)]
+        left = places + (k - (len(values) - 1) / 2) * width
+        axis.bar(left, heights, 0.92 * width, color=shade, label=series)
+    names = class_names if n is None else list(map("{}\nn = {:,}".format, class_names, n))
     axis.set_xticks(places, names, fontsize=8.5)
     axis.set_ylabel(ylabel)
     axis.grid(axis="x", visible=False)
     if len(values) > 1:
         figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
-
-
-def _curve_legend(figure: Figure, axis: Axes) -> None:
-    kinds = [
-        mpl.lines.Line2D([], [], color=MUTED, ls=line, label=text)
-        for line, text in (("-", "validation"), ("--", "training"))
-    ]
-    best = mpl.lines.Line2D([], [], color=MUTED, ls="", marker="o", label="best epoch")
-    names = axis.get_legend_handles_labels()[0]
-    figure.legend(handles=[*names, *kinds, best], loc="outside upper left", ncols=4, fontsize=8.5)
 
 
 def _svg(figure: Figure) -> bytes:
@@ -308,9 +236,8 @@ def _svg(figure: Figure) -> bytes:
     text = re.sub(places, lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), text)
     families = re.findall(r"font-family: ([^;\"]+)", text)
     if families:
-        text = re.sub(r"font-family: [^;\"]+(; )?", "", text).replace(
-            "<svg ", f'<svg font-family="{families[0]}" ', 1
-        )
+        text = re.sub(r"font-family: [^;\"]+(; )?", "", text)
+        text = text.replace("<svg ", f'<svg font-family="{families[0]}" ', 1)
     return _renamed(text).encode()
 
 
@@ -318,16 +245,13 @@ def _renamed(svg: str) -> str:
     """SVG with its references numbered: matplotlib names markers and clips by coordinates to the
     last bit, which differ between machines. A checksum of the rest keeps two figures on one page
     apart."""
-    numbers = {
-        name: str(k)
-        for k, name in enumerate(dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)))
-    }
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    numbers = {name: str(k) for k, name in enumerate(used)}
     place = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
 
     def numbered(prefix: str) -> str:
-        return place.sub(
-            lambda hit: hit[1] + (prefix + numbers[hit[2]] if hit[2] in numbers else hit[2]), svg
-        )
+        own = {name: prefix + number for name, number in numbers.items()}
+        return place.sub(lambda hit: hit[1] + own.get(hit[2], hit[2]), svg)
 
     return numbered(f"c{zlib.crc32(numbered('').encode()):x}_")
 

@@ -5,85 +5,65 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fercore.plots.style import INK, MUTED, PUBLISHED, SERIES_COLOURS, name_points, new, style
 
+COSTS = {  # column -> label of its axis, and what a row without a value is
+    "parameters": ("parameters", "without parameters"),
+    "macs": ("multiply-adds a face", "without multiply-adds"),
+    "train_seconds": (
+        "training (s, on the cores it had)",
+        "without a time on processors alone",
+    ),
+}
+
 
 @style()
 def outcome(table: pd.DataFrame) -> Figure:
     """What was published (across) and what this study reaches (up, 95 % intervals), a point a row;
     above the line it is more. Hollow: on the official split, not on the published one. Small:
-    recipes for a figure that validation faces prefer another one for. Of the others those whose
+    variants for a figure that validation faces prefer another one for. Of the others those whose
     interval ends below the line bear a number, which the list below explains: name (classes),
     accuracy, the published one.
 
-    `table`: as `outcome.compared` returns it.
+    `table`: as `tables.outcome` returns it.
     """
     figure, axis = new(height=5.6)
     table = table.dropna(subset=["published", "accuracy"]).reset_index(drop=True)
     behind, table = table[~table.preferred], table[table.preferred]
     same = table.split == table.measured_on
-    axis.scatter(
-        behind.published,
-        behind.accuracy,
-        s=9,
-        color=[_tone(system) for system in behind.system],
-        alpha=0.5,
-    )
+    faint = [_tone(system) for system in behind.system]
+    axis.scatter(behind.published, behind.accuracy, s=9, color=faint, alpha=0.5)
     for (system, there), part in table.groupby(["system", same]):
-        spread = [part.accuracy - part.low, part.high - part.accuracy]
-        axis.errorbar(
-            part.published,
-            part.accuracy,
-            spread,
-            fmt="o",
-            ms=5.5,
-            lw=1,
-            color=_tone(system),
-            mfc=_tone(system) if there else "white",
-            label=system if there else None,
-        )
-    hollow = mpl.lines.Line2D(
-        [], [], marker="o", ls="", mfc="white", mec=INK, label="hollow: official split instead"
-    )
-    dot = mpl.lines.Line2D(
-        [], [], marker="o", ls="", ms=3, color=INK, alpha=0.5, label="small: another recipe"
-    )
+        label, face = (system, _tone(system)) if there else (None, "white")
+        _points(axis, part, "published", mfc=face, label=label, color=_tone(system))
     least, most = axis.get_xlim()
     axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
-    axis.annotate(
-        "as published",
-        (most, most),
-        (3, 0),
-        textcoords="offset points",
-        fontsize=8,
-        color=PUBLISHED,
-    )
+    words = {"textcoords": "offset points", "fontsize": 8, "color": PUBLISHED}
+    axis.annotate("as published", (most, most), (3, 0), **words)
     axis.set(
         xlabel="published accuracy (%)",
         ylabel="accuracy here (%)",
         xlim=(least, most + (most - least) / 8),
         ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2),
     )
+    dot = _mark(ms=3, color=INK, alpha=0.5, label="small: another variant")
+    hollow = _mark(mfc="white", mec=INK, label="hollow: official split instead")
     systems, _ = axis.get_legend_handles_labels()
     shown = [*systems, *[dot] * bool(len(behind)), *[hollow] * (not same.all())]
     figure.legend(handles=shown, loc="outside upper left", ncols=7, fontsize=8.5, title="system")
     short = table[table.high < table.published].sort_values(["published", "accuracy"])
     numbers = [str(place + 1) for place in range(len(short))]
-    _listed(
-        figure,
-        [
-            f"{number}  {row.name} ({row.classes}): {row.accuracy:.1f} for {row.published:.2f}"
-            for number, row in zip(numbers, short.itertuples(index=False), strict=True)
-        ],
-    )
-    name_points(
-        axis, short.published, short.accuracy, numbers, points=table[["published", "accuracy"]]
-    )
+    lines = [
+        f"{number}  {row.name} ({row.classes}): {row.accuracy:.1f} for {row.published:.2f}"
+        for number, row in zip(numbers, short.itertuples(index=False), strict=True)
+    ]
+    _listed(figure, lines)
+    points = table[["published", "accuracy"]]
+    name_points(axis, short.published, short.accuracy, numbers, points=points)
     return figure
 
 
@@ -96,62 +76,28 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; what
     has no such cost is told below the panel.
     """
-    panels = {"parameters": "parameters", "macs": "multiply-adds", "train_seconds": "training"}
-    units = {"macs": " a face", "train_seconds": " (s, on the cores it had)"}
-    lacks = {"train_seconds": "without a time on processors alone"}
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     named, (figure, axes) = [], new(3, 1, height=14.5)
-    for axis, (column, label) in zip(axes, panels.items(), strict=True):
+    for axis, (column, (label, lacks)) in zip(axes, COSTS.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
         for system, part in shown.groupby("system"):
-            spread = [part.accuracy - part.low, part.high - part.accuracy]
-            axis.errorbar(
-                part[column],
-                part.accuracy,
-                spread,
-                fmt="o",
-                ms=5,
-                lw=0.8,
-                color=_tone(system),
-                label=system,
-            )
+            _points(axis, part, column, color=_tone(system), label=system)
         best = shown[shown.accuracy == shown.accuracy.cummax()]
         frontier = best[column].repeat(2).iloc[1:], best.accuracy.repeat(2).iloc[:-1]
         axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
         without = ", ".join(table.number[~table.index.isin(shown.index)])
         axis.set(xscale="log", ylabel="accuracy (%)")
-        told = f"\n{lacks.get(column, f'without {label}')}: {without}" * bool(without)
-        axis.set_xlabel(label + units.get(column, "") + told)
+        axis.set_xlabel(label + f"\n{lacks}: {without}" * bool(without))
         axis.margins(x=0.18)
-        axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
-        axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
-        axis.xaxis.set_minor_formatter(
-            mpl.ticker.NullFormatter()
-            if _decades(shown[column]) > 1
-            else mpl.ticker.EngFormatter(sep="")
-        )
+        _thousands(axis, shown[column])
         names = shown.number.where(~shown.index.isin(best.index), shown.number + "  " + shown.name)
-        spreads = [
-            ([at, at], [low, high])
-            for at, low, high in zip(shown[column], shown.low, shown.high, strict=True)
-        ]
+        spreads = [((row[column],) * 2, (row.low, row.high)) for _, row in shown.iterrows()]
         named.append((axis, shown[column], shown.accuracy, names, [frontier, *spreads]))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=6,
-        fontsize=8.5,
-        title=f"system, n = {n:,} faces",
-    )
-    _listed(
-        figure,
-        [
-            f"{row.number}  {row.name}  {row.accuracy:.1f} %"
-            for row in table.itertuples(index=False)
-        ],
-    )
+    handles, _ = axes[0].get_legend_handles_labels()
+    title = f"system, n = {n:,} faces"
+    figure.legend(handles=handles, loc="outside upper left", ncols=6, fontsize=8.5, title=title)
+    rows = table.itertuples(index=False)
+    _listed(figure, [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in rows])
     for *points, lines in named:  # now that the layout is settled
         name_points(*points, lines=lines)
     return figure
@@ -167,69 +113,38 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
     """
     figure, axis = new(height=5)
-    reached = reached[reached.seed == reached.groupby("name").seed.transform("min")].sort_values(
-        "seconds"
-    )
+    first_seed = reached.groupby("name").seed.transform("min")
+    reached = reached[reached.seed == first_seed].sort_values("seconds")
     curves, done = reached.dropna(subset=["epoch"]), reached[reached.epoch.isna()]
     least = max(curves.accuracy.max() - 25, 0) if len(curves) else 0
     done = done[done.accuracy > least]
-    first = [
+    ahead = [
         part.name[part.accuracy == part.accuracy.cummax()]
         for part in (curves[curves.accuracy > least], done)
     ]
     looks = itertools.product(("-", "--", ":"), (tone for tone in SERIES_COLOURS if tone != MUTED))
-    looks = dict(zip(pd.concat(first).unique(), looks, strict=False))
+    looks = dict(zip(pd.concat(ahead).unique(), looks, strict=False))
     tones = {name: tone for name, (_, tone) in looks.items()}
     for name, part in curves.groupby("name", sort=False):
         dash, tone = looks.get(name, ("-", MUTED))
-        axis.plot(
-            part.seconds / 60,
-            part.accuracy.cummax(),
-            dash,
-            drawstyle="steps-post",
-            color=tone,
-            label=name if name in tones else None,
-            lw=1.6 if name in tones else 0.6,
-            alpha=1 if name in tones else 0.5,
-            zorder=1 + (name in tones),
+        how = (
+            {"label": name, "lw": 1.6, "zorder": 2} if name in tones else {"lw": 0.6, "alpha": 0.5}
         )
-    axis.scatter(
-        done.seconds / 60,
-        done.accuracy,
-        s=18,
-        c="white",
-        edgecolors=[tones.get(k, MUTED) for k in done.name],
-    )
+        best = part.accuracy.cummax()
+        axis.plot(part.seconds / 60, best, dash, drawstyle="steps-post", color=tone, **how)
+    edges = [tones.get(name, MUTED) for name in done.name]
+    axis.scatter(done.seconds / 60, done.accuracy, s=18, c="white", edgecolors=edges)
     for row in targets.itertuples():
         axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
-        axis.annotate(
-            f"published, {row[1]}",
-            (0.01, row.published),
-            (0, 2),
-            fontsize=7.5,
-            color=PUBLISHED,
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-        )
-    (own,) = axis.plot(
-        targets["own way"] / 60,
-        targets.published,
-        "x",
-        color=PUBLISHED,
-        ms=7,
-        mew=2,
-        label="system A's own way, 100 epochs",
-    )
-    circle = mpl.lines.Line2D(
-        [], [], marker="o", ls="", mfc="white", mec=MUTED, ms=4, label="done, views averaged"
-    )
+        words = {"textcoords": "offset points", "fontsize": 7.5, "color": PUBLISHED}
+        where = {"xycoords": ("axes fraction", "data")} | words
+        axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), **where)
+    cross = {"color": PUBLISHED, "ms": 7, "mew": 2, "label": "system A's own way, 100 epochs"}
+    (own,) = axis.plot(targets["own way"] / 60, targets.published, "x", **cross)
+    circle = _mark(mfc="white", mec=MUTED, ms=4, label="done, views averaged")
     axis.legend(handles=[circle, own], loc="lower right", fontsize=7.5)
-    figure.legend(
-        handles=[line for line in axis.get_lines() if line.get_label() in tones],
-        loc="outside lower left",
-        ncols=3,
-        fontsize=7.5,
-    )
+    lines = [line for line in axis.get_lines() if line.get_label() in tones]
+    figure.legend(handles=lines, loc="outside lower left", ncols=3, fontsize=7.5)
     axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
     axis.set_ylim(bottom=least)
     axis.margins(x=0.1)
@@ -248,38 +163,38 @@ def _name_circles(
     points = pd.concat([done[["seconds", "accuracy"]], crosses]).dropna() / [60, 1]
     lines = [line.get_data() for line in axis.get_lines() if line.get_label() in tones]
     lines += [(axis.get_xlim(), [value, value]) for value in targets.published]
-    name_points(
-        axis,
-        named.seconds / 60,
-        named.accuracy,
-        named.name,
-        [tones[name] for name in named.name],
-        points,
-        lines,
-    )
+    colours = [tones[name] for name in named.name]
+    name_points(axis, named.seconds / 60, named.accuracy, named.name, colours, points, lines)
     for text in axis.texts:  # legible where a line runs through it
         text.set_bbox({"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.2})
 
 
+def _points(axis: Axes, part: pd.DataFrame, column: str, **how) -> None:
+    spread = [part.accuracy - part.low, part.high - part.accuracy]
+    axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=0.9, **how)
+
+
+def _mark(**how) -> mpl.lines.Line2D:
+    return mpl.lines.Line2D([], [], **{"marker": "o", "ls": ""} | how)
+
+
+def _thousands(axis: Axes, values: pd.Series) -> None:
+    """Ticks as 20k or 3M; between powers of ten only where the axis spans no more than one."""
+    plain = mpl.ticker.EngFormatter(sep="")
+    wide = len(values) and values.max() > 10 * values.min()
+    axis.xaxis.set_major_formatter(plain)
+    axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
+    axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter() if wide else plain)
+
+
 def _listed(figure: Figure, lines: Sequence[str]) -> None:
     """Lines of text below the axes, in two columns."""
-    blanks = [mpl.lines.Line2D([], [], ls="")] * len(lines)
-    figure.legend(
-        blanks,
-        lines,
-        loc="outside lower left",
-        ncols=2,
-        fontsize=7.5,
-        handlelength=0,
-        handletextpad=0,
-    )
+    blanks = [_mark(marker="")] * len(lines)
+    how = {"loc": "outside lower left", "ncols": 2, "handlelength": 0, "handletextpad": 0}
+    figure.legend(blanks, lines, fontsize=7.5, **how)
 
 
 def _tone(system: str) -> str:
     """A published system's colour; the last one is that of the study's own networks, and of any
     other."""
     return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(system, SERIES_COLOURS[5])
-
-
-def _decades(values: pd.Series) -> float:
-    return float(np.log10(values.max() / values.min())) if len(values) else 0.0

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.data.splits import SPLITS
-from fercore.evaluation import changes, learning_curve, outcome, scoring, tables
+from fercore.evaluation import comparison, scoring, tables
 from fercore.workflow import pages, plan
 
 PUBLISHED = "published"
@@ -58,13 +59,64 @@ def publish(profile: str) -> str:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    for path in (
-        path for pattern in plan.TABLES.values() for path in (source / "tables").glob(pattern)
-    ):
-        if path != learning_curve.path(source):  # of that, rows are added
+    for path in _kept_tables(source):
+        if path != comparison.curve_path(source):  # of that, rows are added
             artifacts.write_atomically(target / "tables" / path.name, path.read_bytes())
-    learning_curve.add(target, learning_curve.read(source), data=learning_curve.FER2013)
+    comparison.add_to_curve(target, comparison.read_curve(source), data=comparison.FER2013)
     return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
+
+
+def fetch(source: str, profile: str) -> None:
+    """Copy into a run's folder what is published of another: predictions, records and histories of
+    its networks, and the tables measured at length. Files that are there already stay as old as
+    they are."""
+    folder, target = paths.outputs(source), paths.outputs(profile)
+    known = parameters.network_names()
+    keys = [key for key in artifacts.list_predictions(folder) if key[1] in known]
+    files = [path for key in keys for path in _files(folder, key)]
+    files += _kept_tables(folder) + [path for path in (folder / "search").rglob("*")]
+    for path in (path for path in files if path.is_file()):
+        copy = target / path.relative_to(folder)
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            artifacts.write_atomically(copy, path.read_bytes())
+
+
+def compare(source: str, profile: str) -> tuple[bool, str]:
+    """Whether the tables of a run are those of another, and that in a line. Numbers may differ by
+    a thousandth: another processor adds up in another order."""
+    folder, rows, other = paths.outputs(source), 0, []
+    kept = [path.name for path in _kept_tables(folder)]
+    for path in sorted((folder / "tables").glob("*.csv")):
+        if path.name in kept or not path.read_text().strip():
+            continue
+        expected, own = pd.read_csv(path), paths.outputs(profile) / "tables" / path.name
+        rows += len(expected)
+        wrong = _differing(expected, pd.read_csv(own)) if own.exists() else len(expected)
+        if wrong:
+            other.append(f"{path.name} ({wrong} of {len(expected)})")
+    if other:
+        return False, f"{rows:,} rows re-derived; not as committed: {', '.join(other)}"
+    return True, f"{rows:,} rows re-derived, all equal to the committed ones"
+
+
+def _differing(expected: pd.DataFrame, found: pd.DataFrame) -> int:
+    """Rows that differ, all if the tables are not of one shape."""
+    if list(expected) != list(found) or len(expected) != len(found):
+        return max(len(expected), 1)
+    wrong = np.zeros(len(expected), bool)
+    for name in expected:
+        one, other = expected[name], found[name]
+        if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
+            wrong |= ~np.isclose(one.astype(float), other.astype(float), 1e-4, 1e-3, equal_nan=True)
+        else:
+            wrong |= (one.astype(str) != other.astype(str)).to_numpy()
+    return int(wrong.sum())
+
+
+def _kept_tables(folder: Path) -> list[Path]:
+    """Tables that were measured once, at length."""
+    found = (folder / "tables").glob
+    return [path for pattern in plan.TABLES.values() for path in found(pattern)]
 
 
 def update_documents() -> list[str]:
@@ -94,10 +146,10 @@ def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -
     """What of the documents is made from tables of a run, as Markdown, by the name that its markers
     have."""
     return {
-        "outcome": _markdown(outcome.foremost(results)),
+        "outcome": _markdown(tables.foremost(results)),
         "results": _results(results),
         "changes": _changes(gains),
-        "few faces": _markdown(learning_curve.as_text(curve)),
+        "few faces": _markdown(comparison.curve_text(curve)),
     }
 
 
@@ -132,7 +184,7 @@ def _markdown(rows: pd.DataFrame) -> str:
 def _changes(gains: pd.DataFrame) -> str:
     """What each change brings as Markdown: a table a change."""
     parts = [
-        f"**{change.title}**\n\n{_markdown(changes.as_text(gains, key))}"
+        f"**{change.title}**\n\n{_markdown(comparison.changes_text(gains, key))}"
         for key, change in parameters.changes().items()
         if key in set(gains.change)
     ]
@@ -142,7 +194,7 @@ def _changes(gains: pd.DataFrame) -> str:
 def _results(results: pd.DataFrame) -> str:
     """All results as Markdown: every system's networks, published beside its own and the official
     split."""
-    rows = outcome.everything(results)
+    rows = tables.everything(results)
     known = tables.entries().keys() | set(
         parameters.network_names()
     )  # no averages of what nobody trained
@@ -178,13 +230,13 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
 
 
 def _note(results: pd.DataFrame) -> str:
-    test = results[(results.split == "test") & results.tta]
+    test = results[(results.part == "test") & results.tta]
     faces = {split: int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
     counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     return (
         "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, turned either way, each "
-        "also mirrored), for the SVMs, `dsift_cnn_following` and system A but its `_longer` networks over the face and "
+        "also mirrored), for the SVMs, `dsift_cnn_following` and system A's CNNs over the face and "
         "its mirror image, "
         f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
         "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "

@@ -1,15 +1,25 @@
-"""What trainings cost, and how much sooner they reach what was published."""
+"""What trainings cost, and the file, the commit and the command behind each number."""
 
-from dataclasses import replace
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from made_up import faces, predict, run
 
-from fercore import artifacts
-from fercore.evaluation import aggregation, costs
-from fercore.training import speed
+from fercore import artifacts, paths
+from fercore.config import parameters, recipes
+from fercore.evaluation import aggregates, costs, scoring
+
+RECORD = {
+    "network": "cnn",
+    "split": "official",
+    "seed": 1,
+    "epochs": 3,
+    "recipe": "study_cnn",
+    "data": {"origin": "FER2013, complete", "subset": None},
+}
 
 
 @pytest.fixture
@@ -17,7 +27,7 @@ def made(tmp_path):
     data = faces()
     predict(tmp_path, data, "cnn", seed=0)
     predict(tmp_path, data, "sift_cnn", seed=0)
-    aggregation.save_all(tmp_path, "official")
+    aggregates.save_all(tmp_path, "official")
     history = pd.DataFrame({"epoch": [1, 2, 3], "seconds": 20.0, "val_accuracy": [0.5, 0.63, 0.68]})
     artifacts.write_atomically(
         artifacts.history_path(tmp_path, "official", "cnn", 0), history.to_csv(index=False)
@@ -32,12 +42,11 @@ def amend(made, **values):
 
 
 def test_a_row_a_training_none_for_aggregates(made):
-    table = costs.trainings(made, watts_per_core=6)
+    table = costs.trainings(made)
     assert list(table.network) == ["cnn", "sift_cnn"]
     row = table.iloc[0]
     assert row.gflops == pytest.approx(6 * 2000 * 500 / 1e9)
     assert np.isnan(row.limit_share)
-    assert row.watt_hours == pytest.approx(60 * 2 * 6 / 3600)
     assert costs.readable(table).training.iloc[0] == "60\u00a0s"
 
 
@@ -56,18 +65,8 @@ def test_a_readable_row_takes_a_line_and_few_columns(made):
     table = costs.trainings(made)
     row = costs.readable(table).iloc[0]
     assert not any(" " in value for value in row if isinstance(value, str))
-    said = {
-        name: value.replace("\u00a0", " ") for name, value in row.items() if isinstance(value, str)
-    }
-    assert (said["best epoch"], said["of the limit"], said["hardware"]) == (
-        "72 of 80",
-        "50 %",
-        "AMD EPYC, 2 cores",
-    )
-    svm = table.assign(recipe=["study", ""], precision="float32")
-    assert [
-        ", float32" in text.replace("\u00a0", " ") for text in costs.readable(svm).hardware
-    ] == [True, False]
+    assert (row["best epoch"], row["of the limit"], row["training"]) == ("72", "50%", "60\u00a0s")
+    assert row["hardware"].replace("\u00a0", " ") == "cpu, AMD EPYC, 2 cores"
 
 
 def test_share_of_the_limit_counts_small_faces_by_their_area(made):
@@ -79,12 +78,6 @@ def test_share_of_the_limit_counts_small_faces_by_their_area(made):
         recipe_parameters={"small_side": 24, "small_share": 0.5, "crop": None},
     )
     assert costs.trainings(made).limit_share.iloc[0] == pytest.approx(0.5 * 0.625)
-
-
-def test_energy_of_a_gpu_is_not_guessed(made):
-    amend(made, device="gpu")
-    row = costs.trainings(made).iloc[0]
-    assert np.isnan(row.watt_hours) and np.isnan(row.limit_share)
 
 
 def test_what_a_gpu_had_a_part_in_is_no_milestone(made):
@@ -125,14 +118,110 @@ def test_sooner_takes_what_reached_the_published_accuracy_first():
     assert pd.isna(table.loc["aggregated_vgg", "reached by"])
 
 
-@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # of Keras, calling SciPy
-def test_own_way_is_timed_and_read_again(tmp_path):
-    table = costs.measure_own_way(tmp_path, faces(35), ["shallow_cnn"])
-    assert table.images_per_second.iloc[0] > 0
-    assert costs.read_own_way(tmp_path).equals(table)
-    assert costs.read_own_way(tmp_path / "other").empty
-    contempt = replace(faces(35), class_names=tuple("abcdefgh"))
-    assert speed.own_way("shallow_cnn", contempt) > 0
+def told(command):
+    """The notebook of a command and the values that it hands over."""
+    words = shlex.split(command)
+    assert (words[0], words[3:6]) == ("papermill", ["--cwd", "notebooks", "-y"])
+    return words[1], yaml.safe_load(words[6])
+
+
+def trained(name, **changes):
+    """A record's recipe parameters: those of the recipe, changed."""
+    recipe = vars(recipes.read(name))
+    return RECORD | {"recipe": name, "recipe_parameters": recipe | changes}
+
+
+def test_a_training_by_its_own_recipe_needs_its_name_and_epochs():
+    assert told(costs.command("full", RECORD)) == (
+        "notebooks/10_cnn.ipynb",
+        {
+            "network": "cnn",
+            "split": "official",
+            "seed": 1,
+            "epochs": 3,
+            "subset": None,
+            "profile": "full",
+        },
+    )
+
+
+def test_values_of_a_try_by_hand_are_taken_back():
+    record = RECORD | {"network": "compact", "recipe": "compact"}
+    values = told(costs.command("full", record))[1]
+    assert list(values) == [
+        "network",
+        "split",
+        "seed",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "subset",
+        "profile",
+    ]
     assert (
-        speed.own_way("compact", faces(35), filters=(2, 2, 2, 2)) > 0
-    )  # which sees 40 of the 48 pixels
+        values["batch_size"] is None and values["learning_rate"] is None and values["epochs"] == 3
+    )
+    changed = record | {"recipe_parameters": vars(recipes.read("compact")) | {"batch_size": 64}}
+    assert told(costs.command("full", changed))[1]["batch_size"] == 64
+
+
+@pytest.mark.parametrize(
+    "record, more",
+    [
+        (trained("study"), {"recipe": "study"}),
+        (trained("study_cnn", learning_rate=0.01), {"learning_rate": 0.01}),
+        (trained("study_cnn", **recipes.UNAUGMENTED), {"augment": False}),
+        (
+            trained("study_cnn", mixup=0.5),
+            {},
+        ),  # no parameter of the notebook: the recipe was another at that commit
+        (trained("study_cnn") | {"recipe": "of_its_own"}, {"recipe": "of_its_own"}),
+        (
+            RECORD | {"data": {"origin": "embedded synthetic faces", "subset": 70}},
+            {"data": "synthetic", "subset": 70},
+        ),
+    ],
+)
+def test_what_differs_from_network_and_recipe_is_told(record, more):
+    plain = told(costs.command("full", RECORD))[1]
+    assert told(costs.command("full", record))[1] == plain | more
+
+
+def test_every_network_has_a_row_with_links_and_no_aggregate(tmp_path):
+    data = faces()
+    for network in ("cnn", "sift_cnn"):
+        predict(tmp_path, data, network)
+    aggregates.save_all(tmp_path, "official")
+    made = run(tmp_path, data)
+    found = costs.origins(made)
+    assert list(found.predictions) == [
+        "predictions/official/cnn/seed0.npz",
+        "predictions/official/sift_cnn/seed0.npz",
+    ]
+    page = costs.save_origins(found, made.folder)
+    text = (tmp_path / "tables" / "origins.md").read_text()
+    for file in found.predictions:
+        assert f'<a href="../{file}">predictions/<wbr>' in page and f"[{file}](../{file})" in text
+        assert (tmp_path / "tables" / ".." / file).exists()
+    assert (tmp_path / "tables" / "origins.html").read_text() == page + "\n"
+
+
+def test_every_published_number_of_a_network_has_a_file_a_commit_and_a_command():
+    folder = paths.outputs("published")
+    found = costs.origins(scoring.Run("published", folder, None)).set_index("predictions")
+    results = pd.read_csv(folder / "tables" / "results.csv")
+    known = results[results.network.isin(parameters.network_names())]
+    assert len(known) > 200
+    for split, network, seed in (
+        known[["split", "network", "seed"]].drop_duplicates().itertuples(index=False)
+    ):
+        row = found.loc[
+            artifacts.prediction_path(folder, split, network, seed).relative_to(folder).as_posix()
+        ]
+        notebook, values = told(row.command)
+        assert (paths.ROOT / notebook).exists() and len(row.commit.rstrip("+")) == 12
+        assert (
+            values["network"] == network
+            and values["profile"] == "full"
+            and values["subset"] is None
+        )

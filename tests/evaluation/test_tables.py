@@ -6,7 +6,16 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore.evaluation import aggregation, missing, scoring, tables
+from fercore.evaluation import aggregates, scoring, tables
+
+SCORES = {
+    "accuracy_low": 60,
+    "accuracy_high": 70,
+    "accuracy_deduplicated": 50,
+    "train_seconds": 60,
+    "device": "cpu",
+    "tta": True,
+}
 
 
 @pytest.fixture
@@ -17,7 +26,7 @@ def made(tmp_path):
         predict(tmp_path, data, "cnn_published", split=split, wrong=14)
     predict(tmp_path, data, "sift_cnn", seed=0, wrong=7)
     predict(tmp_path, data, "sift_cnn", seed=1, wrong=14)
-    aggregation.save_all(tmp_path, "official")
+    aggregates.save_all(tmp_path, "official")
     return run(tmp_path, data)
 
 
@@ -26,85 +35,73 @@ def results(made):
     return scoring.results(made)
 
 
-def test_both_recipes_and_the_published_figure_stand_side_by_side(results):
-    row = tables.beside_published(results, "official", "networks").set_index("network").loc["cnn"]
-    assert row["published test"] == "62.55"
-    assert row["test"].startswith("90.0 [")
-    assert row["difference"] == "+27.4" or row["difference"] == "+27.5"
-    assert row["published recipe, test"].startswith("80.0")
+def test_both_recipes_stand_beside_the_published_figure_of_the_split(results):
+    table = tables.of_system(results, "A", split="pooled_64_16_20").set_index("network")
+    row = table.loc["cnn"]
+    assert (row["published validation"], row["published test"]) == ("63.57", "62.55")
+    assert row["test"].startswith("83.3 [") and row["difference"] == "+20.8"
+    assert table.loc["cnn_published", "test"] == "66.7 [52.4,\u00a081.0]"
+    official = tables.of_system(results, "A", split="official").set_index("network")
+    assert official.loc["cnn", "published test"] == official.loc["cnn", "difference"] == ""
 
 
 def test_no_difference_is_below_zero_by_its_sign_alone(results):
     results.loc[results.network == "cnn", "accuracy"] = 62.52
-    row = tables.beside_published(results, "official", "networks").set_index("network").loc["cnn"]
-    assert row["test"].startswith("62.5") and row["difference"] == "+0.0"
+    table = tables.of_system(results, "A", split="pooled_64_16_20").set_index("network")
+    assert table.test["cnn"].startswith("62.5") and table.difference["cnn"] == "+0.0"
 
 
 def test_several_seeds_give_mean_and_deviation(results):
-    row = (
-        tables.beside_published(results, "official", "networks")
-        .set_index("network")
-        .loc["sift_cnn"]
-    )
+    row = tables.of_system(results, "A", split="official").set_index("network").loc["sift_cnn"]
     assert row["test"] == "85.0\u00a0±\u00a07.1 (2\u00a0seeds)"
 
 
-def test_the_chart_shows_the_mean_of_the_seeds(made):
-    scored = [scoring.score_all(made, "official", seed) for seed in (0, 1)]
-    chart = tables.forest(made, *scored).set_index("name")
-    assert chart.index.tolist() == ["cnn", "sift_cnn", "cnn+sift_cnn"]
+def test_systems_are_compared_by_the_mean_of_their_seeds(results):
+    chart = tables.compared(results, "official").set_index("name")
+    assert chart.index.tolist() == ["cnn", "cnn+sift_cnn", "sift_cnn", "cnn_published"]
     assert chart.accuracy.sift_cnn == pytest.approx(85) and chart.accuracy.cnn == pytest.approx(90)
+    assert chart.published["cnn"] == 62.55  # of another split with the same classes
+    assert chart.parameters["cnn+sift_cnn"] == 200
 
 
 def test_what_is_missing_is_shown_with_its_reason(results):
-    table = tables.beside_published(results, "official", "networks").set_index("network")
-    assert table.loc["vgg", "test"] == "not run"
-    assert len(table) == 6
-    reasons = missing.not_run(results, "official")
+    table = tables.of_system(results, "A", split="official").set_index("network")
+    assert table.loc["vgg", "test"] == tables.NOT_RUN
+    reasons = tables.gaps(results, "official")
     assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
     assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
-    assert "vgg_longer" in missing.not_run(results, "pooled_64_16_20")["not trained by 11_vgg"]
+    assert "vgg" in tables.gaps(results, "pooled_64_16_20")["not trained by 11_vgg"]
     listed = {name for names in reasons.values() for name in names}
-    assert {"compact", "svm_hog"} <= listed and not {
-        "five_class_cnn",
-        "compact_ferplus",
-        "model_a",
-    } & listed
-    assert not {"cnn", "cnn+sift_cnn"} & {name for names in reasons.values() for name in names}
+    assert {"compact", "svm_hog"} <= listed
+    assert not {"five_class_cnn", "compact_ferplus", "model_a"} & listed
+    assert not {"cnn", "cnn+sift_cnn"} & listed
 
 
 def test_an_ensemble_without_a_member_is_told():
-    there = pd.DataFrame(
-        {"network": ["ensemble", "vgg16_scratch", "inception_v1", "aggregated_cnn"]}
-    )
-    assert missing.incomplete(there.assign(split="official"), "official") == {
-        "ensemble": ["vgg16_imagenet"]
-    }
-    assert missing.incomplete(there.assign(split="official"), "pooled_64_16_20") == {}
+    there = pd.DataFrame({"network": ["ensemble", "vgg16_scratch", "inception_v1"]})
+    told = tables.gaps(there.assign(split="official"), "official")
+    assert told["computed without vgg16_imagenet"] == ["ensemble"]
+    elsewhere = tables.gaps(there.assign(split="official"), "pooled_64_16_20")
+    assert not any(reason.startswith("computed without") for reason in elsewhere)
 
 
 def test_other_data_have_no_published_columns(results):
-    columns = tables.beside_published(results, "official", "aggregates", fer2013=False).columns
-    assert not any("difference" in column or column == "published test" for column in columns)
-
-
-def test_what_counts(results):
-    worth = tables.what_counts(results).set_index("split")
-    assert worth.loc["official", "views averaged"] == "+0.00"
+    columns = tables.of_system(results, "A", fer2013=False, split="official").columns
+    assert not any("difference" in column or "published" in column for column in columns)
 
 
 def test_a_system_has_a_row_for_each_split_it_published_on(results):
     table = tables.of_system(results, "A").set_index(["network", "split"])
-    assert table.loc[("cnn", "pooled_64_16_20"), "published"] == "62.55"
+    assert table.loc[("cnn", "pooled_64_16_20"), "published test"] == "62.55"
     assert (
-        table.loc[("cnn", "official"), "published"] == ""
+        table.loc[("cnn", "official"), "published test"] == ""
         and table.loc[("cnn", "official"), "difference"] == ""
     )
     assert table.loc[("cnn", "official"), "test"].startswith("90.0 [")
-    assert table.loc[("vgg", "pooled_64_16_20"), "test"] == "not run"
+    assert table.loc[("vgg", "pooled_64_16_20"), "test"] == tables.NOT_RUN
     assert table.loc[("cnn_published", "pooled_64_16_20"), "difference"] == "+4.1"
     assert "vgg_published" not in table.index.get_level_values("network")
-    assert "published" not in tables.of_system(results, "A", fer2013=False)
+    assert "published test" not in tables.of_system(results, "A", fer2013=False)
 
 
 def test_what_is_missing_in_a_table_is_empty():
@@ -121,7 +118,7 @@ def test_columns_of_words_are_marked():
     frame = pd.DataFrame(
         {
             "network": ["cnn", "vgg"],
-            "test": ["65.1 [63.5, 66.7]", "not run"],
+            "test": ["65.1 [63.5, 66.7]", tables.NOT_RUN],
             "recipe": ["", "study"],
         }
     )
@@ -129,7 +126,7 @@ def test_columns_of_words_are_marked():
     assert text.count('class="words"') == 2 * 3  # header and two rows
     assert (
         '<th class="words">recipe</th>' in text
-        and "<td>not run</td>" in text
+        and f"<td>{tables.NOT_RUN}</td>" in text
         and "<th>test</th>" in text
     )
 
@@ -159,29 +156,6 @@ def test_training_on_a_gpu_is_said_and_is_no_time_on_cores():
     )
 
 
-def test_costs_are_read_in_millions_and_hours():
-    compared = pd.DataFrame(
-        {
-            "name": ["cnn", "sum"],
-            "accuracy": 67.41,
-            "low": 65.8,
-            "high": 68.8,
-            "train_seconds": 11520.0,
-            "parameters": 1352295.0,
-            "macs": [49.96e6, float("nan")],
-        }
-    )
-    row, other = tables.readable(compared).to_dict("records")
-    assert row == {
-        "name": "cnn",
-        "accuracy": "67.4\u00a0[65.8,\u00a068.8]",
-        "training": "3.2 h",
-        "parameters": "1,352,295",
-        "multiply-adds, M": "50",
-    }
-    assert pd.isna(other["multiply-adds, M"])
-
-
 def test_an_interval_joins_its_value():
     frame = pd.DataFrame(
         {
@@ -199,3 +173,94 @@ def test_an_interval_joins_its_value():
     )
     other = frame.set_axis(["name", "accuracy", "low", "high", "f1"], axis=1)
     assert list(tables.with_interval(other, "accuracy")) == ["name", "accuracy", "f1"]
+
+
+def made_up(ran: dict) -> pd.DataFrame:
+    """Results of (network, split): (validation, test accuracy)."""
+    return pd.DataFrame(
+        [
+            {"network": network, "split": split, "part": part, "accuracy": accuracy} | SCORES
+            for (network, split), both in ran.items()
+            for part, accuracy in zip(("validation", "test"), both, strict=True)
+        ]
+    )
+
+
+def test_beside_each_split_stands_the_official_one_with_the_same_classes():
+    rows = (
+        tables.everything(
+            made_up(
+                {
+                    ("cnn", "pooled_64_16_20"): (63, 63),
+                    ("cnn", "official"): (65, 65),
+                    ("five_class_cnn", "ferplus_five_tenth"): (81, 81),
+                    ("five_class_cnn", "ferplus_five"): (87, 87),
+                    ("five_class_cnn", "official_five"): (76, 76),
+                    ("svm_hog", "official_five"): (54, 54),
+                }
+            )
+        )
+        .set_index(["network", "split"])["official split"]
+        .str[:4]
+    )
+    assert rows["cnn", "pooled_64_16_20"] == "65.0"
+    assert rows["five_class_cnn", "ferplus_five_tenth"] == "76.0"
+    assert rows["svm_hog", "official_five"] == ""
+
+
+def test_the_foremost_are_each_systems_highest_figures_by_the_variant_validation_prefers():
+    of_e = ["model_a_landmarks_hog", "model_b_landmarks_hog_windows"]
+    ran = dict.fromkeys(("dsift_cnn", "cnn", "dsift_vgg", "vgg", "compact", *of_e), (65, 65))
+    ran |= {"deep_cnn": (60, 70), "deep_cnn_sigmoid": (70, 60)}
+    rows = tables.foremost(made_up({(network, "official"): both for network, both in ran.items()}))
+    assert rows.network.tolist() == ["cnn", "dsift_vgg", "deep_cnn_sigmoid", *of_e, "compact"]
+
+
+def test_the_foremost_name_the_variant_of_the_official_split_where_it_is_another():
+    ran = {
+        ("deep_cnn", "pooled_80_10_10"): (65, 65),
+        ("deep_cnn", "official"): (67, 67),
+        ("deep_cnn_sigmoid", "pooled_80_10_10"): (69, 69),
+    }
+    (row,) = tables.foremost(made_up(ran)).to_dict("records")
+    assert (row["network"], row["split"]) == ("deep_cnn_sigmoid", "pooled_80_10_10")
+    assert row["here"].startswith("69.0") and row["official split"].endswith(" by deep_cnn")
+
+
+def test_what_did_not_run_on_the_published_split_is_compared_on_the_official_one():
+    table = tables.outcome(
+        made_up(
+            {
+                ("cnn", "pooled_64_16_20"): (90, 91),
+                ("cnn_published", "pooled_64_16_20"): (80, 80),
+                ("sift_cnn", "official"): (84, 85),
+            }
+        )
+    ).set_index("name")
+    assert table.loc["cnn", ["split", "measured_on"]].tolist() == ["pooled_64_16_20"] * 2
+    assert table.loc["sift_cnn", ["measured_on", "published"]].tolist() == ["official", 61.24]
+    assert table.accuracy.sift_cnn == pytest.approx(
+        85
+    ) and table.validation.sift_cnn == pytest.approx(84)
+    assert table.preferred.cnn and not table.preferred.vgg and pd.isna(table.accuracy.vgg)
+    assert not any(name.endswith("_published") for name in table.index)
+
+
+HOSTILE = ['=HYPERLINK("x")', "@SUM(A1)", "+1+cmd", "-2+3|x", "<script>alert(1)</script>"]
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_text(tmp_path):
+    frame = pd.DataFrame({"network": HOSTILE, "=gain": [-1.5, 2.0, 3.0, 4.0, 5.0]})
+    path = tables.save_csv(frame, tmp_path, "hostile")
+    read = pd.read_csv(path)
+    assert read.network.tolist()[:4] == ["'" + cell for cell in HOSTILE[:4]]
+    assert list(read) == ["network", "'=gain"] and read["'=gain"].tolist()[0] == -1.5
+
+
+@pytest.mark.parametrize(
+    "write", [tables.html, tables.markdown, lambda f: tables.styled(f).to_html()]
+)
+def test_names_from_outside_are_text_in_every_table(write):
+    frame = pd.DataFrame({"<b>name": HOSTILE, "value": 1.5})
+    text = write(frame)
+    assert "<script>" not in text and "<b>" not in text and "alert(1)" in text

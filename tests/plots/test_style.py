@@ -25,7 +25,6 @@ HISTORY = pd.DataFrame(
         "val_loss": [2, 1.6, 1.7],
     }
 )
-CHANGES = pd.DataFrame({"class": CLASS_NAMES, "n": 50, "change": 1.0, "low": -1.0, "high": 3.0})
 RANKED = pd.DataFrame(
     {
         "name": ["cnn", "pair"],
@@ -36,6 +35,7 @@ RANKED = pd.DataFrame(
         "published": [62.55, np.nan],
     }
 )
+GAINS = RANKED.assign(value=[1.0, -0.2], low=[0.5, -1.0], high=[1.5, 0.6], kind=RANKED.table)
 COSTS = RANKED.assign(
     system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0]
 )
@@ -105,8 +105,9 @@ DRAWN = {
     "class_bars": lambda: style.class_bars(
         {"a": range(7), "b": range(7)}, CLASS_NAMES, ylabel="recall"
     ),
-    "accuracies": lambda: result_figures.accuracies(RANKED, n=70),
-    "class_changes": lambda: result_figures.class_changes({"a": CHANGES, "b": CHANGES}),
+    "intervals": lambda: result_figures.intervals(
+        {"a": GAINS, "b": GAINS}, xlabel="gain", changes=True, numbers=True
+    ),
     "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: system_figures.costs(COSTS, n=70),
@@ -216,9 +217,40 @@ def test_no_two_named_networks_look_alike_and_circles_have_their_colours():
 
 
 def test_a_published_figure_does_not_cover_the_one_reached():
-    (axis,) = result_figures.accuracies(RANKED.assign(published=RANKED.accuracy), n=70).axes
-    lines = {line.get_marker(): line.get_ydata() for line in axis.lines}
-    assert np.allclose(lines["x"], [0.22, 1.22])
+    table = GAINS.assign(published=GAINS.value)
+    (axis,) = result_figures.intervals({"": table}, xlabel="gain").axes
+    crosses = [line.get_ydata()[0] for line in axis.lines if line.get_marker() == "x"]
+    assert np.allclose(crosses, [0.22, 1.22])
+
+
+def test_what_holds_zero_is_hollow_and_what_lies_beyond_is_a_number_at_the_edge():
+    table = GAINS.assign(published=[-40.0, 50.0])
+    figure = result_figures.intervals({"one change": table}, xlabel="gain", changes=True)
+    (axis,) = figure.axes
+    marks = [line for line in axis.lines if line.get_marker() == "o"]
+    assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True]
+    assert {text.get_text(): text.xy[0] for text in axis.texts} == {"-40": 0, "+50": 1}
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["networks", "aggregates", "hollow: no more than chance", "published"]
+
+
+def test_values_of_one_name_stand_side_by_side_on_a_line_of_its_own():
+    table = pd.concat([GAINS.assign(kind=kind) for kind in ("with", "without")])
+    (axis,) = result_figures.intervals({"": table}, xlabel="gain").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cnn", "pair"]
+    marks = [line for line in axis.lines if line.get_marker() == "o"]
+    heights = sorted(float(mark.get_ydata()[0]) for mark in marks)
+    assert np.allclose(heights, [-0.175, 0.175, 0.825, 1.175])
+    assert len({mark.get_color() for mark in marks}) == 2
+
+
+def test_classes_without_faces_are_left_out_of_a_matrix_and_named():
+    counts = MATRIX.copy()
+    counts[1] = counts[:, 1] = 0
+    (axis,) = result_figures.confusion_matrix(counts, CLASS_NAMES, title="cnn").axes
+    shown = [label.get_text() for label in axis.get_xticklabels()]
+    assert shown == [name for name in CLASS_NAMES if name != "Disgust"]
+    assert axis.get_title(loc="left") == "cnn\nno faces: Disgust"
 
 
 def test_many_networks_agree_on_a_wider_sheet_without_the_diagonal():

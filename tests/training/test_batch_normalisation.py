@@ -9,7 +9,6 @@ from made_up import faces, run
 from fercore import artifacts
 from fercore.config import parameters
 from fercore.data import datasets, splits
-from fercore.plots import tuning_figures
 from fercore.training import batch_normalisation as bn
 from fercore.training import sweeps, trainer
 
@@ -54,8 +53,6 @@ def test_gains_are_differences_on_the_same_faces_beside_the_published(tmp_path):
     lone = table.loc["model_a", "pixels"]
     assert lone["with"] == 100 and np.isnan(lone["without"]) and np.isnan(lone.gain)
     assert len(table) == 8 and table["with"].notna().sum() == 2
-    figure = tuning_figures.normalisation_gains(table.dropna(subset=["with"]).reset_index(), n=n)
-    assert len(figure.axes[0].get_yticklabels()) == 2
 
 
 def test_published_gains_are_those_of_system_e():
@@ -172,14 +169,3 @@ def test_a_variant_changes_what_it_names_only(tmp_path, trained):
     )
     assert (still.momentum, still.normalisation) == (0, "raw")
     assert (standardised.momentum, standardised.normalisation) == (0.95, "standardise")
-
-
-def test_curves_are_hollow_where_numbers_ran_out(tmp_path, trained):
-    table = bn.short_trainings("model_a", [0.001, 0.1], ["published"], tmp_path, **SMALL)
-    figure = tuning_figures.learning_rates(table, chance=0.3, published=0.016)
-    hollow = [
-        line
-        for line in figure.axes[0].lines
-        if line.get_markerfacecolor() == "white" and len(line.get_xdata())
-    ]
-    assert [list(line.get_xdata()) for line in hollow] == [[0.1]]

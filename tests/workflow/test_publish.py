@@ -10,7 +10,7 @@ from made_up import faces, predict, run
 
 from fercore import artifacts, paths
 from fercore.config import parameters, recipes
-from fercore.evaluation import aggregation, changes, learning_curve, scoring
+from fercore.evaluation import comparison, scoring
 from fercore.workflow import pages, plan, publish
 from fercore.workflow.publish import PublishingError
 
@@ -82,11 +82,13 @@ def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs)
         ("full", [row]),
         ("published", [row | {"accuracy": 1.0}, row | {"seed": 1}]),
     ):
-        rows = pd.DataFrame(rows, columns=learning_curve.COLUMNS)
-        learning_curve.add(outputs / name, rows, data="FER2013")
+        rows = pd.DataFrame(rows, columns=comparison.CURVE)
+        comparison.add_to_curve(outputs / name, rows, data="FER2013")
     publish.publish("full")
     assert not list((outputs / "published").rglob("*.npz"))
-    assert learning_curve.read(outputs / "published")[["seed", "accuracy"]].to_numpy().tolist() == [
+    assert comparison.read_curve(outputs / "published")[
+        ["seed", "accuracy"]
+    ].to_numpy().tolist() == [
         [0, 40],
         [1, 40],
     ]
@@ -149,7 +151,7 @@ def test_a_document_is_filled_between_its_markers(tmp_path):
         predict(tmp_path, data, name)
     made = run(tmp_path, data)
     content = publish.generated(
-        scoring.results(made), changes.collect(made), learning_curve.collect(made)
+        scoring.results(made), comparison.changes(made), comparison.learning_curve(made)
     )
     blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
     text = publish.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content, "RESULTS.md")

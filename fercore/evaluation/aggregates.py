@@ -1,0 +1,322 @@
+"""Several networks' probabilities as one: the plain averages of params/aggregates.yaml (system A),
+and the study's own ensemble, whose members and weights are chosen on validation faces alone.
+
+The ensemble is a logarithmic opinion pool: its probability of a class is proportional to the
+product of its members', each to the power of its weight (Heskes, 'Selecting weighting factors in
+logarithmic opinion pools', NIPS 1997). Weights are those of maximum likelihood, of which there is
+one set, as the problem is convex. They need not add up to one, so that the pool is calibrated too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+from threadpoolctl import threadpool_limits
+
+from fercore import artifacts
+from fercore.config import parameters
+from fercore.config.parameters import STUDY_ENSEMBLE, Aggregate
+from fercore.evaluation import scoring
+from fercore.evaluation.scoring import Run, Scored
+
+SMALLEST = 1e-4  # probability that a member gives a class at least: one veto must not decide
+FOLDS = 5
+TRIED = 6  # candidates whose weights are fitted at each step, the most promising ones
+Member = tuple[str, int]  # network and seed
+
+
+class AggregationError(ValueError):
+    """Members that cannot be averaged, or too few of them."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Members of an ensemble and their weights [m]."""
+
+    members: tuple[Member, ...]
+    weights: np.ndarray
+
+
+def mean(members: Sequence[artifacts.Predictions]) -> artifacts.Predictions:
+    """The unweighted mean of the probabilities of `members`. Raises `AggregationError` unless they
+    hold the same faces in the same order."""
+    first = members[0]
+    for other in members[1:]:
+        if not np.array_equal(first.row_ids, other.row_ids) or not np.array_equal(
+            first.part, other.part
+        ):
+            raise AggregationError(
+                "members hold other faces, or another order of them; train them on the same data"
+            )
+    plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
+    averaged = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
+    return artifacts.Predictions(first.row_ids, first.part, plain, averaged)
+
+
+def save_all(folder: Path, split: str) -> pd.DataFrame:
+    """Average and save every aggregate whose members are there, once for each seed that all have;
+    optional members that are not there with any seed are left out.
+
+    Returns a row an aggregate of which any member is there: aggregate, seeds, state ('saved',
+    'saved without …' or why not).
+    """
+    trained: dict[str, set[int]] = {}
+    for place, network, seed in artifacts.list_predictions(folder):
+        if place == split:
+            trained.setdefault(network, set()).add(seed)
+    rows = []
+    for name, aggregate in parameters.aggregates().items():
+        seeds = {member: trained.get(member, set()) for member in aggregate.members}
+        if not any(seeds.values()):
+            continue
+        missing = [member for member in aggregate.optional if not seeds[member]]
+        present = [numbers for member, numbers in seeds.items() if member not in missing]
+        common = sorted(set.intersection(*present)) if len(present) > 1 else []
+        for seed in common:
+            _save(folder, split, aggregate, seed, missing)
+        done = f"saved without {', '.join(missing)}" if missing else "saved"
+        state = done if common else _lacking(seeds)
+        rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
+    return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
+
+
+def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member, Scored]:
+    """Every trained network of a split with every seed, probabilities averaged over views; no
+    aggregates.
+
+    Where some were trained on fewer faces, those of the most faces count. Raises `AggregationError`
+    when fewer than two are left.
+    """
+    known = parameters.network_names()
+    found = {
+        (network, seed): scoring.score(run, split, network, seed, part=part)
+        for place, network, seed in run.predicted()
+        if place == split and network in known
+    }
+    most = max((len(scored.faces) for scored in found.values()), default=0)
+    found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
+    if len(found) < 2:
+        raise AggregationError(
+            f"outputs/{run.profile}: {len(found)} network on {split}; an ensemble needs two"
+        )
+    return found
+
+
+def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
+    """In which order candidates join: the best first, then whichever lowers cross-entropy most,
+    weights fitted anew; until no other lowers it.
+
+    A row a size: size, network and seed that joined, and of the pool of that size in
+    cross-validation cross_entropy (nats) and accuracy (%).
+    """
+    logs, labels = _logs(validation), next(iter(validation.values())).labels
+    names, weights, rows = list(validation), np.zeros(0), []
+    joined: list[int] = []
+    with threadpool_limits(1):  # the products are small: threads would wait for each other
+        while tried := _promising(logs, labels, joined, weights):
+            fits = {k: fit(logs[[*joined, k]], labels, [*weights, 0.0]) for k in tried}
+            losses = [cross_entropy(logs[[*joined, k]], labels, w) for k, w in fits.items()]
+            joined.append(tried[int(np.argmin(losses))])
+            weights = fits[joined[-1]]
+            loss, accuracy = cross_validated(logs[joined], labels)
+            rows.append((len(joined), *names[joined[-1]], loss, accuracy))
+    return pd.DataFrame(rows, columns=["size", "network", "seed", "cross_entropy", "accuracy"])
+
+
+def members(course: pd.DataFrame, size: int | None = None) -> list[Member]:
+    """The first `size` that joined; None: as few as have the lowest cross-entropy in
+    cross-validation, rounded to four decimals."""
+    first = course.head(size or int(course.cross_entropy.round(4).argmin()) + 1)
+    return list(zip(first.network, first.seed, strict=True))
+
+
+def fitted(validation: Mapping[Member, Scored], chosen: Sequence[Member]) -> Pool:
+    """The pool of the `chosen` with weights of maximum likelihood."""
+    scored = {member: validation[member] for member in chosen}
+    return Pool(tuple(chosen), fit(_logs(scored), scored[chosen[0]].labels))
+
+
+def pooled(scored: Mapping[Member, Scored], pool: Pool) -> np.ndarray:
+    """Probabilities float32 [n, c] of the pool for faces that its members have scored."""
+    logs = _logs({member: scored[member] for member in pool.members})
+    return np.exp(_pooled(logs, pool.weights)).T.astype(np.float32)
+
+
+def fit(logs: np.ndarray, labels: np.ndarray, start: Sequence[float] | None = None) -> np.ndarray:
+    """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs`
+    [m, c, n]: Newton's method, projected (Bertsekas 1982), from `start` or equal weights."""
+    size = len(logs)
+    weights = np.full(size, 1 / size) if start is None else np.array(start, float)
+    loss = cross_entropy(logs, labels, weights)
+    for _ in range(50):
+        slope, curvature = _derivatives(logs, labels, weights)
+        free = np.flatnonzero((weights > 0) | (slope < 0))
+        if not np.abs(slope[free]).max(initial=0) > 1e-9:
+            break
+        step, share = np.zeros(size), 1.0
+        inner = curvature[np.ix_(free, free)] + 1e-10 * np.eye(len(free))
+        step[free] = -np.linalg.solve(inner, slope[free])
+        while share > 1e-6:
+            moved = np.maximum(0, weights + share * step)
+            lower = cross_entropy(logs, labels, moved)
+            if lower <= loss + 1e-4 * slope @ (moved - weights):
+                break
+            share /= 2
+        if not lower < loss:
+            break
+        weights, loss = moved, lower
+    return weights
+
+
+def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Of the pool with these weights, mean over faces, in nats."""
+    return -float(_pooled(logs, weights)[labels, np.arange(len(labels))].mean())
+
+
+def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy (nats) and accuracy (%) of a pool on faces that its weights were not fitted
+    on. NaN where a class has fewer faces than there are folds."""
+    from sklearn.model_selection import StratifiedKFold  # not above: it takes seconds to import
+
+    if np.unique(labels, return_counts=True)[1].min() < FOLDS:
+        return np.nan, np.nan
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    pool = np.empty(logs.shape[1:])
+    for known, other in folds.split(labels, labels):
+        weights = fit(logs[:, :, known], labels[known])
+        pool[:, other] = np.tensordot(weights, logs[:, :, other], 1)
+    accuracy = 100 * float(np.mean(pool.argmax(0) == labels))
+    return cross_entropy(pool[None], labels, np.ones(1)), accuracy
+
+
+def save_ensemble(run: Run, split: str) -> Pool:
+    """Choose the ensemble of a split, save its predictions and record as `STUDY_ENSEMBLE`, seed 0.
+    Single views are pooled with the weights of averaged ones.
+
+    Raises `AggregationError` when there are fewer than two networks.
+    """
+    validation = candidates(run, split)
+    pool = fitted(validation, members(grow(validation)))
+    plain: list[np.ndarray] = []
+    averaged: list[np.ndarray] = []
+    row_ids, part = [], []
+    for name, number in scoring.PARTS.items():
+        for probabilities, tta in ((plain, False), (averaged, True)):
+            scored = {
+                member: scoring.score(run, split, *member, part=name, tta=tta)
+                for member in pool.members
+            }
+            probabilities.append(pooled(scored, pool))
+        first = next(iter(scored.values()))
+        row_ids.append(first.faces.row_ids[first.positions])
+        part.append(np.full(len(first.labels), number, np.int8))
+    predictions = artifacts.Predictions(*map(np.concatenate, (row_ids, part, plain, averaged)))
+    records = {
+        f"{network}, seed {seed}": artifacts.read_record(run.folder, split, network, seed)
+        for network, seed in pool.members
+    }
+    record = _combined_record(STUDY_ENSEMBLE, records) | {
+        "seed": 0,
+        "weights": [round(float(weight), 4) for weight in pool.weights],
+        "train_seconds": scoring.train_seconds(run, *records.values()),  # teachers included
+    }
+    artifacts.save_predictions(run.folder, split, STUDY_ENSEMBLE, 0, predictions, record)
+    return pool
+
+
+def _save(folder: Path, split: str, aggregate: Aggregate, seed: int, missing: list[str]) -> None:
+    members = [member for member in aggregate.members if member not in missing]
+    try:
+        predictions = mean(
+            [artifacts.load_predictions(folder, split, member, seed) for member in members]
+        )
+    except AggregationError as error:
+        raise AggregationError(f"{aggregate.name} on {split}, seed {seed}: {error}") from None
+    records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
+    record = _combined_record(aggregate.name, records) | ({"missing": missing} if missing else {})
+    artifacts.save_predictions(folder, split, aggregate.name, seed, predictions, record)
+
+
+def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
+    """What the members' records say together. No time or commit: the members have these, and the
+    same comes out whenever the average is taken again."""
+    records = list(by_member.values())
+    joined = {
+        key: _joined([record.get(key) for record in records])
+        for key in ("device", "processor", "cores", "gpu")
+    }
+    if not (joined["gpu"] and joined["device"] == "gpu"):
+        del joined["gpu"]
+    sums = {
+        key: scoring.total(record.get(key) for record in records)
+        for key in ("parameters", "macs", "train_seconds")
+    }
+    shared = {key: records[0].get(key) for key in ("split", "seed", "recipe", "data")}
+    epochs = {member: record.get("epochs") for member, record in by_member.items()}
+    return (
+        {"network": name, "members": list(by_member)}
+        | shared
+        | sums
+        | joined
+        | {"member_epochs": epochs}
+    )
+
+
+def _joined(values: list) -> str | int | None:
+    """The value that all share, else all of them, listed."""
+    known = sorted({value for value in values if value is not None}, key=str)
+    return known[0] if len(known) == 1 else ", ".join(map(str, known)) or None
+
+
+def _lacking(seeds: dict[str, set[int]]) -> str:
+    missing = ", ".join(member for member, there in seeds.items() if not there)
+    return f"not run: no predictions of {missing}" if missing else "not run: members share no seed"
+
+
+def _promising(
+    logs: np.ndarray, labels: np.ndarray, joined: Sequence[int], weights: np.ndarray
+) -> list[int]:
+    """Candidates that may lower the cross-entropy of the pool of those that `joined`, the most
+    promising first, at most `TRIED`; all of them as long as none joined.
+
+    How far one lowers it is estimated by a step of Newton's method. None helps whose slope is not
+    negative, as the problem is convex.
+    """
+    if not joined:
+        return list(range(len(logs)))
+    everywhere = np.zeros(len(logs))
+    everywhere[list(joined)] = weights
+    slope, curvature = _derivatives(logs, labels, everywhere)
+    inside = np.flatnonzero(everywhere)
+    inner = curvature[np.ix_(inside, inside)] + 1e-10 * np.eye(len(inside))
+    across = curvature[inside]
+    alone = np.diag(curvature) - (across * np.linalg.solve(inner, across)).sum(0)
+    gain = slope**2 / np.maximum(alone, 1e-12)
+    rest = [k for k in np.argsort(-gain, kind="stable") if k not in joined and slope[k] < -1e-9]
+    return [int(k) for k in rest[:TRIED]]
+
+
+def _derivatives(
+    logs: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope [m] and curvature [m, m] of the cross-entropy at `weights`."""
+    size, _, n = logs.shape
+    weighted = logs * np.exp(_pooled(logs, weights))
+    expected = weighted.sum(1)
+    slope = (expected.sum(1) - logs[:, labels, np.arange(n)].sum(1)) / n
+    curvature = weighted.reshape(size, -1) @ logs.reshape(size, -1).T - expected @ expected.T
+    return slope, curvature / n
+
+
+def _pooled(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Log probabilities [c, n] of the pool with these weights."""
+    return log_softmax(np.tensordot(weights, logs, 1), axis=0)
+
+
+def _logs(scored: Mapping[Member, Scored]) -> np.ndarray:
+    """Log probabilities float64 [m, c, n]: sums over so few neighbours as classes would be slow."""
+    given = np.array([one.probabilities.T for one in scored.values()], np.float64)
+    return np.log(np.maximum(given, SMALLEST))
