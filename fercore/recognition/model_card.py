@@ -1,8 +1,8 @@
 """A trained network made ready for others: exported, calibrated, measured, described. Every number
 is computed here.
 
-`write` leaves NAME.onnx (weights in float16), NAME.json, the card that `inference` reads, with the
-ranges by which it makes 8-bit integers of the weights, and MODEL_CARD.md, the same for people.
+`write` leaves NAME.onnx (weights in float16), NAME_int8.onnx (8-bit integers), NAME.json, the card
+that `inference` reads, and MODEL_CARD.md, the same for people.
 """
 
 import time
@@ -16,98 +16,98 @@ from fercore.data import augmentation, splits
 from fercore.data.faces import DatasetError, Faces
 from fercore.evaluation import metrics
 from fercore.models import onnx_export, quantisation, registry
-from fercore.recognition import inference
+from fercore.recognition import inference, keras_files
 from fercore.training import trainer
 
-CALIBRATION_FACES = (
-    512  # training faces that show the ranges of 8-bit numbers, and on which the formats must agree
-)
+CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers
+TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
+ACCURACY_FOR_RECALL = 0.003  # what the default prior may cost on validation faces
+DEFAULT_VIEWS = 2  # as the recogniser's
+TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
 def write(model_file: Path, target: Path, faces: Faces) -> dict:
     """Export a .keras file of the study as `target` (NAME.onnx) with its card; return the card.
 
-    The temperature is fitted on validation faces, the test faces are only scored. Raises
-    `DatasetError` for faces other than FER2013, `TrainingError`, `ModelError` or `ExportError` for
-    a network that cannot be used. Nothing is written before all has been computed.
+    Temperature, tau and the default prior are fitted on validation faces, the test faces are only
+    scored. Raises `DatasetError` for faces other than FER2013, `TrainingError`, `ModelError` or
+    `ExportError` for a network that cannot be used. Nothing is written before all has been
+    computed.
     """
     if target.suffix != ".onnx":
-        raise inference.ModelError(f"{target}: name the target NAME.onnx")
+        raise inference.ModelError(f"{artifacts.printable(target)}: name the target NAME.onnx")
     if not faces.is_fer2013:
         raise DatasetError(
             f"{faces.origin}: a model card needs FER2013 itself; give it by --data or FER2013"
         )
-    described = inference.describe(Path(model_file))
-    faces, split = splits.prepare(faces, described["split"])
-    model = trainer.load_model(model_file, len(faces.class_names))
-    described = (
-        {"side": model.inputs[0].shape[1]} | described | {"class_names": list(faces.class_names)}
-    )
-    examples = _seen(faces, split, described)
-    content = onnx_export.export(model, examples)
-    card = (
-        described
-        | _about(model, target.stem, faces)
-        | {"bytes": len(content), "ranges": quantisation.ranges(content, examples)}
-    )
-    card["precisions"] = {
-        precision: measure(
-            inference.from_bytes(target.name, content, card, precision), faces, split
+    card = keras_files.describe(Path(model_file))
+    if "split" not in card:
+        raise inference.ModelError(
+            f"{artifacts.printable(model_file)}: no record of its training; give a model of a run, "
+            "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
         )
-        for precision in reversed(inference.PRECISIONS)
+    faces, split = splits.prepare(faces, card["split"])
+    model = trainer.load_model(model_file, len(faces.class_names))
+    card = {"side": model.inputs[0].shape[1]} | card | {"class_names": list(faces.class_names)}
+    examples = _seen(faces, split, card)
+    content = onnx_export.export(model, examples)
+    integers = quantisation.quantised(content, quantisation.ranges(content, examples))
+    card |= {
+        "name": target.stem,
+        "data": faces.origin,
+        "parameters": model.count_params(),
+        "multiply_adds": registry.multiply_adds(model),
+        "provenance": artifacts.provenance(),
+        "bytes": len(content),
+        "shares": shares(faces, split),
     }
+    networks = {
+        precision: inference.from_bytes(target.name, made, card, precision)
+        for precision, made in (("float32", content), ("int8", integers))
+    }
+    card["precisions"] = {name: measure(one, faces, split) for name, one in networks.items()}
+    validation = faces.images[split.validation], faces.labels[split.validation]
+    card |= on_validation(networks["int8"], *validation)
     artifacts.write_atomically(target, content)
+    artifacts.write_atomically(target.with_name(f"{target.stem}_int8.onnx"), integers)
     artifacts.write_json(target.with_suffix(".json"), card)
     artifacts.write_atomically(target.with_name("MODEL_CARD.md"), markdown(card))
     return card
 
 
 def measure(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
-    """Temperature (fitted on validation faces), and accuracy, calibration and speed of a network;
-    shares in 0..1."""
-    raw = {
-        part: network.untempered(faces.images[getattr(split, part)])
-        for part in ("validation", "test")
-    }
-    labels = {part: faces.labels[getattr(split, part)].astype(int) for part in raw}
+    """Temperature and tau (fitted on validation faces), accuracy, calibration and speed of a
+    network, by the number of views; shares in 0..1."""
+    one, *averaged = (_of_views(network, views, faces, split) for views in augmentation.VIEWS)
+    chosen = ("n", "accuracy", "accuracy_low", "accuracy_high", "calibration_error")
+    for scores in averaged:
+        for part in ("validation", "test"):
+            scores[part] = {name: scores[part][name] for name in chosen}
+        del scores["test_deduplicated"]
+    views = dict(zip(map(str, augmentation.VIEWS[1:]), averaged, strict=True))
+    return one | {"faces_per_second": speed(network, faces.images), "views": views}
+
+
+def _of_views(
+    network: inference.Network, views: int, faces: Faces, split: splits.Partition
+) -> dict:
+    network = inference.fitted(network, views, "fer2013")
+    parts = {"validation": split.validation, "test": split.test}
+    raw = {part: network.untempered(faces.images[where]) for part, where in parts.items()}
+    labels = {part: faces.labels[where].astype(int) for part, where in parts.items()}
     temperature = fitted_temperature(raw["validation"], labels["validation"])
-    calibrated = {part: inference.calibrated(raw[part], temperature) for part in raw}
+    calibrated = {part: inference.calibrated(raw[part], temperature) for part in parts}
+    scores = {part: scored(calibrated[part], labels[part], faces.class_names) for part in parts}
+    for part in parts:
+        error = metrics.calibration_error(raw[part], labels[part])
+        scores[part]["calibration_error_without_temperature"] = _short(error)
     unseen = splits.deduplicated_test(faces, split)
-    scores = {part: scored(calibrated[part], labels[part], faces.class_names) for part in raw}
     scores["test_deduplicated"] = scored(
         calibrated["test"][unseen], labels["test"][unseen], faces.class_names
     )
-    for part in raw:
-        scores[part]["calibration_error_without_temperature"] = _short(
-            metrics.calibration_error(raw[part], labels[part])
-        )
-    views = {
-        str(views): _of_views(inference.fitted(network, views), faces, split)
-        for views in augmentation.VIEWS[1:]
-    }
-    return (
-        {"temperature": _short(temperature)}
-        | scores
-        | {"faces_per_second": speed(network, faces.images), "views": views}
-    )
-
-
-def _of_views(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
-    """Temperature and accuracies of a network that averages views."""
-    raw = {
-        part: network.untempered(faces.images[getattr(split, part)])
-        for part in ("validation", "test")
-    }
-    labels = {part: faces.labels[getattr(split, part)].astype(int) for part in raw}
-    temperature = fitted_temperature(raw["validation"], labels["validation"])
-    chosen = ("n", "accuracy", "accuracy_low", "accuracy_high", "calibration_error")
-    scores = {
-        part: scored(inference.calibrated(raw[part], temperature), labels[part], faces.class_names)
-        for part in raw
-    }
-    return {"temperature": _short(temperature)} | {
-        part: {name: values[name] for name in chosen} for part, values in scores.items()
-    }
+    uniform = inference.prior_weights("uniform", faces.class_names, network.card, 1.0)
+    tau = fitted_tau(calibrated["validation"], labels["validation"], uniform)
+    return {"temperature": _short(temperature), "tau": tau} | scores
 
 
 def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -115,10 +115,38 @@ def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     section 4.2)."""
 
     def loss(logarithm: float) -> float:
-        given = inference.calibrated(probabilities, np.exp(logarithm))[np.arange(len(labels)), labels]
+        tempered = inference.calibrated(probabilities, np.exp(logarithm))
+        given = tempered[np.arange(len(labels)), labels]
         return float(-np.log(np.maximum(given, 1e-12)).mean())
 
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """The power of `weights` with the highest macro-recall, of those that cost at most
+    `ACCURACY_FOR_RECALL` of the accuracy."""
+    found = [
+        _shares_right(inference.calibrated(probabilities, 1.0, weights**tau), labels)
+        for tau in TAUS
+    ]
+    allowed = [
+        k for k, (right, _) in enumerate(found) if right >= found[0][0] - ACCURACY_FOR_RECALL
+    ]
+    return float(TAUS[max(allowed, key=lambda k: found[k][1])])
+
+
+def on_validation(network: inference.Network, images: np.ndarray, labels: np.ndarray) -> dict:
+    """What a card says of each prior, measured on validation faces as the recogniser sees them by
+    default, and the default prior: that of the higher macro-recall."""
+    network = inference.fitted(network, DEFAULT_VIEWS, "fer2013")
+    raw, labels, priors = network.untempered(images), labels.astype(int), {}
+    for prior in inference.PRIORS:
+        one = inference.fitted(network, DEFAULT_VIEWS, prior)
+        probabilities = inference.calibrated(raw, one.temperature, one.weights)
+        priors[prior] = scored(probabilities, labels, network.class_names)
+        priors[prior]["macro_recall"] = _short(_shares_right(probabilities, labels)[1])
+    best = max(priors, key=lambda prior: priors[prior]["macro_recall"])
+    return {"prior": best, "priors": priors}
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
@@ -126,16 +154,10 @@ def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str
     recall by class, 0..1."""
     matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
     low, high = metrics.accuracy_interval(matrix)
-    by_class = metrics.by_class(matrix, class_names)
+    kept = ("recall", "recall_low", "recall_high", "precision")
     recall = {
-        row["class"]: {
-            "n": int(row["n"]),
-            **{
-                name: _short(row[name] / 100)
-                for name in ("recall", "recall_low", "recall_high", "precision")
-            },
-        }
-        for row in by_class.to_dict("records")
+        row["class"]: {"n": int(row["n"]), **{name: _short(row[name] / 100) for name in kept}}
+        for row in metrics.by_class(matrix, class_names).to_dict("records")
     }
     return {
         "n": len(labels),
@@ -151,36 +173,82 @@ def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str
 def speed(network: inference.Network, images: np.ndarray, seconds: float = 2.0) -> dict:
     """Faces a second from crops to probabilities, one by one and 64 at a time: the best of repeated
     calls."""
-    return {str(batch): round(_best_rate(network, images[:batch], seconds)) for batch in (1, 64)}
+    rates = {}
+    for batch in (1, 64):
+        best, end = np.inf, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            network.probabilities(images[:batch])
+            best = min(best, time.perf_counter() - start)
+        rates[str(batch)] = round(len(images[:batch]) / best)
+    return rates
 
 
 def markdown(card: dict) -> str:
     """MODEL_CARD.md: the card in words and tables."""
-    names = list(card["precisions"])
-    first = card["precisions"][names[0]]
-    return TEXT.format(
-        **{key: card[key] for key in ("name", "network", "split", "data")},
+    teachers = ", ".join(f"`{name}`" for name in card["training"].get("teachers", ()))
+    precisions, about = card["precisions"], card["provenance"]
+    first = next(iter(precisions))
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        **{key: card[key] for key in ("name", "network", "split", "data", "side", "prior")},
         classes=", ".join(card["class_names"]),
         parameters=f"{card['parameters']:,}",
-        side=card["side"],
         macs=f"{card['multiply_adds'] / 1e6:.0f}",
         epochs=card["training"].get("epochs", "unknown"),
-        megabytes=card["bytes"] / 1e6,
+        megabytes=f"{card['bytes'] / 1e6:.1f}",
         seed=card["training"].get("seed", "unknown"),
-        teachers=_teachers(card),
-        accuracies=_accuracies(card),
-        views=_views(card),
-        recalls=_recalls(first["test"]),
-        precision=names[0],
-        processor=card["provenance"]["processor"],
-        cores=card["provenance"]["cores"],
+        teachers=f" on soft targets of {teachers}" if teachers else "",
+        accuracies="\n".join(_accuracy_row(*item) for item in precisions.items()),
+        views="\n".join(
+            f"| {name} | {views} | {_percent(values['validation'])} | {_percent(values['test'])} |"
+            for name, measured in precisions.items()
+            for views, values in measured["views"].items()
+        ),
+        recalls="\n".join(
+            _recall_row(*one) for one in precisions[first]["test"]["by_class"].items()
+        ),
+        precision=first,
+        processor=about["processor"],
+        cores=about["cores"],
+        tau=precisions["int8"]["views"][str(DEFAULT_VIEWS)]["tau"],
+        default_views=DEFAULT_VIEWS,
+        priors=prior_table(card),
+        robustness=robustness_table(card),
     )
 
 
-def _teachers(card: dict) -> str:
-    names = [f"`{name}`" for name in card["training"].get("teachers", ())]
-    return (
-        f" on labels softened by what {', '.join(names)} say of the training faces" if names else ""
+def prior_table(card: dict) -> str:
+    """Accuracy, macro-recall, calibration and recall by class of each prior, in Markdown."""
+    names, priors = card["class_names"], card["priors"]
+    return "\n".join(
+        [
+            f"| prior | accuracy | macro-recall | calibration error | {' | '.join(names)} |",
+            "| --- " * (4 + len(names)) + "|",
+            *(
+                f"| {prior} | {_percent(scores)} | {scores['macro_recall']:.1%} | "
+                f"{scores['calibration_error']:.1%} | "
+                + " | ".join(f"{scores['by_class'][name]['recall']:.0%}" for name in names)
+                + " |"
+                for prior, scores in priors.items()
+            ),
+        ]
+    )
+
+
+def robustness_table(card: dict) -> str:
+    """Accuracy of changed faces, and points lost, as benchmarks/robustness.py measures them, in
+    Markdown."""
+    if "robustness" not in card:
+        return "Not measured yet: `benchmarks/robustness.py` does."
+    whole = card["robustness"]["as they are"]
+    return "\n".join(
+        [
+            "| faces | accuracy | points |\n| --- | --- | --- |",
+            *(
+                f"| {name} | {value:.1%} | {100 * (value - whole):+.1f} |"
+                for name, value in card["robustness"].items()
+            ),
+        ]
     )
 
 
@@ -193,50 +261,23 @@ def summary(card: dict) -> str:
     )
 
 
-def _seen(faces: Faces, split: splits.Partition, described: dict) -> np.ndarray:
+def shares(faces: Faces, split: splits.Partition) -> dict[str, float]:
+    """The share of each class among the training faces."""
+    counts = np.bincount(faces.labels[split.train], minlength=len(faces.class_names))
+    return dict(zip(faces.class_names, map(_short, counts / counts.sum()), strict=True))
+
+
+def _seen(faces: Faces, split: splits.Partition, card: dict) -> np.ndarray:
     """Training faces as the network sees them, float32 [n, side, side, 1]."""
     rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]
-    images = augmentation.crop(faces.images[rows], described["side"])
-    return augmentation.normalise(images, described["normalisation"])
+    images = augmentation.crop(faces.images[rows], card["side"])
+    return augmentation.normalise(images, card["normalisation"])
 
 
-def _about(model, name: str, faces: Faces) -> dict:
-    return {
-        "name": name,
-        "data": faces.origin,
-        "parameters": model.count_params(),
-        "multiply_adds": registry.multiply_adds(model),
-        "provenance": artifacts.provenance(),
-    }
-
-
-def _best_rate(network: inference.Network, images: np.ndarray, seconds: float) -> float:
-    best, end = np.inf, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        network.probabilities(images)
-        best = min(best, time.perf_counter() - start)
-    return len(images) / best
-
-
-def _accuracies(card: dict) -> str:
-    head = (
-        "| arithmetic | temperature | validation | test | test, copies removed | macro-F1 | calibration error, "
-        "without temperature | faces/s, one by one | by 64 |\n" + "| --- " * 9 + "|\n"
-    )
-    return head + "\n".join(
-        _accuracy_row(name, values) for name, values in card["precisions"].items()
-    )
-
-
-def _views(card: dict) -> str:
-    """Accuracies of averaged views, in a sentence each."""
-    return "\n".join(
-        f"- {views} views of each face averaged (`views={views}`), {name}: "
-        f"validation {_percent(values['validation'])}, test {_percent(values['test'])}; {views} times the time."
-        for name, measured in card["precisions"].items()
-        for views, values in measured["views"].items()
-    )
+def _shares_right(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Accuracy and macro-recall, 0..1."""
+    right = probabilities.argmax(1) == labels
+    return float(right.mean()), float(np.mean([right[labels == k].mean() for k in set(labels)]))
 
 
 def _percent(scores: dict) -> str:
@@ -245,85 +286,20 @@ def _percent(scores: dict) -> str:
 
 def _accuracy_row(name: str, values: dict) -> str:
     test, rates = values["test"], values["faces_per_second"]
-    cells = [
-        name,
-        f"{values['temperature']:.2f}",
-        _percent(values["validation"]),
-        _percent(test),
-        _percent(values["test_deduplicated"]),
-        f"{test['macro_f1']:.1%}",
-        f"{test['calibration_error']:.1%}, {test['calibration_error_without_temperature']:.1%}",
-        f"{rates['1']:,}",
-        f"{rates['64']:,}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _recalls(scores: dict) -> str:
-    rows = [
-        f"| {name} | {v['n']} | {v['recall']:.0%} [{v['recall_low']:.0%}, {v['recall_high']:.0%}] | "
-        f"{v['precision']:.0%} |"
-        for name, v in scores["by_class"].items()
-    ]
-    return "| expression | faces | recall | precision |\n| --- | --- | --- | --- |\n" + "\n".join(
-        rows
+    accuracies = (_percent(values[part]) for part in ("validation", "test", "test_deduplicated"))
+    errors = test["calibration_error"], test["calibration_error_without_temperature"]
+    return (
+        f"| {name} | {values['temperature']:.2f} | {' | '.join(accuracies)} | "
+        f"{test['macro_f1']:.1%} | {errors[0]:.1%}, {errors[1]:.1%} | {rates['1']:,} | "
+        f"{rates['64']:,} |"
     )
+
+
+def _recall_row(name: str, values: dict) -> str:
+    low, high = values["recall_low"], values["recall_high"]
+    recall = f"{values['recall']:.0%} [{low:.0%}, {high:.0%}]"
+    return f"| {name} | {values['n']} | {recall} | {values['precision']:.0%} |"
 
 
 def _short(value: float) -> float:
     return round(float(value), 4)
-
-
-TEXT = """# Model card: {name}
-
-The network `{network}` of this study, trained on FER2013: {parameters} parameters, {macs} M multiply-adds a face. It
-takes a gray face of 48×48 pixels ({side}×{side} of them from its middle) and gives probabilities of
-{classes}.
-This page is written by `python -m fercore export`, all its numbers are computed by it, and `{name}.json` holds the same
-for programs.
-
-## Data and split
-
-Data: {data}. Split: `{split}`;
-trained for {epochs} epochs with seed {seed}{teachers}, the epoch and all settings chosen on
-validation faces. Test faces were only scored. 'Copies removed' leaves out test faces that have an exact copy in
-training or validation. Intervals are 95 %, by bootstrap over faces. They hold for faces like those of FER2013, cut out
-as those are, not for faces at large.
-
-## Accuracy, calibration, speed
-
-{accuracies}
-
-{views}
-
-The weights lie in `{name}.onnx`, {megabytes:.1f} MB in float16; int8 is made of them when the network is first used, by
-ranges that training faces showed. Temperature divides the logits; it was fitted on validation faces so that, among
-faces told with 80 %, about 80 % are labelled so. Calibration error is the mean distance between confidence and accuracy
-on test faces, in 15 bins. Speed was measured on {processor}, {cores} cores, from the crop to the probabilities, at
-best; other work on the machine slows it.
-
-Test faces by expression ({precision}):
-
-{recalls}
-
-## Intended use
-
-Study and teaching: trying what such a network sees, comparing it with others, reading its errors. Pictures are
-processed where the program runs and are not stored.
-
-## Not for
-
-Judging, hiring, grading, policing, selling to or treating people, or guessing at truthfulness, health or character. In
-the European Union the AI Act forbids inferring emotions at work and in schools. A label of FER2013 says which word an
-image search was given and what few people agreed to see in one picture; it does not say what a person feels.
-
-## Limits
-
-- Of FER+'s voters one agrees with FER2013's label in 56 % of the cases, their majority, where there is one, in 67 %: a
-  confident answer may still be a label that others would not give.
-- Ages, skins, cultures and conditions are unevenly represented and not annotated: nobody can tell from these numbers
-  for whom it works less well.
-- Faces from the side, covered, very small, or cut otherwise than FER2013's are told less well. Disgust has few
-  examples.
-- It always names an expression, also for what is no face: the detector's mistakes become answers.
-"""
