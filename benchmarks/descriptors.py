@@ -97,8 +97,8 @@ def compare(name: str, theirs: Callable, in_memory: Callable, ours: Callable) ->
     for k, kind in enumerate(("wall", "processor")):
         ratios = [np.median([each[way][k] / each[2][k] for each in rounds]) for way in (0, 1)]
         print(
-            f"  {kind:9} system A {files[k]:7.2f} s, in memory {memory[k]:7.2f} s, here {here[k]:6.3f} s: "
-            f"{ratios[0]:5.1f} times as fast as system A, {ratios[1]:5.1f} as in memory"
+            f"  {kind:9} system A {files[k]:7.2f} s, in memory {memory[k]:7.2f} s, "
+            f"here {here[k]:6.3f} s: {ratios[0]:5.1f} times as fast as system A, {ratios[1]:5.1f} as in memory"
         )
 
 
@@ -126,7 +126,8 @@ def compare_hog(images: np.ndarray) -> None:
     for k, kind in enumerate(("wall", "processor")):
         ratio = np.median([before[k] / after[k] for before, after in rounds])
         print(
-            f"  {kind:9} scikit-image {slow[k]:7.2f} s, here {fast[k]:6.3f} s: {ratio:5.1f} times as fast"
+            f"  {kind:9} scikit-image {slow[k]:7.2f} s, here {fast[k]:6.3f} s: "
+            f"{ratio:5.1f} times as fast"
         )
 
 
@@ -142,7 +143,8 @@ def time_features(images: np.ndarray) -> None:
         rounds = [seconds(partial(compute, images, np.arange(0)))[0] for _ in range(ROUNDS)]
         wall, processor = np.min(rounds, axis=0) / len(images) * 35_887
         print(
-            f"{name:12} {wall:6.0f} s wall, {processor:6.0f} s processor for both views of 35,887 faces"
+            f"{name:12} {wall:6.0f} s wall, {processor:6.0f} s processor "
+            "for both views of 35,887 faces"
         )
 
 
@@ -161,7 +163,7 @@ def main(n: int) -> None:
             "dense SIFT",
             lambda: from_files(dense_one_by_one, files),
             lambda: dense_one_by_one(images),
-            lambda: sift.DenseSift().transform(images),
+            lambda: sift.dense_sift(images),
         )
         compare(
             "visual words",

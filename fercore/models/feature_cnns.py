@@ -4,7 +4,7 @@ normalisation."""
 import keras
 from keras import initializers, layers
 
-from fercore.features.hog_layer import HogLayer
+from fercore.features.layers import HogLayer
 from fercore.models.blocks import FACE, Shape, batch_norm, output
 from fercore.models.layers import Conv2D, Dropout
 

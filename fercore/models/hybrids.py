@@ -7,7 +7,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from fercore.features.sift_layer import DenseSiftLayer
+from fercore.features.layers import DenseSiftLayer
 from fercore.models.blocks import FACE, Shape, batch_norm, output
 from fercore.models.layers import Conv2D, Dropout
 

@@ -2,12 +2,13 @@ import cv2
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import kmeans_plusplus
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from fercore.data import synthetic
 from fercore.features import sift
-from fercore.features.sift import DenseSift, DescriptorError, VisualWords
+from fercore.features.sift import DescriptorError, VisualWords, dense_sift
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_dense_sift_has_sixteen_keypoints_column_by_column():
 
 
 def test_dense_sift_is_what_opencv_computes_on_the_face(images):
-    values = DenseSift().fit_transform(images)
+    values = dense_sift(images)
     assert values.shape == (len(images), 2048) and values.dtype == np.uint8
     for image, row in zip(images, values, strict=True):
         points = [
@@ -35,7 +36,7 @@ def test_dense_sift_is_what_opencv_computes_on_the_face(images):
 
 
 def test_another_grid_gives_another_length(images):
-    assert DenseSift(step=8, size=8, first=4).transform(images[:2]).shape == (2, 36 * 128)
+    assert dense_sift(images[:2], step=8, size=8, first=4).shape == (2, 36 * 128)
 
 
 def test_keypoint_descriptors_are_what_opencv_computes_on_the_face(images):
@@ -51,7 +52,7 @@ def test_an_enlarged_face_has_more_keypoints(images):
 
 def test_opencv_keeps_its_number_of_threads(images):
     before = cv2.getNumThreads()
-    DenseSift().transform(images[:1])
+    dense_sift(images[:1])
     with pytest.raises(cv2.error):
         sift._of_each(images, lambda extractor, image: extractor.compute("no image", []), "")
     assert cv2.getNumThreads() == before
@@ -89,6 +90,14 @@ def test_the_vocabulary_is_the_same_with_the_same_seed(images):
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
+def test_first_centres_are_those_of_scikit_learn(images):
+    points = np.concatenate(sift.keypoint_descriptors(images)).astype(np.float32)
+    for words in (1, 20, 150):
+        ours = sift._first_centres(points, words, np.random.RandomState(5))
+        theirs, _ = kmeans_plusplus(points, words, random_state=np.random.RandomState(5))
+        assert np.array_equal(ours, theirs)
+
+
 def test_with_fewer_keypoints_than_words_the_rest_stay_unused(images):
     words = VisualWords(words=2048).fit(images[:4])
     counts = words.transform(images)
@@ -107,7 +116,9 @@ def test_they_are_scikit_learn_estimators(images):
         len(images),
         20,
     )
-    assert make_pipeline(DenseSift(), StandardScaler()).fit_transform(images).shape == (
+    assert make_pipeline(FunctionTransformer(dense_sift), StandardScaler()).fit_transform(
+        images
+    ).shape == (
         len(images),
         2048,
     )
@@ -130,18 +141,18 @@ def test_a_vocabulary_is_saved_and_loaded(images, tmp_path):
     ],
 )
 def test_wrong_images_are_named(images):
-    for estimator in (DenseSift(), VisualWords(words=2)):
+    for compute in (dense_sift, VisualWords(words=2).fit):
         with pytest.raises(
             DescriptorError, match=r"images are .*; descriptors need uint8 \[n, 48, 48\]"
         ):
-            estimator.fit(images)
+            compute(images)
 
 
 def test_wrong_parameters_are_named(images):
     with pytest.raises(DescriptorError, match="image_scale 0"):
         VisualWords(words=2, image_scale=0).fit(images)
     with pytest.raises(DescriptorError, match="no keypoint within 48 pixels"):
-        DenseSift(first=50).transform(images)
+        dense_sift(images, first=50)
 
 
 def test_wrong_vocabularies_are_named(images, tmp_path):
