@@ -1,12 +1,13 @@
 """The recogniser in a browser: a widget for JupyterLab, and for Voilà as a page of its own.
 
-from fercore import app
+from fercore.recognition import app
 app.build()
 """
 
 import html
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anywidget
@@ -15,6 +16,7 @@ import numpy as np
 import traitlets
 from PIL import Image
 
+from fercore.artifacts import printable
 from fercore.data import pictures
 from fercore.plots.palette import colours
 from fercore.recognition import annotation
@@ -22,9 +24,12 @@ from fercore.recognition.recogniser import Face, Recogniser
 
 HERE = Path(__file__).parent
 SHOWN = 1200  # pixels: the longest side of the picture that is sent back
+LARGEST = 8_000_000  # bytes of a picture that is sent; the page makes larger ones smaller
+PIXELS = 40_000_000  # of it, decoded: a few bytes can stand for a picture that fills the memory
 LIMITS = (
-    "An expression in a picture is not a feeling: labels of the training data are words that people agreed on in "
-    "about two cases of three. Pictures stay on the machine that runs this page; nothing is kept."
+    "An expression in a picture is not a feeling: labels of the training data are words that "
+    "people agreed on in about two cases of three. Your picture goes from your browser to the "
+    "machine that runs this page and no further: it is held in memory, never written to a file."
 )
 
 
@@ -53,13 +58,13 @@ def build(recogniser: Recogniser | None = None) -> ipywidgets.Widget:
         try:
             rgb = read(entry.picture, entry.name)
             found = recogniser.recognise(rgb)[0]
-        except ValueError as error:
+        except (ValueError, OSError, RuntimeError, TypeError, MemoryError) as error:
             image.layout.display, faces.value = "none", ""
-            _say(entry, str(error))
+            _say(entry, printable(error or type(error).__name__, 200))
             return
         image.value, image.layout.display = _jpeg(annotation.annotate(rgb, found)), None
         faces.value = bars(found)
-        _say(entry, f"{entry.name}: {_count(len(found))}")
+        _say(entry, f"{printable(entry.name)}: {_count(len(found))}")
 
     entry.observe(show, "count")
     style = ipywidgets.HTML(f"<style>{(HERE / 'app.css').read_text()}</style>")
@@ -72,13 +77,24 @@ def build(recogniser: Recogniser | None = None) -> ipywidgets.Widget:
 
 def read(content: bytes, name: str) -> np.ndarray:
     """The picture in the bytes of a file, uint8 [h, w, 3]. Raises `PictureError`, which calls the
-    file `name`."""
-    return pictures.read(content, Path(name).name or "picture")
+    file `name`, also where it is larger than `LARGEST` or `PIXELS`."""
+    name, content = printable(Path(name).name or "picture"), bytes(content)
+    if len(content) > LARGEST:
+        most = f"at most {LARGEST / 1e6:.0f} MB are read"
+        raise pictures.PictureError(f"{name}: {len(content) / 1e6:.0f} MB, {most}")
+    size = 0
+    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        size = int(np.prod(Image.open(io.BytesIO(content)).size))  # its pixels are not decoded
+    if size > PIXELS:
+        most = f"at most {PIXELS / 1e6:.0f} are read here; make it smaller first"
+        raise pictures.PictureError(f"{name}: {size / 1e6:.0f} million pixels, {most}")
+    return pictures.read(content, name)
 
 
 def bars(faces: Sequence[Face]) -> str:
     """Probabilities as a table of bars for each face, HTML."""
-    return f'<div class="fercore-faces">{"".join(_table(k, face) for k, face in enumerate(faces, start=1))}</div>'
+    tables = "".join(_table(number, face) for number, face in enumerate(faces, start=1))
+    return f'<div class="fercore-faces">{tables}</div>'
 
 
 def _table(number: int, face: Face) -> str:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from PIL import Image
 from test_video import Brightness, frame
 
 from fercore import paths
+from fercore.data import pictures
 from fercore.data.faces import CLASS_NAMES
 from fercore.recognition import app
-from fercore.recognition.recogniser import Recogniser
+from fercore.recognition.recogniser import Face, Recogniser
 
 
 class Plain(Recogniser):
@@ -100,9 +102,91 @@ def test_names_are_no_paths_and_no_html(page):
 def test_a_long_name_is_no_obstacle(page):
     entry, _, _ = page
     send(entry, png(frame(0)), f"{'顔' * 100}.png")
-    assert entry.status.endswith(".png: 2 faces")
+    assert entry.status.endswith("…: 2 faces") and len(entry.status) < 100
     send(entry, b"text", f"{'顔' * 100}.png")
-    assert "顔.png: no picture, whatever its name says" in entry.status
+    assert "…: no picture, whatever its name says" in entry.status
+
+
+def test_bytes_and_decoded_pixels_are_limited(page, monkeypatch):
+    entry, image, _ = page
+    monkeypatch.setattr(app, "PIXELS", 320 * 240)
+    send(entry, png(frame(0)), "good.png")
+    assert entry.status == "good.png: 2 faces"
+    monkeypatch.setattr(pictures, "read", None)  # what is too large is not decoded
+    send(entry, png(np.zeros((240, 321, 3), np.uint8)), "large.png")
+    assert entry.status.startswith("large.png: 0 million pixels, at most 0 are read here")
+    monkeypatch.setattr(app, "LARGEST", 1000)
+    send(entry, png(frame(0)), "long.png")
+    assert (
+        entry.status.startswith("long.png: 0 MB, at most 0 MB") and image.layout.display == "none"
+    )
+
+
+def test_the_page_and_python_agree_on_the_largest_message():
+    script = (Path(app.__file__).parent / "app.js").read_text()
+    assert float(re.search(r"LARGEST = (\S+);", script)[1]) == app.LARGEST
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), RuntimeError("engine"), TypeError("kind")])
+def test_any_failure_is_one_line_and_the_next_picture_works(page, monkeypatch, error):
+    entry, image, faces = page
+
+    def fail(self, crops):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Brightness, "probabilities", fail)
+        send(entry, png(frame(0)), "bad.png")
+    assert entry.status == str(error) and faces.value == ""
+    send(entry, png(frame(0)), "good.png")
+    assert entry.status == "good.png: 2 faces" and image.layout.display is None
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a\nb", '"><img src=x>'])
+def test_class_names_from_outside_are_escaped(name):
+    face = Face((0, 0, 9, 9), 1.0, np.array([0.9, 0.1], np.float32), (name, "other"))
+    shown = app.bars([face])
+    assert "<script" not in shown and "<img" not in shown
+
+
+def test_the_page_says_where_pictures_go():
+    said = app.build(Plain()).children[-1].value
+    assert "to the machine that runs this page and no further" in said and "never written" in said
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The app's server, as README starts it, with the settings of voila.json: its port."""
+    pytest.importorskip("voila")
+    port, log = free_port(), tmp_path_factory.mktemp("server") / "voila.log"
+    call = [sys.executable, "-m", "voila", "app/recognise.ipynb", "--no-browser", f"--port={port}"]
+    with open(log, "wb") as file:
+        running = subprocess.Popen(call, cwd=paths.ROOT, stdout=file, stderr=file)
+    try:
+        wait(lambda: socket.create_connection(("127.0.0.1", port), 5), 60).close()
+        yield port
+    finally:
+        running.terminate()
+        running.wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [("localhost", True), ("127.0.0.1:1", True), ("evil.example", False), ("10.0.0.1", False)],
+)
+def test_the_server_answers_to_names_of_this_machine_only(server, host, allowed):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server}/voila/labextensions/none", headers={"Host": host}
+    )
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(request, timeout=30)
+    assert raised.value.code == (404 if allowed else 403)
+
+
+def test_idle_kernels_are_culled_after_minutes():
+    settings = json.loads((paths.ROOT / "voila.json").read_text())["MappingKernelManager"]
+    assert 60 <= settings["cull_idle_timeout"] <= 900
+    assert settings["cull_interval"] <= settings["cull_idle_timeout"]
 
 
 def test_the_notebook_only_builds_the_app():
@@ -200,42 +284,24 @@ def her():
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory, her):
+def browser(tmp_path_factory, her, server):
     """A browser that shows the app, as README starts it, with the model that the repository
     brings."""
     if not shutil.which("chromedriver"):
         pytest.skip("Chromium and its driver are not installed")
-    pytest.importorskip("voila")
-    folder, port = tmp_path_factory.mktemp("browser"), free_port()
+    folder = tmp_path_factory.mktemp("browser")
     buffer = io.BytesIO()
     Image.fromarray(her[:480, 16:496]).resize((640, 640)).crop((0, 0, 640, 480)).save(
         buffer, "JPEG"
     )
     (folder / "camera.mjpeg").write_bytes(buffer.getvalue() * 5)
-    with open(folder / "voila.log", "wb") as log:
-        server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "voila",
-                "app/recognise.ipynb",
-                "--no-browser",
-                f"--port={port}",
-            ],
-            cwd=paths.ROOT,
-            stdout=log,
-            stderr=log,
-        )
     shown = Browser(folder / "camera.mjpeg", free_port())
     try:
-        wait(lambda: socket.create_connection(("127.0.0.1", port), 5), 60).close()
-        shown.call("POST", "/url", {"url": f"http://127.0.0.1:{port}/"})
+        shown.call("POST", "/url", {"url": f"http://127.0.0.1:{server}/"})
         wait(lambda: shown.status() is not None, 120)
         yield shown
     finally:
         shown.close()
-        server.terminate()
-        server.wait()
 
 
 def test_in_a_browser_a_file_shows_boxes_and_bars(browser, her, tmp_path):
