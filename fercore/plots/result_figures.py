@@ -1,6 +1,7 @@
 """Figures of predictions: values with intervals, confusion matrices, calibration, mistakes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,10 +11,10 @@ from matplotlib.figure import Figure
 
 from fercore.plots.style import (
     INK,
-    MUTED,
     PUBLISHED,
     SERIES_COLOURS,
     WIDTH,
+    Look,
     face_sheet,
     new,
     style,
@@ -37,25 +38,21 @@ def intervals(
     everything = pd.concat(tables.values())
     kinds = dict(zip(everything.kind.unique(), SERIES_COLOURS * 9, strict=False))
     heights = [table.line.max() + 2.2 for table in tables.values()]
-    figure, axes = new(
-        *(len(tables), 1),
-        height=1 + 0.26 * sum(heights),
-        squeeze=False,
-        sharex=True,
-        height_ratios=heights,
-    )
+    shape: Look = {"squeeze": False, "sharex": True, "height_ratios": heights}
+    figure, axes = new(len(tables), 1, height=1 + 0.26 * sum(heights), **shape)
     for axis, (title, table) in zip(axes[:, 0], tables.items(), strict=True):
         if changes:
             axis.axvline(0, color=INK, lw=1)
-        for row in table.itertuples():
+        rows: list[Any] = list(table.itertuples())
+        for row in rows:
             tone = row.tone or kinds[row.kind]
             hollow = changes and row.low <= 0 <= row.high
             axis.hlines(row.place, row.low, row.high, color=tone, lw=2.2, alpha=0.6)
             face = "white" if hollow else tone
             axis.plot(row.value, row.place, "o", color=tone, mfc=face, ms=6, mew=1.6)
         if numbers:
-            at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
-            for row in table.itertuples():
+            at: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
+            for row in rows:
                 axis.annotate(f"{row.value:.1f}", (1.02, row.place), **at)
         names = table.drop_duplicates("line")
         axis.set_yticks(names.line, names["name"], fontsize=8.5)
@@ -76,8 +73,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
     counts, class_names, title = _with_faces(counts, class_names, title)
     figure, axis = new(height=5.4, width=6.2)
     share, totals = _shares(counts), counts.sum(1)
-    labels = [f"{name}\nn = {n:,}" for name, n in zip(class_names, totals, strict=True)]
-    _shaded(axis, share, class_names, labels)
+    _shaded(axis, share, class_names, list(map("{}\nn = {:,}".format, class_names, totals)))
     for (row, column), value in np.ndenumerate(share):
         ink = "white" if value > 65 else INK
         weight = "bold" if row == column else "normal"
@@ -135,36 +131,6 @@ def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> F
     return figure
 
 
-@style()
-def reliability(
-    tables: Mapping[str, pd.DataFrame], errors: Mapping[str, float], *, columns: int = 3
-) -> Figure:
-    """Accuracy against confidence, a panel a network, bars by bin, the shade says how many faces
-    are in it.
-
-    `tables`: name -> columns left, right, n, confidence, accuracy in 0..1; `errors`: name ->
-    calibration error, 0..1.
-    """
-    columns = min(columns, len(tables))
-    rows = -(-len(tables) // columns)
-    size = {"width": max(2.2 * columns, 3.4), "height": 2.35 * rows + 0.3}
-    figure, axes = new(rows, columns, **size, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(tables) :]:
-        axis.set_visible(False)
-    for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
-        shade = mpl.colormaps["Blues"](0.25 + 0.65 * np.sqrt(table.n / table.n.max()))
-        width = (table.right - table.left) * 0.94
-        axis.bar(table.left, table.accuracy, width, align="edge", color=shade)
-        axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls="--")
-        axis.plot(table.confidence, table.accuracy, ".", color=SERIES_COLOURS[1], ms=5)
-        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        axis.set_title(f"{_broken(name)}\nECE {100 * errors[name]:.1f} %", fontsize=9)
-        axis.tick_params(labelbottom=True)
-    figure.supxlabel("confidence: probability of the predicted class", fontsize=9)
-    figure.supylabel("accuracy", fontsize=9)
-    return figure
-
-
 def answers(
     images: np.ndarray,
     labels: np.ndarray,
@@ -185,7 +151,7 @@ def answers(
 
 def _placed(table: pd.DataFrame) -> pd.DataFrame:
     """The table with all optional columns; `line` of each name, `place` of each mark on it."""
-    missing = {"kind": "", "tone": "", "published": np.nan}
+    missing: Look = {"kind": "", "tone": "", "published": np.nan}
     table = table.assign(**{k: v for k, v in missing.items() if k not in table})
     table["line"] = pd.factorize(table["name"])[0].astype(float)
     kinds, count = pd.factorize(table.kind)[0], table.kind.nunique()
@@ -198,25 +164,27 @@ def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame) -> None:
     low, high = everything.low.min(), everything.high.max()
     margin = (high - low) or 1
     left, right = low - margin / 2, high + margin / 2
-    for row in table.dropna(subset=["published"]).itertuples():
+    rows: list[Any] = list(table.dropna(subset=["published"]).itertuples())
+    for row in rows:
         place = row.place + 0.22
         if left <= row.published <= right:
             axis.plot(row.published, place, "x", color=PUBLISHED, ms=6, mew=1.6)
         else:
             side = "left" if row.published < left else "right"
-            at = {"ha": side, "va": "center", "fontsize": 7.5, "color": PUBLISHED}
+            at: Look = {"ha": side, "va": "center", "fontsize": 7.5, "color": PUBLISHED}
             edge = 0 if side == "left" else 1
             where = ("axes fraction", "data")
             axis.annotate(f"{row.published:+.0f}", (edge, place), xycoords=where, **at)
 
 
 def _marks(kinds: Mapping[str, str], table: pd.DataFrame, changes: bool) -> list[mpl.lines.Line2D]:
-    marks = [{"color": tone, "label": kind} for kind, tone in kinds.items() if kind]
+    marks: list[Look] = [{"color": tone, "label": kind} for kind, tone in kinds.items() if kind]
     if changes and ((table.low <= 0) & (table.high >= 0)).any():
         marks.append({"color": INK, "mfc": "white", "label": "hollow: no more than chance"})
     if table.published.notna().any():
         marks.append({"color": PUBLISHED, "marker": "x", "label": "published"})
-    return [mpl.lines.Line2D([], [], **{"marker": "o", "ls": "", "ms": 6} | mark) for mark in marks]
+    plain: Look = {"marker": "o", "ls": "", "ms": 6}
+    return [mpl.lines.Line2D([], [], **plain | mark) for mark in marks]
 
 
 def _with_faces(

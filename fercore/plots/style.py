@@ -8,8 +8,9 @@ returned are closed for pyplot, so that a notebook shows each one once, where a 
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -18,9 +19,11 @@ import pandas as pd
 import PIL.Image
 import PIL.ImageChops
 import textalloc
+from cycler import cycler
 from IPython.display import SVG, Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fercore import artifacts
 from fercore.plots.palette import SERIES_COLOURS, colours
@@ -38,7 +41,7 @@ STYLE = {
     "axes.edgecolor": MUTED,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.prop_cycle": mpl.cycler(color=SERIES_COLOURS),
+    "axes.prop_cycle": cycler(color=SERIES_COLOURS),
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.8,
     "legend.frameon": False,
@@ -50,20 +53,21 @@ STYLE = {
     "savefig.bbox": "tight",
     "savefig.pad_inches": 0.05,
 }
+Look = dict[str, Any]  # keywords of matplotlib
 WIDTH = 6.6  # inches: a column of text in a report
 THUMBNAIL = (400, 300)  # pixels: as wide, the top of a figure that is higher
 UNSEEN = 8  # of 255: a difference of colours that no eye tells
 _with_thumbnail: set[Path] = set()
 
 
-def style() -> "mpl.rc_context":
+def style() -> Any:
     """The settings that every figure is drawn in: `with figures.style(): ...`."""
-    return mpl.rc_context(STYLE)
+    return mpl.rc_context(cast(Any, STYLE))
 
 
 def new(
     rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6, **options
-) -> tuple[Figure, Axes | np.ndarray]:
+) -> tuple[Figure, Any]:
     """A figure and its axes, in the style of the study; `options` go to `plt.subplots`. Sizes in
     inches."""
     with style():
@@ -74,30 +78,30 @@ def new(
 
 def name_points(
     axis: Axes,
-    x: Sequence[float],
-    y: Sequence[float],
-    names: Sequence[str],
+    x: ArrayLike,
+    y: ArrayLike,
+    names: Iterable[str],
     tones: Sequence[str] | None = None,
     points: pd.DataFrame | None = None,
-    lines: Sequence[tuple[Sequence[float], Sequence[float]]] = (),
+    lines: Sequence[tuple] = (),
 ) -> None:
     """Write its name beside each point, where it covers no other name or point if there is room; a
     line leads to a name that had to go far. Scales and limits of the `axis` must be set before.
     `tones`: the names' colours; `points`: where no name may lie, x and y, if there are more points
     than names; `lines`: what none may lie across, x and y of each.
     """
-    if not len(names):
+    names, at = list(names), np.column_stack([x, y]).astype(float)
+    if not names:
         return
-    axis.figure.draw_without_rendering()  # the layout decides how much room there is
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    taken = np.column_stack([x, y]) if points is None else points.to_numpy(float)
-    across = {
-        f"{axis}_lines": [np.asarray(line[k]) for line in lines] for k, axis in enumerate("xy")
-    }
-    looks = {"textsize": 7.5, "textcolor": tones or INK, "linecolor": MUTED, "linewidth": 0.5}
-    room = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3, "nbr_candidates": 500}
-    others = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]} | across
-    textalloc.allocate(axis, x, y, list(names), **others, **looks, **room)
+    cast(Figure, axis.figure).draw_without_rendering()  # the layout decides how much room there is
+    taken = at if points is None else points.to_numpy(float)
+    across = [[np.asarray(line[k]) for line in lines] for k in range(2)]
+    others: Look = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]}
+    others |= {"x_lines": across[0], "y_lines": across[1]}
+    room: Look = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3}
+    looks: Look = {"textsize": 7.5, "textcolor": tones or INK, "linecolor": MUTED}
+    how = others | room | looks | {"linewidth": 0.5, "nbr_candidates": 500}
+    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **how)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
@@ -190,7 +194,7 @@ def learning_curves(
     for axis in (left, right):
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     names, _ = left.get_legend_handles_labels()
-    looks = {"validation": {"ls": "-"}, "training": {"ls": "--"}}
+    looks: dict[str, Look] = {"validation": {"ls": "-"}, "training": {"ls": "--"}}
     looks["best epoch"] = {"ls": "", "marker": "o"}
     kinds = [mpl.lines.Line2D([], [], color=MUTED, label=key, **how) for key, how in looks.items()]
     figure.legend(handles=[*names, *kinds], loc="outside upper left", ncols=4, fontsize=8.5)
@@ -262,7 +266,7 @@ def _png(figure: Figure) -> bytes:
     drawn, packed = _drawn(figure), io.BytesIO()
     few = drawn.quantize(128, dither=PIL.Image.Dither.NONE)
     apart = PIL.ImageChops.difference(drawn, few.convert("RGB"))
-    same = max(most for _, most in apart.getextrema()) <= UNSEEN
+    same = np.asarray(apart).max() <= UNSEEN
     (few if same else drawn).save(packed, "PNG", optimize=True)
     return packed.getvalue()
 

@@ -3,6 +3,7 @@ they get there."""
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -14,10 +15,7 @@ from fercore.plots.style import INK, MUTED, PUBLISHED, SERIES_COLOURS, name_poin
 COSTS = {  # column -> label of its axis, and what a row without a value is
     "parameters": ("parameters", "without parameters"),
     "macs": ("multiply-adds a face", "without multiply-adds"),
-    "train_seconds": (
-        "training (s, on the cores it had)",
-        "without a time on processors alone",
-    ),
+    "train_seconds": ("training (s, on the cores it had)", "without a time on processors"),
 }
 
 
@@ -98,8 +96,8 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     figure.legend(handles=handles, loc="outside upper left", ncols=6, fontsize=8.5, title=title)
     rows = table.itertuples(index=False)
     _listed(figure, [f"{row.number}  {row.name}  {row.accuracy:.1f} %" for row in rows])
-    for *points, lines in named:  # now that the layout is settled
-        name_points(*points, lines=lines)
+    for axis, x, y, names, lines in named:  # now that the layout is settled
+        name_points(axis, x, y, names, lines=lines)
     return figure
 
 
@@ -122,8 +120,8 @@ def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
         part.name[part.accuracy == part.accuracy.cummax()]
         for part in (curves[curves.accuracy > least], done)
     ]
-    looks = itertools.product(("-", "--", ":"), (tone for tone in SERIES_COLOURS if tone != MUTED))
-    looks = dict(zip(pd.concat(ahead).unique(), looks, strict=False))
+    pairs = itertools.product(("-", "--", ":"), (tone for tone in SERIES_COLOURS if tone != MUTED))
+    looks = dict(zip(pd.concat(ahead).unique(), pairs, strict=False))
     tones = {name: tone for name, (_, tone) in looks.items()}
     for name, part in curves.groupby("name", sort=False):
         dash, tone = looks.get(name, ("-", MUTED))
@@ -190,11 +188,16 @@ def _thousands(axis: Axes, values: pd.Series) -> None:
 def _listed(figure: Figure, lines: Sequence[str]) -> None:
     """Lines of text below the axes, in two columns."""
     blanks = [_mark(marker="")] * len(lines)
-    how = {"loc": "outside lower left", "ncols": 2, "handlelength": 0, "handletextpad": 0}
+    how: dict[str, Any] = {
+        "loc": "outside lower left",
+        "ncols": 2,
+        "handlelength": 0,
+        "handletextpad": 0,
+    }
     figure.legend(blanks, lines, fontsize=7.5, **how)
 
 
-def _tone(system: str) -> str:
+def _tone(system: object) -> str:
     """A published system's colour; the last one is that of the study's own networks, and of any
     other."""
-    return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(system, SERIES_COLOURS[5])
+    return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(str(system), SERIES_COLOURS[5])

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from fercore.data.faces import CLASS_NAMES
-from fercore.evaluation import metrics
 from fercore.plots import palette, result_figures, style, system_figures
 
 RNG = np.random.default_rng(0)
@@ -91,7 +90,6 @@ REACHED = pd.DataFrame(
     }
 )
 TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
-BINS = metrics.reliability(RNG.dirichlet(np.ones(7), 80), RNG.integers(0, 7, 80))
 DRAWN = {
     "class_counts": lambda: style.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
     "face_sheet": lambda: style.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
@@ -108,7 +106,6 @@ DRAWN = {
     "intervals": lambda: result_figures.intervals(
         {"a": GAINS, "b": GAINS}, xlabel="gain", changes=True, numbers=True
     ),
-    "reliability": lambda: result_figures.reliability({"cnn": BINS}, {"cnn": 0.1}),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: system_figures.costs(COSTS, n=70),
     "outcome": lambda: system_figures.outcome(OUTCOME),
