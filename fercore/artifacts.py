@@ -295,7 +295,7 @@ def best_epoch(history: "pd.DataFrame") -> "pd.Series":
     """The row of a history whose weights were kept: the most accurate on validation that saw
     whole-size faces."""
     full = history[history.side == history.side.iloc[-1]] if "side" in history else history
-    return full.loc[full.val_accuracy.idxmax()]
+    return full.iloc[int(np.nanargmax(full.val_accuracy))]
 
 
 def provenance() -> dict:

@@ -110,6 +110,7 @@ def _recogniser_options(parser: argparse.ArgumentParser) -> None:
         help="yunet, haar, whole, a cascade file .xml or YuNet's file .onnx; default: yunet, or "
         "haar where YuNet's model is not there",
     )
+    add("--classes", help="what a .keras file of one's own predicts, in its order, by commas")
     add("--margin", type=float, help="share of a box's side to add on each side")
     add("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
     add("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
@@ -169,9 +170,9 @@ def _run(options: argparse.Namespace) -> int:
 def _execute(options: argparse.Namespace) -> int:
     # jsonschema's parser of addresses takes most of the start, and no notebook's format needs it
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    from fercore.workflow import pages
+    from fercore.workflow import execute
 
-    return pages.execute(
+    return execute.execute(
         options.profile,
         options.notebook,
         options.executed,

@@ -1,4 +1,4 @@
-"""Notebooks executed, exported as web pages that stand alone, and the page a reader starts from.
+"""Executed notebooks as web pages that stand alone, and the page from which a reader starts.
 
 What a page shows of data, names of folders and classes say, is escaped: a name is never a tag.
 """
@@ -6,21 +6,14 @@ What a page shows of data, names of folders and classes say, is escaped: a name 
 import base64
 import json
 import re
-import sys
-import tempfile
-import traceback
 from pathlib import Path
 
 import bleach
 import jinja2
 import nbformat
-import papermill
 from markupsafe import Markup
-from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
-from papermill.exceptions import PapermillExecutionError
 from pygments.formatters import HtmlFormatter
-from traitlets.config import Config
 
 from fercore import artifacts, paths
 from fercore.config import notebooks, parameters
@@ -29,8 +22,6 @@ from fercore.workflow import plan
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.FileSystemLoader(HERE)
-# seconds to wait for a cell's last outputs once it has run: nbclient's 4 are few on a busy machine
-SILENCE = 120
 SHOWN = ("text/plain", "text/html", "text/markdown", "image/png", "image/jpeg", "image/svg+xml")
 TAGS = re.findall(
     r"\w+",
@@ -41,44 +32,6 @@ TAGS = re.findall(
 
 class ReportError(ValueError):
     """A report that cannot be made, or that would tell where it was made."""
-
-
-def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
-    """Execute `notebook` with `parameters` to `executed`, then export that to the page `target`.
-
-    Returns 0; 1 when a cell fails: the error is printed, and stands in `executed`, which is kept; 1
-    too, with a line that names the job, when its kernel is killed or does not answer. Raises
-    `ReportError`.
-    """
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            papermill.execute_notebook(
-                notebook,
-                executed,
-                parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                config=_kernel(Path(folder)),
-                iopub_timeout=SILENCE,
-            )
-    except PapermillExecutionError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except Exception as error:  # of the kernel: killed, or silent; papermill's own is above
-        traceback.print_exc()
-        killed = " (killed, out of memory?)" if isinstance(error, DeadKernelError) else ""
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}{killed}"
-        print(f"fercore: {Path(executed).stem}: {reason}", file=sys.stderr)
-        return 1
-    export(profile, Path(executed), Path(target))
-    return 0
-
-
-def _kernel(folder: Path) -> Config:
-    """How to speak to the kernel: by sockets in `folder`; a TCP port, once chosen, may be taken
-    before it listens."""
-    connection = {} if sys.platform == "win32" else {"transport": "ipc"}
-    return Config(KernelManager={"connection_file": str(folder / "kernel.json"), **connection})
 
 
 def export(profile: str, executed: Path, target: Path) -> Path:
@@ -204,7 +157,7 @@ def _bounded(place: str) -> str:
     return rf"(?<![\w.<]){re.escape(place)}(?![\w-])"
 
 
-def _label(cell: dict) -> str:
+def _label(cell: nbformat.NotebookNode) -> str:
     """What stands on a folded code cell: how much code, and how it begins."""
     lines = [line for line in cell.source.strip().split("\n") if line.strip()]
     if "injected-parameters" in cell.metadata.get("tags", []):

@@ -13,16 +13,10 @@ from fercore.config.notebooks import declared
 from fercore.config.parameters import ParameterError, Profile
 from fercore.data import splits
 
-TRAINING, REPORTING, RECOGNISING = (
-    "1",
-    "2",
-    "4",
-)  # first digit of the notebooks that train, that read predictions (from
-# 3 on once, not once a split), and that need none: they use the committed model
-ABOUT = {
-    "22_batch_normalisation": "official_five",
-    "23_hyperparameter_search": "official_five",
-}  # a split of theirs
+# First digit of the notebooks that train, that read predictions (from 3 on once, not once a split),
+# and that need none, as they use the committed model
+TRAINING, REPORTING, RECOGNISING = "1", "2", "4"
+ABOUT = dict.fromkeys(("22_batch_normalisation", "23_hyperparameter_search"), "official_five")
 ONCE = (*ABOUT, "25_study_ensemble")  # reporting notebooks that run on one split, not once a split
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
@@ -83,40 +77,36 @@ def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
     for split, names in chosen.networks.items():
         for name in names if split not in left_out else ():
             content = parameters.network(name)
-            if parameters.lacking(content):
-                continue
-            notebook = content["notebook"]
-            files = [paths.PARAMS / "networks" / f"{name}.yaml"]
-            if recipe := _recipe(chosen, split, name):
-                files += (
-                    recipes.files(recipe) if recipes.exists(recipe) else [recipes.path_of(recipe)]
-                )
-            if content.get("model"):
-                files.append(paths.ROOT / content["model"])
-            for seed in chosen.seeds:
-                path = artifacts.prediction_path(Path(), split, name, seed)
-                taught = [
-                    artifacts.prediction_path(Path(), split, teacher, own)
-                    for teacher in content.get("teachers", ())
-                    if teacher in names
-                    for own in content.get("teacher_seeds", [seed])
-                    if own in chosen.seeds
-                ]
-                outputs = (
-                    () if content.get("needs") else (path, path.with_suffix(".json"))
-                )  # it may have to be skipped
-                found.append(
-                    _job(
-                        chosen,
-                        notebook,
-                        split=split,
-                        network=name,
-                        seed=seed,
-                        inputs=files + taught,
-                        outputs=outputs,
-                    )
-                )
+            if not parameters.lacking(content):
+                found += [_training_job(chosen, split, name, content, s) for s in chosen.seeds]
     return sorted(found, key=lambda job: job.notebook)
+
+
+def _training_job(chosen: Profile, split: str, name: str, content: dict, seed: int) -> Job:
+    """A network waits for the predictions of its teachers; one that may have to be skipped promises
+    none."""
+    files = [paths.PARAMS / "networks" / f"{name}.yaml"]
+    if recipe := _recipe(chosen, split, name):
+        files += recipes.files(recipe) if recipes.exists(recipe) else [recipes.path_of(recipe)]
+    if content.get("model"):
+        files.append(paths.ROOT / content["model"])
+    taught = [
+        artifacts.prediction_path(Path(), split, teacher, own)
+        for teacher in content.get("teachers", ())
+        if teacher in chosen.networks[split]
+        for own in content.get("teacher_seeds", [seed])
+        if own in chosen.seeds
+    ]
+    path = artifacts.prediction_path(Path(), split, name, seed)
+    return _job(
+        chosen,
+        content["notebook"],
+        split=split,
+        network=name,
+        seed=seed,
+        inputs=files + taught,
+        outputs=() if content.get("needs") else (path, path.with_suffix(".json")),
+    )
 
 
 def _reporting_jobs(
@@ -154,38 +144,37 @@ def _predictions_at_hand(chosen: Profile) -> list[Path]:
 def _job(
     chosen: Profile,
     notebook: str,
+    split: str | None = None,
+    network: str | None = None,
+    seed: int | None = None,
     *,
     inputs: Iterable[Path] = (),
     outputs: tuple[Path, ...] = (),
     after: tuple[str, ...] = (),
-    **own: str | int,
 ) -> Job:
-    """A job with the parameters that its notebook declares: the profile's, then its `own`."""
-    given = _given(chosen, notebook, own.get("split"), own.get("network"))
-    values = {"profile": chosen.name, "data": chosen.data} | given | own
-    if chosen.data is None:
-        del values["data"]  # found by the notebook itself: no path of the machine in any report
+    """A job with the parameters that its notebook declares: the profile's, then its own. No place
+    of the data is among them unless the profile names it: no path of the machine in any report."""
+    own = {"split": split, "network": network, "seed": seed}
+    values: dict = {"profile": chosen.name} | ({"data": chosen.data} if chosen.data else {})
+    values |= _given(chosen, notebook, split, network)
+    values |= {key: value for key, value in own.items() if value is not None}
     told = {key: value for key, value in values.items() if key in declared(notebook)}
-    parts = [notebook, *(f"seed{value}" if key == "seed" else value for key, value in own.items())]
+    parts = [notebook, split, network, None if seed is None else f"seed{seed}"]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
-    if not notebook.startswith(
-        TRAINING
-    ):  # cheap to run again, so a change of the code behind it counts
+    if not notebook.startswith(TRAINING):  # cheap: a change of the code behind it counts
         files += notebooks.modules_used(notebook)
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
-        files += sorted(
-            path.relative_to(folder) for path in (folder / "tables").glob(TABLES[notebook])
-        )
-    return Job(".".join(parts), notebook, told, after, tuple(files), outputs)
+        kept = sorted((folder / "tables").glob(TABLES[notebook]))
+        files += [path.relative_to(folder) for path in kept]
+    return Job(".".join(filter(None, parts)), notebook, told, after, tuple(files), outputs)
 
 
 def _given(chosen: Profile, notebook: str, split: str | None, network: str | None) -> dict:
     """The profile's values for the parameters that a notebook declares, when it trains a network by
     a split."""
-    given = ChainMap(
-        *(chosen.parameters.get(key) or {} for key in (network, split, notebook, "all"))
-    )
+    names = (network, split, notebook, "all")
+    given = ChainMap(*(chosen.parameters.get(name or "") or {} for name in names))
     return {key: given[key] for key in given if key in declared(notebook)}
 
 
@@ -193,15 +182,13 @@ def _recipe(chosen: Profile, split: str, network: str) -> str | None:
     """The recipe that a network follows on a split: the profile's, where its notebook takes one,
     else its own."""
     content = parameters.network(network)
-    return _given(chosen, content["notebook"], split, network).get("recipe") or content.get(
-        "recipe"
-    )
+    given = _given(chosen, content["notebook"], split, network)
+    return given.get("recipe") or content.get("recipe")
 
 
 def _selected(chosen: Profile) -> list[str]:
-    return list(chosen.notebooks) or [
-        name for name in notebooks.names() if not name.startswith(TRAINING)
-    ]
+    others = [name for name in notebooks.names() if not name.startswith(TRAINING)]
+    return list(chosen.notebooks) or others
 
 
 def _about(chosen: Profile, notebook: str) -> str | None:

@@ -145,13 +145,13 @@ class Progress:
 
 def expected_seconds(profile: parameters.Profile, data: dict, jobs: list[plan.Job]) -> dict:
     """Seconds of each job: as measured in this folder on this data, else as the profile says."""
-    kind = "FER2013" if data["origin"].startswith("FER2013") else "synthetic"
-    minutes = profile.minutes.get(kind, {})
+    fer2013 = data["origin"].startswith("FER2013")
+    minutes = profile.minutes.get("FER2013" if fer2013 else "synthetic", {})
     measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
     return {
         job.name: measured.get(
             job.name,
-            60 * minutes.get(job.parameters.get("network"), minutes.get(job.notebook, 0.3)),
+            60 * minutes.get(job.parameters.get("network", ""), minutes.get(job.notebook, 0.3)),
         )
         for job in jobs
     }

@@ -63,7 +63,8 @@ def publish(profile: str) -> str:
         if path != comparison.curve_path(source):  # of that, rows are added
             artifacts.write_atomically(target / "tables" / path.name, path.read_bytes())
     comparison.add_to_curve(target, comparison.read_curve(source), data=comparison.FER2013)
-    return f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}; now ./run_all.sh --profile {PUBLISHED}"
+    what = f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}"
+    return f"{what}; now ./run_all.sh --profile {PUBLISHED}"
 
 
 def fetch(source: str, profile: str) -> None:
@@ -78,7 +79,8 @@ def fetch(source: str, profile: str) -> None:
     for path in (path for path in files if path.is_file()):
         copy = target / path.relative_to(folder)
         if not copy.exists() or copy.read_bytes() != path.read_bytes():
-            artifacts.write_atomically(copy, path.read_bytes())
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)  # one that a kill cut short differs, and is copied again
 
 
 def compare(source: str, profile: str) -> tuple[bool, str]:
@@ -160,9 +162,8 @@ def filled(document: str, content: Mapping[str, str], file: str) -> str:
         before, begin, rest = document.partition(f"<!-- {name}:begin -->")
         _, end, after = rest.partition(f"<!-- {name}:end -->")
         if not begin or not end:
-            raise scoring.EvaluationError(
-                f"{file}: <!-- {name}:begin --> and <!-- {name}:end --> must stand around its {name}"
-            )
+            marks = f"<!-- {name}:begin --> and <!-- {name}:end -->"
+            raise scoring.EvaluationError(f"{file}: {marks} must stand around its {name}")
         document = f"{before}{begin}\n{text}{end}{after}"
     return document
 
@@ -231,16 +232,16 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
 
 def _note(results: pd.DataFrame) -> str:
     test = results[(results.part == "test") & results.tta]
-    faces = {split: int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
+    faces = {str(split): int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
     counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     return (
-        "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, turned either way, each "
-        "also mirrored), for the SVMs, `dsift_cnn_following` and system A's CNNs over the face and "
-        "its mirror image, "
-        f"with 95 % bootstrap intervals over faces ({counts}). Split: what the published figure was measured "
-        "on; pooled ones shuffle all faces, as their systems did; system C does not state its own. Official split: "
-        "the same classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Copies removed: test "
-        "faces (of the split, where run, else official) without an exact copy in training or validation. "
-        f"Training and its time: on {hardware or 'nothing yet'}."
+        "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, "
+        "turned either way, each also mirrored), for the SVMs, `dsift_cnn_following` and system "
+        "A's CNNs over the face and its mirror image, with 95 % bootstrap intervals over faces "
+        f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
+        "faces, as their systems did; system C does not state its own. Official split: the same "
+        "classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Copies "
+        "removed: test faces (of the split, where run, else official) without an exact copy in "
+        f"training or validation. Training and its time: on {hardware or 'nothing yet'}."
     )

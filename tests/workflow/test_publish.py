@@ -99,7 +99,7 @@ def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs)
     [
         ({"origin": "embedded synthetic faces"}, "embedded synthetic faces; only runs on FER2013"),
         ({"n": 3000, "subset": 1000}, "made on 3000 faces only"),
-        ({"source": "/home/me/fer2013.csv"}, "path of the machine: /home/me"),
+        ({"source": f"{paths.ROOT}/fer2013.csv"}, f"path of the machine: {paths.ROOT}"),
     ],
 )
 def test_other_runs_are_refused(outputs, data, words):
@@ -114,6 +114,32 @@ def test_a_run_that_is_missing_is_named(outputs):
         PublishingError, match=r"outputs/none: no predictions; run \./run_all\.sh --profile none"
     ):
         publish.publish("none")
+
+
+def test_a_run_that_rederives_is_compared_row_by_row(outputs):
+    """Predictions, histories and long measurements come in; what is made of them is compared."""
+    save(outputs)
+    (outputs / "full").rename(outputs / "published")
+    tables = outputs / "published" / "tables"
+    artifacts.write_atomically(tables / "own_way.csv", "a\n1\n")
+    rows = pd.DataFrame({"network": ["cnn", "vgg"], "accuracy": [67.3, None]})
+    for name in ("results.csv", "changes.csv"):
+        artifacts.write_atomically(tables / name, rows.to_csv(index=False))
+    publish.fetch("published", "rederived")
+    made = outputs / "rederived" / "tables"
+    assert artifacts.list_predictions(outputs / "rederived") == [("official", "cnn", 0)]
+    assert [path.name for path in made.iterdir()] == ["own_way.csv"]
+    artifacts.write_atomically(made / "results.csv", rows.to_csv(index=False))
+    told = "4 rows re-derived; not as committed: changes.csv (2 of 2)"
+    assert publish.compare("published", "rederived") == (False, told)
+    for accuracy, equal in ((67.3004, True), (67.4, False)):
+        other = rows.assign(accuracy=[accuracy, None])
+        artifacts.write_atomically(made / "changes.csv", other.to_csv(index=False))
+        assert publish.compare("published", "rederived")[0] is equal
+    assert publish.compare("published", "rederived")[1].endswith("changes.csv (1 of 2)")
+    artifacts.write_atomically(made / "changes.csv", rows.to_csv(index=False))
+    told = "4 rows re-derived, all equal to the committed ones"
+    assert publish.compare("published", "rederived") == (True, told)
 
 
 PUBLISHED = paths.ROOT / "outputs" / "published"
