@@ -188,14 +188,14 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _renew(options: argparse.Namespace) -> None:
-    from fercore.training import renewal
+    from fercore.training import runs
 
-    found = renewal.outdated(options.profile)
+    found = runs.outdated(options.profile)
     for key in found:
-        renewal.renew(options.profile, *key)
-        print("asked again:", *key, flush=True)
+        runs.renew(options.profile, *key)
+        print("predicted again:", *key, flush=True)
     if not found:
-        print(f"outputs/{options.profile}: no model has to be asked again")
+        print(f"outputs/{options.profile}: no model has to predict again")
 
 
 def _publish(options: argparse.Namespace) -> None:

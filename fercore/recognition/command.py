@@ -55,6 +55,7 @@ def recogniser(options: Namespace) -> Recogniser:
         precision=options.precision,
         views=options.views,
         prior=_prior(options.prior),
+        class_names=options.classes.split(",") if options.classes else None,
     )
 
 
@@ -68,10 +69,8 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     files = list(dict.fromkeys(file for group in listed for file in group))
     targets = _targets(files, out, folder=chosen == "png" and several)
     built, done, tried = recogniser(options), 0, 0
-    begin, end = {
-        "csv": (_csv([*recognition.COLUMNS, *built.class_names]), ""),
-        "json": ("[", "\n]\n"),
-    }.get(chosen or "", ("", ""))
+    header = _csv([*recognition.COLUMNS, *built.class_names])
+    begin, end = {"csv": (header, ""), "json": ("[", "\n]\n")}.get(chosen or "", ("", ""))
     with video.stops() as asked, _stream(None if chosen == "png" else out) as stream:
         stream.write(begin)
         for file, rgb, faces in _recognised(files, several, built):
@@ -92,7 +91,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     return int(done < len(files))
 
 
-def _targets(files: list[Path], out: Path | None, *, folder: bool) -> dict[Path, Path | None]:
+def _targets(files: list[Path], out: Path | None, *, folder: bool) -> dict[Path, Path]:
     """Where the result of each file goes: the one place where names of outputs are made.
 
     `out` itself, or in the folder `out` a .png for each file: its stem, or its whole name where
@@ -101,7 +100,7 @@ def _targets(files: list[Path], out: Path | None, *, folder: bool) -> dict[Path,
     and this program did not write.
     """
     if out is None:
-        return dict.fromkeys(files)
+        return {}
     if not folder:
         targets = dict.fromkeys(files, out)
     else:
@@ -126,7 +125,7 @@ def _targets(files: list[Path], out: Path | None, *, folder: bool) -> dict[Path,
             raise RecognitionError(
                 f"{printable(target)}: is there and not written by {PROGRAM}; give another --out"
             )
-    return dict(targets)
+    return targets
 
 
 def _ours(path: Path) -> bool:

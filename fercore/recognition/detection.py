@@ -172,9 +172,8 @@ class Whole:
 
 def haar(**parameters) -> Cascade:
     """OpenCV's frontal-face Haar cascade."""
-    return Cascade(
-        Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml", **parameters
-    )
+    folder = Path(cv2.__file__).parent / "data"
+    return Cascade(folder / "haarcascade_frontalface_default.xml", **parameters)
 
 
 DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet, "haar": haar, "whole": Whole}

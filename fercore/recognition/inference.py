@@ -8,7 +8,7 @@ what is known of its accuracy. Keras is imported for .keras files only.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is
 FOLDER = Path(__file__).parent / "weights"  # the networks that come with the package
 PRECISIONS = ("int8", "float32")
 PRIORS = ("fer2013", "uniform")
+CARD = ("class_names", "side", "normalisation")  # what a card must say; of a .keras file the first
 BATCH = 64  # faces through the network at a time: more of them leave the processor's cache
 Prior = str | Mapping[str, float]
 
@@ -91,6 +92,7 @@ def load(
     threads: int | None = None,
     views: int = 1,
     prior: Prior | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Network:
     """A network by name or file.
 
@@ -100,9 +102,10 @@ def load(
     int8 where there is one, as it is faster. `threads` of the processor to use, None for all.
     `views` of each face to average: 1, 2 with its mirror image, 10 with both smaller, larger and
     turned. `prior` is how common the expressions are in the pictures: 'fer2013', as in training,
-    'uniform', or a share for each class; None takes what the card recommends. Raises `ModelError`
-    when there is no such network, when it is damaged, or when its classes are not those of its
-    card.
+    'uniform', or a share for each class; None takes what the card recommends. `class_names`
+    names the outputs of a .keras file in their order, where nothing beside it does. Raises
+    `ModelError`, or `TrainingError` for a .keras file, when there is no such network, when it is
+    damaged, or when nothing says what its outputs mean.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
@@ -112,7 +115,7 @@ def load(
     if path.suffix == ".keras":
         from fercore.recognition import keras_files
 
-        return fitted(keras_files.load(path), views, prior)
+        return fitted(keras_files.load(path, class_names), views, prior)
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
     if precision is None:
         precision = "int8" if integers.is_file() else "float32"
@@ -159,7 +162,7 @@ def prior_weights(
         )
     if "shares" not in card:
         raise ModelError("the card has no shares of the training data; take prior fer2013")
-    training = np.array([card["shares"][name] for name in class_names])
+    training = np.array([max(card["shares"][name], 1e-6) for name in class_names])
     return (shares / shares.sum() / training) ** tau
 
 
@@ -204,8 +207,8 @@ def read_card(path: Path) -> dict:
         raise ModelError(f"{name}: missing; a model needs its card beside it")
     try:
         card = json.loads(_content(file))
-        missing = [key for key in ("class_names", "side", "normalisation") if key not in card]
-        missing = [key for key in missing if key != "side" or path.suffix == ".onnx"]
+        needed = CARD if path.suffix == ".onnx" else CARD[:1]
+        missing = [key for key in needed if key not in card]
     except (ValueError, TypeError) as error:
         raise ModelError(f"{name}: no model card ({printable(error)})") from error
     if missing:
@@ -216,11 +219,10 @@ def read_card(path: Path) -> dict:
             f"{name}: class_names {printable(repr(names))} is no list of names; give one for each "
             "output, in order"
         )
-    if card["normalisation"] not in augmentation.NORMALISATIONS:
+    how = card.get("normalisation", "standardise")
+    if how not in augmentation.NORMALISATIONS:
         known = ", ".join(augmentation.NORMALISATIONS)
-        raise ModelError(
-            f"{name}: normalisation {printable(repr(card['normalisation']))} is none of {known}"
-        )
+        raise ModelError(f"{name}: normalisation {printable(repr(how))} is none of {known}")
     return card
 
 

@@ -1,57 +1,43 @@
-"""Networks in .keras files: those of the study, and one's own. Importing this takes no Keras,
-loading does."""
+"""Networks in .keras files, of the study or one's own. Importing this takes no Keras, `load`
+does."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from fercore import artifacts, paths
-from fercore.artifacts import printable
 from fercore.data.faces import SIDE
+from fercore.data.splits import SPLITS
 from fercore.recognition import inference
 
-CARD = '{"class_names": [...], "normalisation": "standardise", "unit" or "raw"}'
 
+def load(path: Path, class_names: Sequence[str] | None = None) -> inference.Network:
+    """A network from a .keras file of a single input, gray or RGB; faces are resized to it.
 
-def load(path: Path) -> inference.Network:
-    """A network from a .keras file of one input: faces are resized to it, and repeated as its three
-    colours."""
-    from fercore.models import registry
-    from fercore.training import trainer
+    Its classes are `class_names`, in the order of its outputs, else those that `describe` or the
+    file itself knows. Raises `TrainingError` or `ModelError`, one line.
+    """
+    from fercore.training import loading
 
-    card = describe(path)
-    model = trainer.load_model(path, len(card["class_names"]) if card else None)
-    if len(model.inputs) != 1:
-        raise inference.ModelError(
-            f"{printable(path.name)}: takes {', '.join(registry.inputs(model))}; a recogniser "
-            "feeds pictures only"
-        )
-    shape, classes = tuple(model.inputs[0].shape[1:]), model.output_shape[-1]
-    if len(shape) != 3 or shape[0] != shape[1] or shape[2] not in (1, 3):
-        raise inference.ModelError(
-            f"{printable(path.name)}: takes {list(shape)}; faces are [{SIDE}, {SIDE}, 1], resized "
-            "to any square, in gray or three equal colours"
-        )
-    if not card:
-        card = {"class_names": [f"class {k}" for k in range(classes)]}
+    card = describe(path) or loading.training_of(path)
+    names = list(class_names or card.get("class_names", ()))
+    model = loading.load(path, names or None, side=card.get("side", SIDE))
+    if "normalisation" not in card:
         warnings.warn(
-            f"{printable(path.name)} takes {'×'.join(map(str, shape))}, faces of {SIDE}×{SIDE} are "
-            f"adapted; its expressions and normalisation are unknown: name them in "
-            f"{printable(path.stem)}.json ({CARD})",
+            f"{artifacts.printable(path.name)}: faces are standardised, as nothing says how the "
+            f'network was fed; add "normalisation": standardise, unit or raw to '
+            f"{artifacts.printable(path.stem)}.json",
             stacklevel=4,
         )
-    card = {"normalisation": "standardise", "side": shape[0] if "side" in card else SIDE} | card
 
     def forward(images: np.ndarray) -> np.ndarray:
-        if images.shape[1] != shape[0]:
-            images = np.stack([cv2.resize(image, shape[:2]) for image in images])[..., None]
-        images = np.repeat(images, shape[2], axis=3)
-        return np.asarray(model.predict_on_batch(images), np.float32)
+        outputs = np.asarray(model.predict_on_batch({"image": images}), np.float32)
+        return loading.distributions(outputs, path.name)
 
-    return inference.network(path.name, forward, card)
+    defaults = {"normalisation": "standardise", "side": SIDE}
+    return inference.network(path.name, forward, defaults | card | {"class_names": names})
 
 
 def describe(path: Path) -> dict:
@@ -63,20 +49,18 @@ def describe(path: Path) -> dict:
     """
     if path.with_suffix(".json").is_file():
         return inference.read_card(path)
+    run, (split, network) = path.resolve().parents[3:4], path.resolve().parts[-3:-1]
     try:
-        run, (split, network) = path.resolve().parents[3], path.resolve().parts[-3:-1]
         seed = int(path.stem.removeprefix("seed"))
-        record = artifacts.read_record(run, split, network, seed)
+        record = artifacts.read_record(run[0], split, network, seed)
     except (ValueError, IndexError):
         return {}
-    from fercore.data import splits
-
     recipe, split = record["recipe_parameters"], record.get("split") or record["protocol"]
     return {
         "network": record["network"],
         "split": split,
         "training": record,
-        "class_names": list(splits.SPLITS[split].class_names),
+        "class_names": list(SPLITS[split].class_names),
         "normalisation": recipe["normalisation"],
     } | ({"side": recipe["crop"]} if recipe.get("crop") else {})
 

@@ -13,11 +13,11 @@ from scipy import optimize
 
 from fercore import artifacts
 from fercore.data import augmentation, splits
-from fercore.data.faces import DatasetError, Faces
+from fercore.data.faces import SIDE, DatasetError, Faces
 from fercore.evaluation import metrics
 from fercore.models import onnx_export, quantisation, registry
 from fercore.recognition import inference, keras_files
-from fercore.training import trainer
+from fercore.training import loading
 
 CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
@@ -47,7 +47,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
             "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
         )
     faces, split = splits.prepare(faces, card["split"])
-    model = trainer.load_model(model_file, len(faces.class_names))
+    model = loading.load(model_file, faces.class_names, side=card.get("side", SIDE))
     card = {"side": model.inputs[0].shape[1]} | card | {"class_names": list(faces.class_names)}
     examples = _seen(faces, split, card)
     content = onnx_export.export(model, examples)
@@ -105,8 +105,8 @@ def _of_views(
     scores["test_deduplicated"] = scored(
         calibrated["test"][unseen], labels["test"][unseen], faces.class_names
     )
-    uniform = inference.prior_weights("uniform", faces.class_names, network.card, 1.0)
-    tau = fitted_tau(calibrated["validation"], labels["validation"], uniform)
+    training = np.array([network.card["shares"][name] for name in faces.class_names])
+    tau = fitted_tau(calibrated["validation"], labels["validation"], np.maximum(training, 1e-6))
     return {"temperature": _short(temperature), "tau": tau} | scores
 
 
@@ -122,11 +122,11 @@ def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
-def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """The power of `weights` with the highest macro-recall, of those that cost at most
-    `ACCURACY_FOR_RECALL` of the accuracy."""
+def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:
+    """The power of the classes' `shares` to divide by: that of the highest macro-recall, of those
+    that cost at most `ACCURACY_FOR_RECALL` of the accuracy."""
     found = [
-        _shares_right(inference.calibrated(probabilities, 1.0, weights**tau), labels)
+        _shares_right(inference.calibrated(probabilities, 1.0, shares**-tau), labels)
         for tau in TAUS
     ]
     allowed = [
@@ -301,5 +301,5 @@ def _recall_row(name: str, values: dict) -> str:
     return f"| {name} | {values['n']} | {recall} | {values['precision']:.0%} |"
 
 
-def _short(value: float) -> float:
+def _short(value: float | np.ndarray) -> float:
     return round(float(value), 4)

@@ -64,8 +64,8 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model`, `precision`, `threads`, `views` and `prior` are those of `inference.load`, `views` here
-    by default a face and its mirror image; `detector`: a name or file as `detection.detector` takes
+    `model` and `precision` to `class_names` are those of `inference.load`, `views` here by default
+    a face and its mirror image; `detector`: a name or file as `detection.detector` takes
     it, None for YuNet, or an object with `detect`; `margin`: share of a found box's side that is
     added on each of its four sides, None for what was measured for this detector. Raises
     `ModelError`, `DetectorError` or `RecognitionError`.
@@ -83,6 +83,7 @@ class Recogniser:
         precision: str | None = None,
         views: int = 2,
         prior: inference.Prior | None = None,
+        class_names: Sequence[str] | None = None,
     ):
         self.detector: detection.Detector = (
             detector
@@ -90,7 +91,12 @@ class Recogniser:
             else detection.detector(detector)
         )
         self.network = inference.load(
-            model, precision=precision, threads=threads, views=views, prior=prior
+            model,
+            precision=precision,
+            threads=threads,
+            views=views,
+            prior=prior,
+            class_names=class_names,
         )
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
         if not isinstance(self.margin, int | float) or not -0.5 < self.margin <= 2:
@@ -132,7 +138,7 @@ class Recogniser:
         predicted = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
         return [
             [
-                Face(tuple(map(int, box)), float(score), next(predicted), self.class_names)
+                Face(_box(box), float(score), next(predicted), self.class_names)
                 for box, score in zip(where, scores, strict=True)
             ]
             for where, scores in found
@@ -209,6 +215,11 @@ def _square(rgb: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
     rows = np.clip(np.arange(top, top + side, step), 0, rgb.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side, step), 0, rgb.shape[1] - 1)
     return pictures.gray(rgb[rows[:, None], columns])
+
+
+def _box(values: np.ndarray) -> tuple[int, int, int, int]:
+    x, y, width, height = map(int, values)
+    return x, y, width, height
 
 
 def _listed(given: Picture | Iterable[Picture]) -> list[tuple[Picture, bool]]:
