@@ -6,13 +6,14 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fercore import artifacts, paths
 from fercore.artifacts import printable
 from fercore.data import faces as faces_module
-from fercore.data import fer2013, pictures, readers, synthetic
+from fercore.data import fer2013, image_folders, pictures, readers, synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
 from fercore.data.fer2013 import VOTE_NAMES, load_votes
 
@@ -33,7 +34,15 @@ SYNTHETIC = "synthetic"
 VOTES_FILE = "fer2013new.csv"  # of FER+; its votes are packed in the package
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
 DEPTH = 3  # folders below the one given in which a CSV is looked for
-CODE = (faces_module, fer2013, pictures, readers, synthetic)  # what makes faces out of files
+KINDS = (".csv", ".zip", ".gz", ".tgz", ".tar", ".xz", "")  # Kaggle's own tar has no ending
+CODE = (
+    faces_module,
+    fer2013,
+    image_folders,
+    pictures,
+    readers,
+    synthetic,
+)  # what makes faces out of files
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +63,9 @@ def load(source: str | Path | None = None) -> Faces:
         hashlib.sha256(key.encode(errors="replace")).hexdigest(),
         lambda: _as_arrays(_read(path) if path else synthetic.faces()),
     )
-    texts = {name: str(arrays[name]) for name in ("origin", "fingerprint")}
-    names = {"class_names": tuple(arrays["class_names"].tolist())}
-    return Faces(**arrays | texts | names, source=str(path or ""))
+    known: dict[str, Any] = {**arrays, "class_names": tuple(arrays["class_names"].tolist())}
+    known |= {name: str(arrays[name]) for name in ("origin", "fingerprint")}
+    return Faces(**known, source=str(path or ""))
 
 
 def facts() -> Faces:
@@ -77,24 +86,18 @@ def find(source: str | Path | None = None) -> Path | None:
                 return _within(path)
         cure = f"give FER2013's CSV, archive or folder, or '{SYNTHETIC}'"
         raise DatasetError(f"{printable(named)}: no such file or folder; {cure}")
-    lying = paths.DATA.is_dir() and [
-        path.name for path in sorted(paths.DATA.iterdir()) if not _is_ours(path)
-    ]
+    lying = sorted(path.name for path in paths.DATA.iterdir()) if paths.DATA.is_dir() else []
+    lying = [name for name in lying if name != VOTES_FILE and not name.startswith(".")]
     if lying:
         try:
             return _within(paths.DATA)
         except DatasetError as error:
-            listed = printable(", ".join(lying))
-            fault = f"{error}. It holds {listed}; put FER2013 there or empty it"
-            raise DatasetError(fault) from error
+            listed = f"data/ holds {printable(', '.join(lying))}"
+            raise DatasetError(f"{error}. {listed}; put FER2013 there or empty it") from error
     downloaded = _download()
     if downloaded is None:
         log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
     return downloaded
-
-
-def _is_ours(path: Path) -> bool:
-    return path.name.startswith(".") or path.name == VOTES_FILE
 
 
 def _within(path: Path) -> Path:
@@ -106,34 +109,29 @@ def _within(path: Path) -> Path:
         raise DatasetError(f"{printable(path)}: neither a file nor a folder")
     files = [file for file in readers.files_below(path) if file.is_file()]
     near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
-    ranked = sorted((rank, len(file.parts), file) for file in near if (rank := _rank(file)) < 9)
-    for _, _, file in ranked:
+    faults = []
+    for file in sorted((file for file in near if file.suffix.lower() in KINDS), key=_rank):
         try:
             with readers.opened(file) as (content, _):
                 if {b"emotion", b"pixels"} <= set(re.findall(rb"\w+", content.readline(300))):
                     return file
-        except DatasetError:
-            if len(ranked) == 1:
-                raise
-    for file in files:
-        if file.suffix.lower() in pictures.SUFFIXES and file.parent != path:
-            lists = [one.parent for one in files if one.name == readers.CLASSES_FILE]
-            return lists[0] if len(lists) == 1 else path
+        except DatasetError as error:
+            faults.append(error)
+    if any(file.suffix.lower() in pictures.SUFFIXES and file.parent != path for file in files):
+        lists = [file.parent for file in files if file.name == readers.CLASSES_FILE]
+        return lists[0] if len(lists) == 1 else path
+    if faults:
+        raise faults[0]
     names = ", ".join(readers.CSV_NAMES)
     raise DatasetError(f"{printable(path.name)}: holds neither {names} nor pictures by class")
 
 
-def _rank(path: Path) -> int:
-    """How likely a file is FER2013, by its name only: 0 most, 9 not at all."""
-    plain = re.sub(r"[ _-]*(\(\d+\)|copy)", "", path.name.lower())
-    packed = plain.endswith(readers.PACKED)
-    while plain.endswith(readers.PACKED):
-        plain = plain.rpartition(".")[0]
+def _rank(path: Path) -> tuple[bool, int, int]:
+    """Plain files before packed ones, known names before others, near ones before deep ones."""
+    stem = re.split(r"\W", path.name.lower())[0]
     known = [name.removesuffix(".csv") for name in readers.CSV_NAMES]
-    if path.name != VOTES_FILE and (packed or plain.endswith(".csv")):
-        stem = plain.removesuffix(".csv")
-        return (known.index(stem) if stem in known else 3) + 4 * packed
-    return 9
+    place = known.index(stem) if stem in known else len(known)
+    return path.suffix.lower() != ".csv", place, len(path.parts)
 
 
 def _download() -> Path | None:
@@ -157,7 +155,9 @@ def _download() -> Path | None:
 
 def _read(path: Path) -> Faces:
     class_names = readers.class_names_of(path)
-    arrays = readers.read_folder(path, class_names) if path.is_dir() else readers.read_csv(path)
+    arrays = (
+        image_folders.read_folder(path, class_names) if path.is_dir() else readers.read_csv(path)
+    )
     shown = printable(path.name)
     faces = from_arrays(*arrays, f"not FER2013: {shown}", class_names)
     if class_names == CLASS_NAMES:

@@ -21,8 +21,8 @@ from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, pixel_h
 FILE = Path(__file__).with_name("fer2013_facts.npz")
 FINGERPRINT = "6bc2f740b19d75b8"  # of the faces that the published results were computed on
 EXPRESSIONS = (*CLASS_NAMES, "Contempt")
-VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
-VOTE_NAMES += ("contempt", "unknown", "NF")
+_FIRST = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
+VOTE_NAMES = (*_FIRST, "contempt", "unknown", "NF")
 # the column of `VOTE_NAMES` of each of `EXPRESSIONS`
 COLUMNS = np.array([4, 5, 6, 1, 3, 2, 0, 7])
 
@@ -69,7 +69,7 @@ def pack(faces: Faces, votes: np.ndarray, exact: np.ndarray, target: Path = FILE
     made = Facts(
         labels=faces.labels,
         codes=faces.usage_codes,
-        hashes=(hashes >> np.uint64(32)).astype(np.uint32),
+        hashes=hashes_of(faces),
         groups=first[group].astype(np.int32),
         constant=flat.max(1) == flat.min(1),
         exact=exact,
@@ -105,13 +105,14 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     cannot be placed gets a number beyond the last row.
     """
     known = facts()
-    keys, reference = _keys(faces), _combined(known.hashes, known.labels, known.codes)
-    originals = _common(keys, reference[known.exact])
-    same = originals + _common(keys, reference[~known.exact])
+    keys = _combined(hashes_of(faces), faces.labels, faces.usage_codes)
+    reference = _combined(known.hashes, known.labels, known.codes)
+    originals, stand_ins = (_common(keys, reference[k]) for k in (known.exact, ~known.exact))
+    same = originals + stand_ins
     n, total = len(faces), len(reference)
     here = counts(faces.labels, faces.usage_codes)
     if (here == known.counts()).all():
-        differ = int(known.exact.sum()) - originals + _common(keys, reference[~known.exact])
+        differ = int(known.exact.sum()) - originals + stand_ins
         what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else ""
         origin = f"FER2013, {what or 'complete'}"
     elif same < 0.9 * n:
@@ -126,10 +127,9 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     return replace(faces, origin=origin, row_ids=rows.astype(np.int32))
 
 
-def _keys(faces: Faces) -> np.ndarray:
-    """Pixels, label and usage of each face as one number, uint64 [n]."""
-    hashes = (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
-    return _combined(hashes, faces.labels, faces.usage_codes)
+def hashes_of(faces: Faces) -> np.ndarray:
+    """The hash of each face's pixels as `Facts.hashes` has it, uint32 [n]."""
+    return (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
 
 
 def _combined(hashes: np.ndarray, labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -163,22 +163,6 @@ def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where((rows < 0) & certain, there, rows)
 
 
-def matches(faces: Faces) -> tuple[int, int, int]:
-    """How many faces are known originals, how many known stand-ins, and how many originals are
-    known at all. A repeated face counts as often as FER2013 repeats it."""
-    known = facts()
-    keys, reference = _keys(faces), _combined(known.hashes, known.labels, known.codes)
-    found = (_common(keys, reference[part]) for part in (known.exact, ~known.exact))
-    return (*found, int(known.exact.sum()))
-
-
-def stand_ins(faces: Faces) -> np.ndarray:
-    """Faces that are known JPEG stand-ins, bool [n]."""
-    known = facts()
-    hashes = (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
-    return np.isin(hashes, known.hashes[~known.exact])
-
-
 def _common(first: np.ndarray, second: np.ndarray) -> int:
     """Size of the intersection, counting repeated values."""
     values, times = np.unique(first, return_counts=True)
@@ -192,9 +176,9 @@ def rows_agree(faces: Faces) -> bool:
     if not faces.has_pixels:
         return faces.is_fer2013
     known, rows = facts().hashes, faces.row_ids
-    hashes = (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
     inside = rows < len(known)
-    return bool(len(faces) and (inside & (known[rows * inside] == hashes)).mean() >= 0.9)
+    right = inside & (known[rows * inside] == hashes_of(faces))
+    return bool(len(faces) and right.mean() >= 0.9)
 
 
 def load_votes(faces: Faces) -> np.ndarray:

@@ -7,12 +7,14 @@ import logging
 import re
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fercore.artifacts import printable
+from fercore.data.faces import SIDE
 
 # 360 MB as RGB; twelve times a common camera's, and more than most telephones'
 MAX_PIXELS = 120_000_000
@@ -20,7 +22,7 @@ _OTHERS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", *_OTHERS)
 ORIENTATION = 0x0112  # EXIF's tag
 # what turns a picture upright, by its orientation
-UPRIGHT = {
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda rgb: rgb[:, ::-1],
     3: lambda rgb: rgb[::-1, ::-1],
     4: lambda rgb: rgb[::-1],
@@ -123,6 +125,17 @@ def gray(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
 
 
+def squeezed(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """A picture as gray uint8 [side, side]; one that is not square is squeezed, not cut."""
+    import cv2
+
+    image = gray(rgb)
+    if image.shape == (side, side):
+        return image
+    how = cv2.INTER_AREA if min(image.shape) >= side else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=how)
+
+
 def _check_file(path: Path) -> None:
     """That a path is a file with something in it: opening a FIFO would wait for ever."""
     try:
@@ -184,7 +197,7 @@ def _too_large(name: str, megapixels: str) -> str:
 def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
     """The pixels of a Pillow picture of any mode, converted in strips."""
     _check_size(image.size, name)
-    orientation = image.getexif().get(ORIENTATION)
+    upright = UPRIGHT.get(image.getexif().get(ORIENTATION, 1), np.asarray)
     image.load()
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
@@ -192,7 +205,7 @@ def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
         rgb[top : top + rows] = _strip(strip, "transparency" in image.info)
-    return np.ascontiguousarray(UPRIGHT.get(orientation, np.asarray)(rgb))
+    return np.ascontiguousarray(upright(rgb))
 
 
 def _strip(image: Image.Image, transparent: bool) -> np.ndarray:

@@ -128,15 +128,12 @@ def divide(faces: Faces, name: str) -> Partition:
 def _pooled(name: str, positions: np.ndarray) -> Partition:
     from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
 
-    if name == "pooled_64_16_20":
-        rest, test = train_test_split(positions, test_size=0.2, random_state=42)
-        return Partition(*train_test_split(rest, test_size=0.2, random_state=40), test)
-    if name in ("five_tenth", "ferplus_five_tenth"):
-        rest, test = train_test_split(positions, test_size=0.1, random_state=0)
-        return Partition(*train_test_split(rest, test_size=0.1, random_state=0), test)
-    rest, test = train_test_split(positions, test_size=0.1, random_state=0)
-    # Keras takes the last of `validation_split`
-    train, validation = np.split(rest, [int(len(rest) * (1 - 0.1111))])
+    share, seeds = (0.2, (42, 40)) if name == "pooled_64_16_20" else (0.1, (0, 0))
+    rest, test = train_test_split(positions, test_size=share, random_state=seeds[0])
+    if name == "pooled_80_10_10":  # Keras takes the last of `validation_split`
+        train, validation = np.split(rest, [int(len(rest) * (1 - 0.1111))])
+    else:
+        train, validation = train_test_split(rest, test_size=share, random_state=seeds[1])
     return Partition(train, validation, test)
 
 
@@ -176,7 +173,8 @@ def duplicate_groups(faces: Faces) -> np.ndarray:
     """A group number for each face, int [n]; faces share it when all their pixels are the same.
     Those of `datasets.facts` are grouped as the packed facts say."""
     if not faces.has_pixels:
-        return fer2013.facts().groups[faces.row_ids]
+        known = fer2013.facts().groups[faces.row_ids]
+        return np.unique(known, return_inverse=True)[1]
     return np.unique(pixel_hashes(faces.images), return_inverse=True)[1]
 
 
@@ -187,30 +185,9 @@ def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
     return ~np.isin(group[parts.test], group[np.concatenate([parts.train, parts.validation])])
 
 
-def redundant(group: np.ndarray) -> np.ndarray:
-    """Faces that repeat an earlier one, bool [n]."""
-    repeated = np.ones(len(group), bool)
-    repeated[np.unique(group, return_index=True)[1]] = False
-    return repeated
-
-
-def conflicting(group: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Faces of groups whose duplicates carry different labels, bool [n]."""
-    pairs = np.unique(np.stack([group, labels]), axis=1)
-    groups, times = np.unique(pairs[0], return_counts=True)
-    return np.isin(group, groups[times > 1])
-
-
 def leaks(faces: Faces, partition: Partition) -> dict[tuple[str, str], int]:
     """(part, earlier part) -> faces of the part with an exact duplicate in the earlier one."""
     group = duplicate_groups(faces)
     of = {name: group[positions] for name, positions in partition.parts().items()}
     pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))
     return {(later, first): int(np.isin(of[later], of[first]).sum()) for later, first in pairs}
-
-
-def constant(faces: Faces) -> np.ndarray:
-    """Faces of one grey value, bool [n]: nobody is on them."""
-    if not faces.has_pixels:
-        return fer2013.facts().constant[faces.row_ids]
-    return faces.images.max((1, 2)) == faces.images.min((1, 2))

@@ -1,62 +1,64 @@
 """The embedded data set: faces drawn by code, so that every notebook, table and test runs without
 FER2013.
 
-A face is an identity (head, hair, skin, features, glasses, beard) and an expression (how far brows,
-lids, nose and mouth have moved, after the action units of the Facial Action Coding System of Ekman
-& Friesen, 1978).
+A face is a person (head, hair, skin, features) and an expression: how far brows, lids, nose and
+mouth have moved, after the action units of the Facial Action Coding System (Ekman & Friesen, 1978).
+Coordinates: the frame is -1..1, x to the right, y down. Drawn at twice the size and averaged down.
 """
 
-from dataclasses import fields
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 
-from fercore.data.drawing import Expression, Identity, draw
 from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, Faces, from_arrays
 
 ORIGIN = "embedded synthetic faces"
+CANVAS = 2 * SIDE
 # share of faces that repeat an earlier one, a tenth of them under another label, as in FER2013
-COPIES = 0.02
+DUPLICATES = 0.02
+# What moves, about -1..1, 0 at rest: inner and outer ends of the brows up; brows together; lids
+# open wide; lower lids raised; nose wrinkled; corners of the mouth up; mouth open, wide, with flat
+# edges; teeth seen; cheeks raised; lower lip pushed up.
+MOVES = ["inner", "outer", "frown", "lids", "lower", "nose", "corners", "opening", "width"]
+MOVES += ["square", "teeth", "cheeks", "pout"]
 VARIANTS = {  # each label in two ways of showing it, so that none is a matter of one stroke
     "Angry": (
-        Expression(brow_inner=-1.0, brow_outer=0.3, frown=1.0, lids=-0.25, lower_lid=0.4, corners=-0.45, width=-0.15),
-        Expression(brow_inner=-1.0, brow_outer=0.35, frown=1.0, lids=0.1, lower_lid=0.4, nose=0.25, corners=-0.25,
-                   opening=0.5, width=0.1, square=1.0, teeth=1.0),
+        (-1, 0.3, 1, -0.25, 0.4, 0, -0.5, 0, -0.15, 0, 0, 0, 0),
+        (-1, 0.35, 1, 0.1, 0.4, 0.25, -0.25, 0.5, 0.1, 1, 1, 0, 0),
     ),
     "Disgust": (
-        Expression(brow_inner=-0.5, frown=0.45, lids=-0.55, lower_lid=0.6, nose=1.0, lip=1.0, corners=-0.5, cheeks=0.8),
-        Expression(brow_inner=-0.4, frown=0.3, lids=-0.6, lower_lid=0.5, nose=1.0, lip=0.8, corners=-0.7, opening=0.3,
-                   teeth=0.7, cheeks=1.0, pout=0.3),
+        (-0.5, 0, 0.45, -0.55, 0.6, 1, -0.6, 0, 0, 0, 0, 0.9, 0),
+        (-0.4, 0, 0.3, -0.6, 0.5, 1, -0.7, 0.3, 0, 0, 0.7, 1, 0.3),
     ),
     "Fear": (
-        Expression(brow_inner=1.0, brow_outer=0.1, frown=0.5, lids=0.8, corners=-0.35, opening=0.38, width=0.45,
-                   square=0.8, teeth=0.7),
-        Expression(brow_inner=1.0, brow_outer=0.15, frown=0.5, lids=0.9, corners=-0.25, opening=0.2, width=0.5,
-                   square=0.6, teeth=0.3),
+        (1, 0.1, 0.5, 0.8, 0, 0, -0.35, 0.38, 0.45, 0.8, 0.7, 0, 0),
+        (1, 0.15, 0.5, 0.9, 0, 0, -0.25, 0.2, 0.5, 0.6, 0.3, 0, 0),
     ),
     "Happy": (
-        Expression(brow_outer=0.1, lids=-0.3, lower_lid=0.7, corners=1.0, opening=0.5, width=0.5, teeth=1.0,
-                   cheeks=0.9),
-        Expression(brow_outer=0.1, lids=-0.1, lower_lid=0.5, corners=0.9, width=0.45, cheeks=0.7),
+        (0, 0.1, 0, -0.3, 0.7, 0, 1, 0.5, 0.5, 0, 1, 0.9, 0),
+        (0, 0.1, 0, -0.1, 0.5, 0, 0.9, 0, 0.45, 0, 0, 0.7, 0),
     ),
     "Sad": (
-        Expression(brow_inner=0.75, brow_outer=-0.45, frown=0.3, lids=-0.4, corners=-0.9, pout=0.8, droop=0.9),
-        Expression(brow_inner=0.9, brow_outer=-0.3, frown=0.5, lids=-0.6, lower_lid=0.3, corners=-0.7, opening=0.12,
-                   width=0.1, pout=0.4, droop=0.6),
+        (0.8, -0.5, 0.3, -0.45, 0, 0, -0.9, 0, 0, 0, 0, 0, 0.8),
+        (0.95, -0.35, 0.5, -0.6, 0.3, 0, -0.75, 0.12, 0.1, 0, 0, 0, 0.4),
     ),
     "Surprise": (
-        Expression(brow_inner=0.9, brow_outer=1.0, lids=0.8, opening=1.0, width=-0.45),
-        Expression(brow_inner=0.8, brow_outer=0.9, lids=0.7, corners=0.15, opening=0.65, width=-0.2, teeth=0.4),
+        (0.9, 1, 0, 0.8, 0, 0, 0, 1, -0.45, 0, 0, 0, 0),
+        (0.8, 0.9, 0, 0.7, 0, 0, 0.15, 0.65, -0.2, 0, 0.4, 0, 0),
     ),
-    "Neutral": (Expression(), Expression(lids=-0.15, corners=0.05)),
-}  # fmt: skip
+    "Neutral": ((0,) * len(MOVES), (0, 0, 0, -0.15, 0, 0, 0.05, 0, 0, 0, 0, 0, 0)),
+}
+_T = np.linspace(-1, 1, 15)
+_ROUND = np.linspace(0, 2 * np.pi, 40)[:-1]
 
 
 def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int = 0) -> Faces:
     """Drawn `Faces`, the same for the same seed: `train` Training, `validation` PublicTest, `test`
     PrivateTest.
 
-    Expressions are equally frequent; people differ between the splits. A few faces are exact copies
-    of earlier ones.
+    Expressions are equally frequent; people differ between the parts. A few faces are exact
+    duplicates of earlier ones.
     """
     rng = np.random.default_rng(seed)
     n = train + validation + test
@@ -64,44 +66,35 @@ def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int =
     labels = rng.permutation(np.arange(n) % len(CLASS_NAMES)).astype(np.int8)
     images = np.empty((n, SIDE, SIDE), np.uint8)
     for position, label in enumerate(labels):
-        images[position] = draw(identity(rng), expression(CLASS_NAMES[label], rng), rng)
-    for copy in np.flatnonzero(rng.random(n) < COPIES)[1:]:
-        original = rng.integers(copy)
-        images[copy] = images[original]
-        labels[copy] = labels[original] if rng.random() < 0.9 else labels[copy]
+        images[position] = draw(person(rng), expression(CLASS_NAMES[label], rng), rng)
+    for repeated in np.flatnonzero(rng.random(n) < DUPLICATES)[1:]:
+        original = rng.integers(repeated)
+        images[repeated] = images[original]
+        labels[repeated] = labels[original] if rng.random() < 0.9 else labels[repeated]
     return from_arrays(images, labels, usage, origin=ORIGIN)
 
 
 def votes(faces: Faces, vote_names: tuple[str, ...]) -> np.ndarray:
     """Ten votes on each drawn face, int8 [n, 10], columns `vote_names`: four in five for its label,
-    others anywhere.
-
-    The same for the same row, whichever faces are asked about.
-    """
+    others anywhere. The same for the same row, whichever faces are given."""
     words = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
     column = np.array([vote_names.index(word) for word in words])[faces.labels]
-    rng = np.random.default_rng(0)
-    shape = faces.row_ids.max(initial=0) + 1, 10
-    agree, elsewhere = (
-        rng.random(shape)[faces.row_ids] < 0.8,
-        rng.integers(len(vote_names), size=shape)[faces.row_ids],
-    )
-    given = np.where(agree, column[:, None], elsewhere)
+    rng, rows = np.random.default_rng(0), faces.row_ids
+    shape = rows.max(initial=0) + 1, 10
+    agree = rng.random(shape)[rows] < 0.8
+    given = np.where(agree, column[:, None], rng.integers(len(vote_names), size=shape)[rows])
     return (given[:, :, None] == np.arange(len(vote_names))).sum(1).astype(np.int8)
 
 
-def identity(rng: np.random.Generator) -> Identity:
-    """A person by chance."""
-    skin = rng.uniform(95, 215)
-    return Identity(
-        width=rng.uniform(0.68, 0.82),
-        length=rng.uniform(0.96, 1.1),
-        jaw=rng.uniform(0, 1),
-        skin=skin,
-        hair=rng.choice(
-            [rng.uniform(15, 60), rng.uniform(60, 130), rng.uniform(170, 225)], p=[0.6, 0.28, 0.12]
-        ),
-        style=rng.choice(4, p=[0.1, 0.35, 0.25, 0.3]),
+def person(rng: np.random.Generator) -> SimpleNamespace:
+    """What stays when the expression changes; lengths in frame units, shades in 0..255."""
+    shades = rng.uniform(15, 60), rng.uniform(60, 130), rng.uniform(170, 225)
+    return SimpleNamespace(
+        face=rng.uniform((0.68, 0.96), (0.82, 1.1)),  # half width, half height
+        jaw=rng.uniform(0, 1),  # 0 pointed, 1 square
+        skin=rng.uniform(95, 215),
+        hair=rng.choice(shades, p=[0.6, 0.28, 0.12]),
+        style=rng.choice(4, p=[0.1, 0.35, 0.25, 0.3]),  # bald, short, fringe, long
         brow=rng.uniform(0.035, 0.075),
         eye=rng.uniform(0.17, 0.21),
         spacing=rng.uniform(0.33, 0.39),
@@ -109,22 +102,158 @@ def identity(rng: np.random.Generator) -> Identity:
         nose=rng.uniform(0.13, 0.2),
         mouth=rng.uniform(0.26, 0.34),
         lips=rng.uniform(0.04, 0.085),
-        beard=rng.uniform(0.3, 0.8) * (rng.random() < 0.15),
-        glasses=rng.random() < 0.08,
-        age=rng.uniform(0, 1),
     )
 
 
-def expression(label: str, rng: np.random.Generator) -> Expression:
+def expression(label: str, rng: np.random.Generator) -> SimpleNamespace:
     """A way of showing `label`: some weaker, none exact, one in six with a trace of another
-    expression."""
-    strength = rng.beta(3.2, 1.7)
-    values = strength * _values(VARIANTS[label][rng.integers(2)])
+    expression. Attributes are `MOVES`."""
+    values = rng.beta(3.2, 1.7) * np.array(VARIANTS[label][rng.integers(2)])
     if rng.random() < 1 / 6:
         other = VARIANTS[CLASS_NAMES[rng.integers(len(CLASS_NAMES))]][rng.integers(2)]
-        values = 0.6 * values + 0.4 * _values(other)
-    return Expression(*(values + rng.normal(0, 0.09, len(values))))
+        values = 0.6 * values + 0.4 * np.array(other)
+    return moves(*(values + rng.normal(0, 0.09, len(values))))
 
 
-def _values(moved: Expression) -> np.ndarray:
-    return np.array([getattr(moved, field.name) for field in fields(moved)])
+def moves(*values: float, **named: float) -> SimpleNamespace:
+    """An expression; what is not named is at rest."""
+    rest = dict.fromkeys(MOVES, 0.0)
+    return SimpleNamespace(**rest | dict(zip(MOVES, values, strict=False)) | named)
+
+
+def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) -> np.ndarray:
+    """One face, uint8 [48, 48]: pose, light, blur, grain and contrast by chance."""
+    canvas = _Canvas(rng)
+    _head(canvas, who)
+    for side in (-1, 1):
+        folds = [([[0.19, 0.2], [0.33, 0.32], [0.4, 0.5]], 0.2 + 0.7 * move.cheeks)]
+        folds += [([[0.055, -0.5], [0.045, -0.34]], 0.9 * move.frown)]
+        folds += [([[0.02, y], [0.15, y - 0.06]], move.nose - 0.15) for y in (-0.2, -0.11, -0.02)]
+        for line, depth in folds:
+            canvas.fill(np.multiply(line, (side, 1)), 0.55 * who.skin, depth, width=0.035)
+        _eye(canvas, who, move, side)
+        _brow(canvas, who, move, side)
+    _nose(canvas, who, move)
+    _mouth(canvas, who, move)
+    if who.style:  # hair over the forehead, under the curve of the skull
+        lines = 0.35 * _T**4 - 0.8, 0.3 * _T**4 - 0.64 - 0.05 * np.cos(6 * _T), 0.75 * _T**2 - 0.86
+        skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
+        fringe = np.maximum(lines[who.style - 1], skull)
+        canvas.fill(_band((who.face[0] + 0.06) * _T, skull, fringe), who.hair)
+    return canvas.photograph(rng)
+
+
+class _Canvas:
+    """A float image with a pose: shapes come in face coordinates and are blended in."""
+
+    def __init__(self, rng: np.random.Generator):
+        angle, scale = np.deg2rad(rng.normal(0, 6)), rng.uniform(0.9, 1.06) * CANVAS / 2
+        cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+        self.matrix = np.array([[cosine, -sine], [sine, cosine]])
+        self.origin = CANVAS / 2 * (1 + rng.normal(0, 0.04, 2))
+        self.down = np.linspace(0, 1, CANVAS, dtype=np.float32)[:, None]
+        low, high = rng.uniform(20, 210, 2)
+        self.image = low + (high - low) * self.down + np.zeros(CANVAS, np.float32)
+
+    def fill(self, xy, shade, alpha=1.0, within=None, width=0.0) -> np.ndarray:
+        """Fill a polygon [n, 2], or draw an open line of some `width`; returns the mask that it
+        covers, 0..1, to clip others `within`."""
+        if np.max(alpha) <= 0:
+            return np.zeros((CANVAS, CANVAS), np.float32)
+        points = np.rint(16 * (np.asarray(xy) @ self.matrix.T + self.origin)).astype(np.int32)
+        mask = np.zeros((CANVAS, CANVAS), np.uint8)
+        if width:
+            thick = max(1, round(width * CANVAS / 2))
+            cv2.polylines(mask, [points], False, 255, thick, cv2.LINE_AA, 4)
+        else:
+            cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
+        cover = mask * np.float32(1 / 255) * (1 if within is None else within)
+        self.image += np.float32(np.clip(alpha, 0, 1)) * cover * (shade - self.image)
+        return cover
+
+    def photograph(self, rng: np.random.Generator) -> np.ndarray:
+        """The picture as a camera gives it: light from somewhere, blur, contrast, grain."""
+        slope = rng.normal(0, 0.16), rng.normal(-0.08, 0.1)
+        light = 1 + slope[0] * (2 * self.down.T - 1) + slope[1] * (2 * self.down - 1)
+        small = cv2.resize(self.image * light, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.2, 0.65))
+        small = 128 + rng.uniform(0.8, 1.2) * (small - 128) + rng.normal(0, 10)
+        grain = rng.normal(0, rng.uniform(1, 5.5), small.shape)
+        return np.clip(small + grain, 0, 255).astype(np.uint8)
+
+
+def _oval(x: float, y: float, width: float, height: float) -> np.ndarray:
+    return np.stack([x + width * np.cos(_ROUND), y + height * np.sin(_ROUND)], 1)
+
+
+def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.stack([x, top], 1), np.stack([x, bottom], 1)[::-1]])
+
+
+def _head(canvas: _Canvas, who: SimpleNamespace) -> None:
+    """Hair behind, neck, and the face, darker towards its edge."""
+    if who.style:
+        middle, beyond, height = (0.1, 0.24, 1.35) if who.style == 3 else (-0.3, 0.12, 0.85)
+        canvas.fill(_oval(0, middle, who.face[0] + beyond, height), who.hair)
+    canvas.fill([[-0.4, 0.6], [0.4, 0.6], [0.5, 1.5], [-0.5, 1.5]], 0.72 * who.skin)
+    x, y = np.cos(_ROUND), np.sin(_ROUND)
+    narrow = np.where(y > 0, 1 - (0.28 - 0.2 * who.jaw) * y**2, 1)
+    for size, shade in ((1, 0.8), (0.93, 0.9), (0.8, 1), (0.6, 1.04)):
+        canvas.fill(size * who.face * np.stack([x * narrow, y], 1), shade * who.skin)
+
+
+def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:
+    """White, iris and lids; the iris is cut by the lids."""
+    x, y = side * who.spacing + who.eye * _T, -0.22
+    upper = who.eye * np.clip(0.5 + 0.48 * move.lids, 0.1, 1.05)
+    lower = who.eye * np.clip(0.38 + 0.1 * move.lids - 0.34 * move.lower, 0.02, 0.6)
+    top, bottom = y - upper * (1 - _T**2) ** 0.8, y + lower * (1 - _T**2)
+    canvas.fill(_oval(x[7], y - 0.02, 0.25, 0.2), 0.85 * who.skin, 0.6)  # the socket
+    inside = canvas.fill(_band(x, top, bottom), min(245, 150 + 0.42 * who.skin))
+    canvas.fill(_oval(x[7], y - 0.01, 0.105, 0.105), who.iris, within=inside)
+    canvas.fill(np.stack([x, top], 1), 0.2 * who.skin, width=0.05)
+    canvas.fill(np.stack([x, bottom], 1), 0.55 * who.skin, 0.7, width=0.022)
+    bag = np.stack([x, bottom + 0.06], 1)
+    canvas.fill(bag, 0.62 * who.skin, 0.8 * move.lower, width=0.025)
+
+
+def _brow(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:
+    """A tapered stroke from the inner to the outer end."""
+    t = np.linspace(0, 1, 9)
+    x = who.spacing - 0.21 - 0.05 * max(move.frown, 0) + 0.43 * t
+    rise = move.inner * (1 - t) ** 1.3 + move.outer * t**0.8
+    y = -0.47 - 0.06 * np.sin(np.pi * np.minimum(0.85 * t + 0.1, 1)) - 0.16 * rise
+    half = who.brow * (1 - 0.65 * t**2)
+    shade = min(who.hair * 0.8, 0.55 * who.skin)
+    canvas.fill(_band(x, y - half, y + half) * [side, 1], shade, 0.95)
+
+
+def _nose(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
+    """A lit ridge, wings, nostrils."""
+    tip = 0.26 - 0.07 * max(move.nose, 0)
+    canvas.fill([[0, -0.25], [0, tip - 0.06]], 1.12 * who.skin, 0.5, width=0.09)
+    for side in (-1, 1):
+        wing = np.array([[0.75, -0.14], [1.05, -0.06], [0.9, 0.01]]) * [side * who.nose, 1]
+        canvas.fill(np.add(wing, (0, tip)), 0.6 * who.skin, 0.7, width=0.03)
+        canvas.fill(_oval(side * 0.55 * who.nose, tip, 0.045, 0.028), 0.3 * who.skin, 0.9)
+
+
+def _mouth(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
+    """Lips around an opening, with teeth and tongue inside it."""
+    x = who.mouth * (1 + 0.42 * move.width) * _T
+    opening, pout = max(move.opening, 0), max(move.pout, 0)
+    swell = np.sqrt(1 - np.abs(_T) ** (2 + 3 * np.clip(move.square, 0, 1)))
+    middle = 0.53 + 0.05 * opening - 0.06 * pout + move.corners * (0.06 - 0.17 * _T**2)
+    lift = 0.1 * max(move.nose, 0) * (1 - np.abs(_T)) ** 0.5  # a wrinkled nose raises the lip
+    top = middle - (0.12 * opening + lift) * swell
+    bottom = middle + (0.33 * opening - 0.3 * lift) * swell
+    thick = who.lips * (1 - _T**2) ** 0.65
+    canvas.fill(_band(x, top - thick, bottom + (1.2 + 0.5 * pout) * thick), 0.62 * who.skin)
+    canvas.fill(np.stack([x, (top + bottom) / 2], 1), 0.25 * who.skin, width=0.032)
+    canvas.fill(_oval(0, 0.8, 0.16, 0.04), 0.7 * who.skin, 0.2 + 0.6 * pout)  # the chin
+    inside = canvas.fill(_band(x, top, bottom), 22)
+    canvas.fill(_oval(0, bottom[7], 0.6 * x[-1], 0.11), 0.42 * who.skin, 2 * opening, inside)
+    depth = np.minimum(0.11, 0.8 * (bottom - top))
+    canvas.fill(_band(0.92 * x, top, top + depth), 228, 1.2 * move.teeth, inside)
+    low = _band(0.88 * x, bottom - 0.6 * depth, bottom)
+    canvas.fill(low, 205, move.teeth * (move.square > 0.5), inside)

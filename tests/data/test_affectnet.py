@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fercore.data import datasets, readers, splits
+from fercore.data import datasets, image_folders, splits
 from fercore.data.faces import DatasetError
 
 NUMBERS = {
@@ -39,7 +39,7 @@ def annotated(tmp_path):
 
 
 def test_annotated_pictures_get_their_expression_and_contempt_is_left_out(annotated):
-    images, labels, usage = readers.read_folder(annotated)
+    images, labels, usage = image_folders.read_folder(annotated)
     assert np.bincount(labels).tolist() == [12] * 7 and (usage == 2).sum() == 14
     expected = {20 * number + copy: name for name, number in NUMBERS.items() for copy in range(10)}
     assert all(
@@ -51,7 +51,7 @@ def test_annotated_pictures_get_their_expression_and_contempt_is_left_out(annota
 def test_folders_by_expression_numbered_or_named(tmp_path):
     picture(tmp_path / "train_set" / "6" / "a.png", 10)
     picture(tmp_path / "val_set" / "Happiness" / "b.png", 20)
-    images, labels, usage = readers.read_folder(tmp_path)
+    images, labels, usage = image_folders.read_folder(tmp_path)
     assert (
         images[:, 0, 0].tolist() == [10, 20]
         and labels.tolist() == [0, 3]
@@ -71,8 +71,8 @@ def test_what_is_missing_is_one_line(annotated):
     with pytest.raises(
         DatasetError, match=r"train_set/images/0.png: no readable annotations/0_exp.npy beside it"
     ):
-        readers.read_folder(annotated)
+        image_folders.read_folder(annotated)
     picture(annotated / "train_set" / "bored" / "x.png", 1)
     (annotated / "train_set" / "images" / "0.png").unlink()
     with pytest.raises(DatasetError, match=r"x.png: 'bored' is no expression of AffectNet"):
-        readers.read_folder(annotated)
+        image_folders.read_folder(annotated)
