@@ -7,7 +7,8 @@ OpenCV's letters have no accents, and matplotlib would take a second to import.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,27 +60,28 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     return np.array(image)
 
 
-def timeline(table: Path, class_names: Sequence[str], *, first: int, seconds: float) -> Image.Image:
+def timeline(table: Path, class_names: Sequence[str], *, seconds: float) -> Image.Image:
     """Probabilities over time, stacked, a panel for each of the `TRACKS` faces that are seen
     longest.
 
-    `table`: a CSV with the columns time and track; from its column `first` on, a share for each
-    class. `seconds`: length of the film.
+    `table`: a CSV whose first column is the time, the third the track, the last ones a share for
+    each class, as `recognise_video` writes it. `seconds`: length of the film.
     """
-    sums, times = _by_track(table, first, max(seconds, 1e-9))
-    longest = sorted(sums, key=lambda track: -sums[track][:, -1].sum())[:TRACKS]
-    frame, bottom = round(TIMELINE / max(1, times)), 10 + PANEL * max(1, len(longest))
+    sums, times = _by_track(table, len(class_names), max(seconds, 1e-9))
+    frame, bottom = -(-TIMELINE // max(1, times)), 10 + PANEL * max(1, len(sums))
     image = Image.new("RGB", (LEFT + TIMELINE + 30, bottom + 50), PAPER)
     draw = ImageDraw.Draw(image)
-    for panel, track in enumerate(sorted(longest, key=int)):
+    for panel, track in enumerate(sorted(sums, key=int)):
         draw.text((8, PANEL * panel + PANEL // 2), f"face {track}", INK)
         for x in np.flatnonzero(sums[track][:, -1]).tolist():
-            foot = PANEL * (panel + 1)
+            foot: float = PANEL * (panel + 1)
             for colour, share in zip(colours(class_names), sums[track][x], strict=False):
                 head = foot - (PANEL - 10) * share / sums[track][x, -1]
-                draw.rectangle((LEFT + x, head, LEFT + x + max(0, frame - 1), foot), colour)
+                if round(head) < round(foot):
+                    area = (LEFT + x, round(head), LEFT + x + frame - 1, round(foot) - 1)
+                    draw.rectangle(area, colour)
                 foot = head
-    if not longest:
+    if not sums:
         draw.text((LEFT, PANEL // 2), "No face was found", INK)
     for k in range(5):
         draw.text((LEFT + TIMELINE * k / 4, bottom), f"{seconds * k / 4:.1f} s", INK, anchor="ma")
@@ -90,21 +92,25 @@ def timeline(table: Path, class_names: Sequence[str], *, first: int, seconds: fl
     return image
 
 
-def _by_track(table: Path, first: int, seconds: float) -> tuple[dict[str, np.ndarray], int]:
-    """For each track, float [TIMELINE, c + 1], the sums of shares in each part of the time and how
-    many were added; and the number of frames with faces."""
-    sums: dict[str, np.ndarray] = {}
-    times = set()
+def _by_track(table: Path, classes: int, seconds: float) -> tuple[dict[str, np.ndarray], int]:
+    """For the `TRACKS` longest tracks, float [TIMELINE, classes + 1], the sums of shares in each
+    part of the time and how many were added; and the number of frames with faces."""
+    longest = Counter(row[2] for row in _rows(table)).most_common(TRACKS)
+    sums = {track: np.zeros((TIMELINE, classes + 1)) for track, _ in longest}
+    before, frames = "", 0
+    for time, _, track, *rest in _rows(table):
+        before, frames = time, frames + (time != before)
+        if track in sums:
+            place = min(TIMELINE - 1, int(float(time) / seconds * TIMELINE))
+            sums[track][place] += [*map(float, rest[-classes:]), 1]
+    return sums, frames
+
+
+def _rows(table: Path) -> Iterator[list[str]]:
     with open(table, newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
-        columns = next(rows)
-        time, track = columns.index("time"), columns.index("track")
-        for row in rows:
-            shares = [*map(float, row[first:]), 1]
-            place = min(TIMELINE - 1, int(float(row[time]) / seconds * TIMELINE))
-            sums.setdefault(row[track], np.zeros((TIMELINE, len(shares))))[place] += shares
-            times.add(row[time])
-    return sums, len(times)
+        next(rows)
+        yield from rows
 
 
 def _letters(side: int, width: int) -> int:

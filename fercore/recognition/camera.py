@@ -8,6 +8,7 @@ from collections.abc import Generator
 import cv2
 import numpy as np
 
+from fercore.artifacts import printable
 from fercore.recognition import annotation
 from fercore.recognition.recogniser import Recogniser
 from fercore.recognition.tracking import Tracker
@@ -46,6 +47,8 @@ def show(recogniser: Recogniser, device: str | int = 0) -> int:
                 break
     except KeyboardInterrupt:
         pass
+    except cv2.error as error:
+        raise CameraError(f"the window failed ({printable(error.err or error)})") from error
     finally:
         frames.close()
         cv2.destroyAllWindows()
@@ -78,7 +81,7 @@ def _frames(device: str | int) -> Generator[np.ndarray]:
     finally:
         cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
-        address = f"video {str(device)[:80]!r} cannot be opened"
+        address = f"video {printable(repr(str(device)))} cannot be opened"
         what = address if number is None else f"there is no camera {number}"
         raise CameraError(f"{what}; --device takes a number from 0 on, a file or an address")
     return _read(capture, mirrored=number is not None)

@@ -129,7 +129,8 @@ class Source:
         if width * height > pictures.MAX_PIXELS:
             size = f"{width}×{height}"
             raise VideoError(f"{printable(self.path.name)}: frames of {size} pixels are too large")
-        rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+        with _one_line(self.path, "a frame that cannot be converted"):
+            rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 

@@ -17,7 +17,7 @@ STILL = 0.9  # of them: from there on a face has not moved, its detector tremble
 PATIENCE = 0.4  # s that a face is kept while searches miss it
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """A face over time: `place` float [5], its box and tilt, last found at `found` seconds, `hits`
     times in all; `probabilities` float [c] smoothed, last renewed at `seconds`."""
@@ -30,12 +30,13 @@ class Track:
     probabilities: np.ndarray | None = None
     seconds: float = 0.0
 
-    def renew(self, probabilities: np.ndarray, seconds: float, smoothing: float) -> None:
-        """Take in the probabilities of one more frame: an exponential mean over time."""
+    def renew(self, probabilities: np.ndarray, seconds: float, smoothing: float) -> np.ndarray:
+        """The probabilities with those of one more frame taken in: an exponential mean over
+        time."""
         before = probabilities if self.probabilities is None else self.probabilities
         kept = np.exp((self.seconds - seconds) / smoothing) if smoothing > 0 else 0.0
-        self.probabilities = probabilities + kept * (before - probabilities)
-        self.seconds = seconds
+        self.probabilities, self.seconds = probabilities + kept * (before - probabilities), seconds
+        return self.probabilities.astype(np.float32)
 
 
 @dataclass
@@ -56,19 +57,19 @@ class Tracker:
     def step(self, rgb: np.ndarray, seconds: float) -> list[tuple[int, Face]]:
         """The faces of the next frame, uint8 [h, w, 3], shown at `seconds`: numbers of their
         tracks, and faces."""
-        every = self.every or (1 if isinstance(self.recogniser.detector, YuNet) else SLOW)
+        reader = self.recogniser
+        every = self.every or (1 if isinstance(reader.detector, YuNet) else SLOW)
         if self.frames % every == 0:
             self._search(rgb, seconds)
         self.frames += 1
-        margin, seen = self.recogniser.margin, []
-        places = [track.place for track in self.tracks]
-        crops = [recognition.crop(rgb, p[:4], margin=margin, tilt=float(p[4])) for p in places]
-        found = self.recogniser.probabilities(np.array(crops)) if crops else ()
-        for track, probabilities in zip(self.tracks, found, strict=True):
-            track.renew(probabilities, seconds, self.smoothing)
+        crops, seen = [], []
+        for *box, tilt in (track.place for track in self.tracks):
+            crops.append(recognition.crop(rgb, np.array(box), margin=reader.margin, tilt=tilt))
+        found = reader.probabilities(np.array(crops)) if crops else ()
+        for track, fresh in zip(self.tracks, found, strict=True):
             x, y, width, height = (round(value) for value in track.place[:4].tolist())
-            smoothed = np.asarray(track.probabilities, np.float32)
-            face = Face((x, y, width, height), track.score, smoothed, self.recogniser.class_names)
+            smoothed = track.renew(fresh, seconds, self.smoothing)
+            face = Face((x, y, width, height), track.score, smoothed, reader.class_names)
             seen.append((track.number, face))
         return seen
 
@@ -79,30 +80,24 @@ class Tracker:
         size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
         small = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         boxes, scores, tilts = self.recogniser.find(small)
-        places = np.column_stack([boxes / scale, tilts])
-        shares = _overlap(np.array([t.place for t in self.tracks]).reshape(-1, 5), places)
-        fresh = set(range(len(places)))
-        while shares.size and shares.max() >= OVERLAP:  # those that overlap most come first
-            row, column = np.unravel_index(shares.argmax(), shares.shape)
-            track = self.tracks[int(row)]
-            still = shares[row, column] > STILL
-            track.place = (track.place + places[column]) / 2 if still else places[column]
-            track.score, track.found = float(scores[column]), seconds
-            track.hits += 1
-            shares[row], shares[:, column] = 0, 0
-            fresh.discard(int(column))
-        waits = {track.number: PATIENCE if track.hits > 1 else 0 for track in self.tracks}
-        self.tracks = [t for t in self.tracks if seconds - t.found <= waits[t.number]]
-        for new in sorted(fresh):
-            self.begun += 1
-            self.tracks.append(Track(self.begun, places[new], float(scores[new]), seconds))
+        places, missed = np.column_stack([boxes / scale, tilts]), list(self.tracks)
+        for place, score in zip(places, scores, strict=True):  # best first
+            shares = [overlap(track.place, place) for track in missed]
+            if shares and max(shares) >= OVERLAP:
+                track = missed.pop(int(np.argmax(shares)))
+                track.place = (track.place + place) / 2 if max(shares) > STILL else place
+                track.score, track.found, track.hits = float(score), seconds, track.hits + 1
+            else:
+                self.begun += 1
+                self.tracks.append(Track(self.begun, place, float(score), seconds))
+        for track in missed:
+            if track.hits == 1 or seconds - track.found > PATIENCE:
+                self.tracks.remove(track)
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union, float [n, m], of boxes [n, 4 or more] and [m, 4 or more]."""
-    one, other = one[:, None], other[None]
-    low = np.maximum(one[..., :2], other[..., :2])
-    high = np.minimum(one[..., :2] + one[..., 2:4], other[..., :2] + other[..., 2:4])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = np.prod(one[..., 2:4], axis=-1) + np.prod(other[..., 2:4], axis=-1)
-    return shared / np.maximum(areas - shared, 1e-9)
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes, x, y, width, height first."""
+    low = np.maximum(one[:2], other[:2])
+    high = np.minimum(one[:2] + one[2:4], other[:2] + other[2:4])
+    shared = np.prod(np.maximum(high - low, 0))
+    return float(shared / max(np.prod(one[2:4]) + np.prod(other[2:4]) - shared, 1e-9))

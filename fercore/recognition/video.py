@@ -62,8 +62,10 @@ def recognise_video(
     over `smoothing` seconds. Ctrl-C, SIGTERM, or a video that breaks off keep what was done, and
     `Outcome.remarks` says so. Raises `VideoError`; then nothing is left behind.
     """
-    path = Path(path).expanduser()
-    target = _target(path, None if out is None else Path(out).expanduser(), format)
+    if not isinstance(path, str | os.PathLike):
+        raise VideoError(f"a video of type {type(path).__name__}: give the path of a file")
+    path = Path(os.path.expanduser(path))
+    target = _target(path, None if out is None else Path(os.path.expanduser(out)), format)
     source, tracker = Source(path), Tracker(recogniser, smoothing=smoothing)
     names = recogniser.class_names
     files = [target.with_suffix(suffix) for suffix in (".csv", ".png")]
@@ -86,7 +88,7 @@ def recognise_video(
             source.close()
             if film:
                 film.drop()
-        image = annotation.timeline(table, names, first=len(COLUMNS), seconds=source.seconds)
+        image = annotation.timeline(table, names, seconds=source.seconds)
         information = PngInfo()
         information.add_text("Software", "fercore")
         image.save(plot, pnginfo=information)

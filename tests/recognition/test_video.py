@@ -182,8 +182,8 @@ def test_a_face_that_is_gone_ends_and_one_seen_once_ends_at_the_next_search():
 
 def test_overlap_of_boxes():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5]], float)
-    shares = tracking._overlap(boxes[:1], boxes)
-    assert shares[0] == pytest.approx([1, 1 / 3, 0])
+    shares = [tracking.overlap(boxes[0], box) for box in boxes]
+    assert shares == pytest.approx([1, 1 / 3, 0])
 
 
 def test_a_video_becomes_a_film_a_table_and_a_plot(clip, tmp_path, monkeypatch):
@@ -460,6 +460,13 @@ def test_what_is_no_video_is_one_line(tmp_path, capfd, content, message):
         video.recognise_video(path, Brightness(), out=tmp_path / "out")
     assert capfd.readouterr().err == "", "somebody else talks as well"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", [None, 3, b"film.mp4", "film\0.mp4", "", "~nobody-here/film.mp4"])
+def test_what_is_no_path_is_one_line(given):
+    with pytest.raises(ValueError) as raised:
+        video.recognise_video(given, Brightness())
+    assert "\n" not in str(raised.value)
 
 
 def test_outputs_that_cannot_be_are_refused_before_any_work(clip, tmp_path):
