@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
 from fercore import artifacts
 from fercore.config import parameters
 from fercore.config.parameters import STUDY_ENSEMBLE, Aggregate
-from fercore.evaluation import scoring
+from fercore.evaluation import metrics, scoring
 from fercore.evaluation.scoring import Run, Scored
 
 SMALLEST = 1e-4  # probability that a member gives a class at least: one veto must not decide
@@ -40,17 +39,17 @@ class Pool:
     weights: np.ndarray
 
 
-def mean(members: Sequence[artifacts.Predictions]) -> artifacts.Predictions:
-    """The unweighted mean of the probabilities of `members`. Raises `AggregationError` unless they
-    hold the same faces in the same order."""
+def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> artifacts.Predictions:
+    """The unweighted mean of the probabilities of `members`. Raises `AggregationError`, which
+    begins with `named`, unless they hold the same faces in the same order."""
     first = members[0]
-    for other in members[1:]:
-        if not np.array_equal(first.row_ids, other.row_ids) or not np.array_equal(
-            first.part, other.part
-        ):
-            raise AggregationError(
-                "members hold other faces, or another order of them; train them on the same data"
-            )
+    keys = ("row_ids", "part")
+    if not all(
+        np.array_equal(getattr(first, key), getattr(one, key)) for one in members for key in keys
+    ):
+        raise AggregationError(
+            f"{named} hold other faces, or another order of them; train them on the same data"
+        )
     plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
     averaged = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
     return artifacts.Predictions(first.row_ids, first.part, plain, averaged)
@@ -77,8 +76,10 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
         common = sorted(set.intersection(*present)) if len(present) > 1 else []
         for seed in common:
             _save(folder, split, aggregate, seed, missing)
-        done = f"saved without {', '.join(missing)}" if missing else "saved"
-        state = done if common else _lacking(seeds)
+        state = f"saved without {', '.join(missing)}" if missing else "saved"
+        if not common:
+            lacking = ", ".join(member for member, there in seeds.items() if not there)
+            state = f"not run: {f'no predictions of {lacking}' if lacking else 'no common seed'}"
         rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
     return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
 
@@ -91,17 +92,15 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     when fewer than two are left.
     """
     known = parameters.network_names()
-    found = {
-        (network, seed): scoring.score(run, split, network, seed, part=part)
-        for place, network, seed in run.predicted()
-        if place == split and network in known
-    }
+    keys = [key for key in run.predicted() if key[0] == split and key[1] in known]
+    found = {key[1:]: scoring.score(run, *key, part=part) for key in keys}
     most = max((len(scored.faces) for scored in found.values()), default=0)
     found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
+    where = f"outputs/{run.profile}: {len(found)} network{'s' * (len(found) != 1)} on {split}"
     if len(found) < 2:
-        raise AggregationError(
-            f"outputs/{run.profile}: {len(found)} network on {split}; an ensemble needs two"
-        )
+        raise AggregationError(f"{where}; an ensemble needs two")
+    if (n := min(len(scored.labels) for scored in found.values())) < FOLDS:
+        raise AggregationError(f"{where}, {n} {part} faces; an ensemble needs {FOLDS} or more")
     return found
 
 
@@ -117,8 +116,8 @@ def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
     joined: list[int] = []
     with threadpool_limits(1):  # the products are small: threads would wait for each other
         while tried := _promising(logs, labels, joined, weights):
-            fits = {k: fit(logs[[*joined, k]], labels, [*weights, 0.0]) for k in tried}
-            losses = [cross_entropy(logs[[*joined, k]], labels, w) for k, w in fits.items()]
+            fits = {k: metrics.fit_pool(logs[[*joined, k]], labels, [*weights, 0.0]) for k in tried}
+            losses = [metrics.cross_entropy(logs[[*joined, k]], labels, w) for k, w in fits.items()]
             joined.append(tried[int(np.argmin(losses))])
             weights = fits[joined[-1]]
             loss, accuracy = cross_validated(logs[joined], labels)
@@ -136,60 +135,29 @@ def members(course: pd.DataFrame, size: int | None = None) -> list[Member]:
 def fitted(validation: Mapping[Member, Scored], chosen: Sequence[Member]) -> Pool:
     """The pool of the `chosen` with weights of maximum likelihood."""
     scored = {member: validation[member] for member in chosen}
-    return Pool(tuple(chosen), fit(_logs(scored), scored[chosen[0]].labels))
+    return Pool(tuple(chosen), metrics.fit_pool(_logs(scored), scored[chosen[0]].labels))
 
 
 def pooled(scored: Mapping[Member, Scored], pool: Pool) -> np.ndarray:
     """Probabilities float32 [n, c] of the pool for faces that its members have scored."""
     logs = _logs({member: scored[member] for member in pool.members})
-    return np.exp(_pooled(logs, pool.weights)).T.astype(np.float32)
-
-
-def fit(logs: np.ndarray, labels: np.ndarray, start: Sequence[float] | None = None) -> np.ndarray:
-    """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs`
-    [m, c, n]: Newton's method, projected (Bertsekas 1982), from `start` or equal weights."""
-    size = len(logs)
-    weights = np.full(size, 1 / size) if start is None else np.array(start, float)
-    loss = cross_entropy(logs, labels, weights)
-    for _ in range(50):
-        slope, curvature = _derivatives(logs, labels, weights)
-        free = np.flatnonzero((weights > 0) | (slope < 0))
-        if not np.abs(slope[free]).max(initial=0) > 1e-9:
-            break
-        step, share = np.zeros(size), 1.0
-        inner = curvature[np.ix_(free, free)] + 1e-10 * np.eye(len(free))
-        step[free] = -np.linalg.solve(inner, slope[free])
-        while share > 1e-6:
-            moved = np.maximum(0, weights + share * step)
-            lower = cross_entropy(logs, labels, moved)
-            if lower <= loss + 1e-4 * slope @ (moved - weights):
-                break
-            share /= 2
-        if not lower < loss:
-            break
-        weights, loss = moved, lower
-    return weights
-
-
-def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Of the pool with these weights, mean over faces, in nats."""
-    return -float(_pooled(logs, weights)[labels, np.arange(len(labels))].mean())
+    return np.exp(metrics.pooled(logs, pool.weights)).T.astype(np.float32)
 
 
 def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Cross-entropy (nats) and accuracy (%) of a pool on faces that its weights were not fitted
-    on. NaN where a class has fewer faces than there are folds."""
-    from sklearn.model_selection import StratifiedKFold  # not above: it takes seconds to import
+    on; folds hold each class alike where each has as many faces as there are folds."""
+    from sklearn import model_selection  # not above: it takes seconds to import
 
-    if np.unique(labels, return_counts=True)[1].min() < FOLDS:
-        return np.nan, np.nan
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    few = np.bincount(labels)[np.unique(labels)].min() < FOLDS
+    kind = model_selection.KFold if few else model_selection.StratifiedKFold
+    folds = kind(FOLDS, shuffle=True, random_state=0)
     pool = np.empty(logs.shape[1:])
     for known, other in folds.split(labels, labels):
-        weights = fit(logs[:, :, known], labels[known])
+        weights = metrics.fit_pool(logs[:, :, known], labels[known])
         pool[:, other] = np.tensordot(weights, logs[:, :, other], 1)
     accuracy = 100 * float(np.mean(pool.argmax(0) == labels))
-    return cross_entropy(pool[None], labels, np.ones(1)), accuracy
+    return metrics.cross_entropy(pool[None], labels, np.ones(1)), accuracy
 
 
 def save_ensemble(run: Run, split: str) -> Pool:
@@ -229,12 +197,8 @@ def save_ensemble(run: Run, split: str) -> Pool:
 
 def _save(folder: Path, split: str, aggregate: Aggregate, seed: int, missing: list[str]) -> None:
     members = [member for member in aggregate.members if member not in missing]
-    try:
-        predictions = mean(
-            [artifacts.load_predictions(folder, split, member, seed) for member in members]
-        )
-    except AggregationError as error:
-        raise AggregationError(f"{aggregate.name} on {split}, seed {seed}: {error}") from None
+    loaded = [artifacts.load_predictions(folder, split, member, seed) for member in members]
+    predictions = mean(loaded, f"{aggregate.name} on {split}, seed {seed}: members")
     records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
     record = _combined_record(aggregate.name, records) | ({"missing": missing} if missing else {})
     artifacts.save_predictions(folder, split, aggregate.name, seed, predictions, record)
@@ -256,24 +220,14 @@ def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
     }
     shared = {key: records[0].get(key) for key in ("split", "seed", "recipe", "data")}
     epochs = {member: record.get("epochs") for member, record in by_member.items()}
-    return (
-        {"network": name, "members": list(by_member)}
-        | shared
-        | sums
-        | joined
-        | {"member_epochs": epochs}
-    )
+    named = {"network": name, "members": list(by_member)}
+    return named | shared | sums | joined | {"member_epochs": epochs}
 
 
 def _joined(values: list) -> str | int | None:
     """The value that all share, else all of them, listed."""
     known = sorted({value for value in values if value is not None}, key=str)
     return known[0] if len(known) == 1 else ", ".join(map(str, known)) or None
-
-
-def _lacking(seeds: dict[str, set[int]]) -> str:
-    missing = ", ".join(member for member, there in seeds.items() if not there)
-    return f"not run: no predictions of {missing}" if missing else "not run: members share no seed"
 
 
 def _promising(
@@ -289,7 +243,7 @@ def _promising(
         return list(range(len(logs)))
     everywhere = np.zeros(len(logs))
     everywhere[list(joined)] = weights
-    slope, curvature = _derivatives(logs, labels, everywhere)
+    slope, curvature = metrics.slopes(logs, labels, everywhere)
     inside = np.flatnonzero(everywhere)
     inner = curvature[np.ix_(inside, inside)] + 1e-10 * np.eye(len(inside))
     across = curvature[inside]
@@ -297,23 +251,6 @@ def _promising(
     gain = slope**2 / np.maximum(alone, 1e-12)
     rest = [k for k in np.argsort(-gain, kind="stable") if k not in joined and slope[k] < -1e-9]
     return [int(k) for k in rest[:TRIED]]
-
-
-def _derivatives(
-    logs: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slope [m] and curvature [m, m] of the cross-entropy at `weights`."""
-    size, _, n = logs.shape
-    weighted = logs * np.exp(_pooled(logs, weights))
-    expected = weighted.sum(1)
-    slope = (expected.sum(1) - logs[:, labels, np.arange(n)].sum(1)) / n
-    curvature = weighted.reshape(size, -1) @ logs.reshape(size, -1).T - expected @ expected.T
-    return slope, curvature / n
-
-
-def _pooled(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Log probabilities [c, n] of the pool with these weights."""
-    return log_softmax(np.tensordot(weights, logs, 1), axis=0)
 
 
 def _logs(scored: Mapping[Member, Scored]) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""What the records of trainings say: what each cost, how soon published accuracies were reached,
-and the file, the commit and the command behind each number."""
+"""What a run has and what it cost: accuracy against size and time, what is missing, how soon
+published accuracies were reached; the file, commit and command behind each number."""
 
 import html
 import shlex
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import yaml
 
 from fercore import artifacts
 from fercore.config import SIDE, notebooks, parameters, recipes
+from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, synthetic
+from fercore.data.splits import SPLITS
 from fercore.evaluation import scoring, tables
-from fercore.evaluation.scoring import Key, Run
+from fercore.evaluation.scoring import Entry, Key, Run
 
 OWN_EPOCHS, OWN_SHARE = 100, 0.64  # of system A's trainings: epochs, share of all faces
 OWN_TARGETS = ("cnn", "vgg", "aggregated_vgg")  # of system A: what is to be reached
@@ -54,7 +57,7 @@ def trainings(run: Run) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`trainings`, or a table as of `tables.compared`, as text: accuracy with its interval, numbers
+    """`trainings`, or a table as of `compared`, as text: accuracy with its interval, numbers
     rounded, times as durations; what is not known stays NaN."""
     text = tables.with_interval(table, "accuracy") if "accuracy" in table else table.copy()
     for column in text.select_dtypes("number"):
@@ -62,6 +65,49 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         text[column] = text[column].map(form, na_action="ignore")
     text = text.replace(" ", "\u00a0", regex=True)  # one line a row
     return text.rename(columns={column: name for column, (name, _) in COLUMNS.items()})
+
+
+def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Every network and aggregate of a split, mean over seeds: name, table, system, accuracy, low,
+    high (test, in %, averaged over views), published (on this split, else on another with the same
+    classes), parameters, macs, train_seconds (on processors; NaN where a GPU had a part); most
+    accurate first."""
+    chosen = results[(results.split == split) & (results.part == "test") & results.tta]
+    costs = ["parameters", "macs", "train_seconds"]
+    chosen = chosen.astype(dict.fromkeys(costs, float))
+    chosen["train_seconds"] = chosen.train_seconds.mask(
+        chosen.device.fillna("").str.contains("gpu")
+    )
+    names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
+    frame = (
+        chosen.rename(columns=names)
+        .groupby(["name", "table", "system"], as_index=False)[["accuracy", "low", "high", *costs]]
+        .mean()
+    )
+    known = scoring.catalogue()
+    theirs = [
+        _comparable(known[name].published, split) if name in known else None for name in frame.name
+    ]
+    frame.insert(6, "published", pd.Series(theirs, dtype=float))
+    return frame.sort_values("accuracy", ascending=False, ignore_index=True)
+
+
+def gaps(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
+    """Why networks and aggregates that belong to a split have no row there, or one of fewer
+    members: reason -> names."""
+    there, found = set(results[results.split == split].network), defaultdict(list)
+    aggregates, classes = parameters.aggregates(), SPLITS[split].class_names
+    for name, entry in tables.entries().items():
+        aggregate = aggregates.get(name)
+        missing = [one for one in aggregate.members if one not in there] if aggregate else []
+        apart = {SPLITS[other].class_names for other in entry.published} - {classes}
+        if name in there and missing:
+            found[f"computed without {', '.join(missing)}"].append(name)
+        elif name not in there and (
+            split in entry.published or (split == "official" and not apart)
+        ):
+            found[_reason(entry, missing)].append(name)
+    return dict(found)
 
 
 def milestones(run: Run, split: str = "official") -> pd.DataFrame:
@@ -176,6 +222,24 @@ def save_origins(table: pd.DataFrame, folder: Path) -> str:
     artifacts.write_atomically(folder / "tables" / "origins.html", page + "\n")
     artifacts.write_atomically(folder / "tables" / "origins.md", tables.markdown(marked) + "\n")
     return page
+
+
+def _reason(entry: Entry, missing: list[str]) -> str:
+    if entry.name == STUDY_ENSEMBLE:
+        return "needs two networks"
+    if entry.table == "aggregates":
+        return f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
+    content = parameters.network(entry.name)
+    needs = f"needs {content['needs']}" if content.get("needs") else None
+    return parameters.lacking(content) or needs or f"not trained by {entry.notebook}"
+
+
+def _comparable(published: dict, split: str) -> float | None:
+    """The test accuracy published on this split, else on another one with the same classes."""
+    classes = SPLITS[split].class_names
+    alike = [one for name, one in published.items() if SPLITS[name].class_names == classes]
+    theirs = [published[split]] if split in published else alike
+    return theirs[0].get("test") if theirs else None
 
 
 def _training(record: dict) -> dict:

@@ -5,11 +5,12 @@ label given, columns the prediction. Drawing faces anew with replacement is draw
 that matrix from a multinomial distribution, so a bootstrap needs neither loops nor the faces.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import bdtr  # SciPy's stats would take seconds to import
+from scipy.special import bdtr, log_softmax  # SciPy's stats would take seconds to import
 
 RESAMPLES = 2000
 
@@ -41,11 +42,6 @@ def f1(matrix: np.ndarray) -> np.ndarray:
     return 2 * _diagonal(matrix) / np.maximum(matrix.sum(-1) + matrix.sum(-2), 1)
 
 
-def macro_f1(matrix: np.ndarray) -> np.ndarray:
-    """F1 averaged over classes, each counting the same, [...]."""
-    return f1(matrix).mean(-1)
-
-
 def weighted_f1(matrix: np.ndarray) -> np.ndarray:
     """F1 averaged over classes, each counting by its faces, [...]."""
     return _by_faces(f1(matrix), matrix)
@@ -55,6 +51,22 @@ def weighted_precision(matrix: np.ndarray) -> np.ndarray:
     """Precision averaged over classes, each counting by its faces, [...]. Recall averaged so is
     accuracy."""
     return _by_faces(precision(matrix), matrix)
+
+
+def scores(matrix: np.ndarray) -> dict[str, float]:
+    """Accuracy with its 95 % interval, F1, precision and recall of a matrix [c, c], in 0..1; the
+    last two and macro-F1 averaged over the classes that have faces, weighted F1 by their faces."""
+    some = matrix.sum(1) > 0
+    low, high = accuracy_interval(matrix)
+    return {
+        "accuracy": accuracy(matrix),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "macro_f1": f1(matrix)[some].mean(),
+        "weighted_f1": weighted_f1(matrix),
+        "precision": precision(matrix)[some].mean(),
+        "recall": recall(matrix)[some].mean(),
+    }
 
 
 def resample(matrix: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
@@ -81,8 +93,8 @@ def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, floa
 
 
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """A row a class: faces, precision, recall with its 95 % interval, F1; all but the faces in
-    %."""
+    """A row a class that has faces: faces, precision, recall with its 95 % interval, F1; all but
+    the faces in %."""
     low, high = interval(recall(resample(matrix)))
     columns = {
         "precision": precision(matrix),
@@ -94,7 +106,7 @@ def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
     table = pd.DataFrame({name: 100 * values for name, values in columns.items()})
     table.insert(0, "class", class_names)
     table.insert(1, "n", matrix.sum(1))
-    return table
+    return table[table.n > 0].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,7 @@ def recall_change(
     """By class, recall of the predictions `after` minus that of `before` on the same faces, in
     points, with intervals.
 
-    Columns class, n, change, low, high.
+    Columns class (those that have faces), n, change, low, high.
     """
     classes = len(class_names)
     outcome = _outcome(before == labels, after == labels)
@@ -144,15 +156,9 @@ def recall_change(
         classes, 3
     )
     low, high = interval(_change(resample(table)))
-    return pd.DataFrame(
-        {
-            "class": class_names,
-            "n": table.sum(1),
-            "change": _change(table),
-            "low": low,
-            "high": high,
-        }
-    )
+    columns = {"class": class_names, "n": table.sum(1), "change": _change(table)}
+    frame = pd.DataFrame(columns | {"low": low, "high": high})
+    return frame[frame.n > 0].reset_index(drop=True)
 
 
 def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
@@ -199,6 +205,57 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float(
         (table.n * (table.confidence - table.accuracy).abs()).sum() / max(table.n.sum(), 1)
     )
+
+
+def pooled(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Log probabilities [c, n] of a logarithmic opinion pool: its members' `logs` [m, c, n], each
+    times its weight."""
+    return log_softmax(np.tensordot(weights, logs, 1), axis=0)
+
+
+def cross_entropy(logs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Cross-entropy of the pool with these weights, mean over faces, in nats."""
+    return -float(pooled(logs, weights)[labels, np.arange(len(labels))].mean())
+
+
+def fit_pool(
+    logs: np.ndarray, labels: np.ndarray, start: Sequence[float] | None = None
+) -> np.ndarray:
+    """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs`
+    [m, c, n]: Newton's method, projected (Bertsekas 1982), from `start` or equal weights."""
+    size = len(logs)
+    weights = np.full(size, 1 / size) if start is None else np.array(start, float)
+    loss = cross_entropy(logs, labels, weights)
+    for _ in range(50):
+        slope, curvature = slopes(logs, labels, weights)
+        free = np.flatnonzero((weights > 0) | (slope < 0))
+        if not np.abs(slope[free]).max(initial=0) > 1e-9:
+            break
+        step, share = np.zeros(size), 1.0
+        inner = curvature[np.ix_(free, free)] + 1e-10 * np.eye(len(free))
+        step[free] = -np.linalg.solve(inner, slope[free])
+        while share > 1e-6:
+            moved = np.maximum(0, weights + share * step)
+            lower = cross_entropy(logs, labels, moved)
+            if lower <= loss + 1e-4 * slope @ (moved - weights):
+                break
+            share /= 2
+        if not lower < loss:
+            break
+        weights, loss = moved, lower
+    return weights
+
+
+def slopes(
+    logs: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope [m] and curvature [m, m] of the cross-entropy at `weights`."""
+    size, _, n = logs.shape
+    weighted = logs * np.exp(pooled(logs, weights))
+    expected = weighted.sum(1)
+    slope = (expected.sum(1) - logs[:, labels, np.arange(n)].sum(1)) / n
+    curvature = weighted.reshape(size, -1) @ logs.reshape(size, -1).T - expected @ expected.T
+    return slope, curvature / n
 
 
 def _by_faces(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,9 +1,6 @@
-"""From predictions and labels to results.csv; never trains, and needs no pixels.
+"""From predictions and labels to results.csv, in %; never trains, and needs no pixels."""
 
-Accuracies, F1, precision and recall are in % in every table; precision and recall are averages over
-the classes that have faces.
-"""
-
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,10 +17,8 @@ from fercore.data.faces import Faces
 from fercore.evaluation import metrics
 
 PARTS = {"validation": artifacts.VALIDATION, "test": artifacts.TEST}
-SCORES = (
-    *("accuracy", "accuracy_low", "accuracy_high", "accuracy_deduplicated"),
-    *("macro_f1", "weighted_f1", "precision", "recall"),
-)
+SCORES = ["accuracy", "accuracy_low", "accuracy_high", "accuracy_deduplicated"]
+SCORES += ["macro_f1", "weighted_f1", "precision", "recall"]
 COLUMNS = (
     *("table", "system", "network", "split", "seed", "part", "tta", "n"),
     *SCORES,
@@ -59,13 +54,20 @@ class Run:
             self._kept[key] = splits.prepare(datasets.subset(self.faces, subset), split)
         return self._kept[key]
 
-    def made_on_its_faces(self, record: dict) -> bool:
-        """`made_on`, kept for the next network of the same data."""
+    def subset_of(self, record: dict) -> int | None:
+        """Faces of each usage that a record's network was trained and tested on; None for all.
+        Raises `EvaluationError` where it was made on other data."""
         data = record.get("data", {})
-        key = "made on", data.get("fingerprint"), data.get("origin")
+        origin = data.get("origin", "unknown")
+        key = "made on", data.get("fingerprint"), origin
         if key not in self._kept:
             self._kept[key] = made_on(record, self.faces)
-        return self._kept[key]
+        if not self._kept[key]:
+            raise EvaluationError(
+                f"{record['network']}: its predictions were made on other data ({origin}) than "
+                f"these ({self.faces.origin}); choose another profile, or train it on these"
+            )
+        return data["subset"]
 
     def without_duplicates(self, split: str, subset: int | None) -> np.ndarray:
         """Positions of test faces without an exact duplicate in training or validation; kept for
@@ -79,8 +81,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the study's tables: a network or an aggregate, and what its system published (% by
-    split and part)."""
+    """A network or an aggregate, and what its system published (% by split and part)."""
 
     name: str
     table: str
@@ -126,15 +127,12 @@ def at_hand(data: str | None = None, profile: str | None = None) -> Run:
 
 
 def open_run(faces: Faces, profile: str | None = None) -> Run:
-    """The run of `profile` when its predictions were made on `faces`; without one, the first that
-    was: the published one, then the newest. Raises `EvaluationError` that says what to run.
-    """
+    """The run of `profile` when its predictions were made on `faces`; without one, the published
+    run, then the newest that was. Raises `EvaluationError` that says what to run."""
     for name in [profile] if profile else _profiles():
         folder = paths.outputs(name)
-        if any(
-            made_on(artifacts.read_record(folder, *key), faces)
-            for key in artifacts.list_predictions(folder)
-        ):
+        keys = artifacts.list_predictions(folder)
+        if any(made_on(artifacts.read_record(folder, *key), faces) for key in keys):
             return Run(name, folder, faces)
     where = f"outputs/{profile}" if profile else "outputs/"
     raise EvaluationError(
@@ -145,8 +143,7 @@ def open_run(faces: Faces, profile: str | None = None) -> Run:
 
 def made_on(record: dict, faces: Faces) -> bool:
     """Whether the predictions of a record belong to `faces`: the same data, or another copy of
-    FER2013 in the same order (copies differ in the pixels of up to 177 faces, not in labels and
-    splits)."""
+    FER2013, which may differ in the pixels of up to 177 faces."""
     data = record.get("data", {})
     if data.get("fingerprint") == faces.fingerprint:
         return True
@@ -174,9 +171,8 @@ def score_all(
 
     Raises `EvaluationError` when the run has none.
     """
-    there = set(run.predicted())
-    names = [name for name in catalogue() if (split, name, seed) in there]
-    names = [name for name in names if not name.endswith(PUBLISHED_RECIPE)]
+    there = {key[1] for key in run.predicted() if key[::2] == (split, seed)}
+    names = [one for one in catalogue() if one in there and not one.endswith(PUBLISHED_RECIPE)]
     if not names:
         raise EvaluationError(
             f"outputs/{run.profile}: no predictions on {split} with seed {seed}; execute a "
@@ -191,22 +187,11 @@ def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
     `deduplicated` bool [n]: which of the scored faces have no exact duplicate in training or
     validation; NaN where none is left.
     """
-    matrix = scored.matrix
-    some = matrix.sum(1) > 0  # classes that have faces
     left = np.zeros(0) if deduplicated is None else scored.right[deduplicated]
-    values = (
-        metrics.accuracy(matrix),
-        *metrics.accuracy_interval(matrix),
-        left.mean() if len(left) else np.nan,
-        metrics.f1(matrix)[some].mean(),
-        metrics.weighted_f1(matrix),
-        metrics.precision(matrix)[some].mean(),
-        metrics.recall(matrix)[some].mean(),
-    )
-    scores = {
-        name: round(100 * float(value), 4) for name, value in zip(SCORES, values, strict=True)
-    }
-    return {"n": len(scored.labels)} | scores
+    values = metrics.scores(scored.matrix)
+    values["accuracy_deduplicated"] = left.mean() if len(left) else np.nan
+    percent = {name: round(100 * float(values[name]), 4) for name in SCORES}
+    return {"n": len(scored.labels)} | percent
 
 
 def results(run: Run, split: str | None = None) -> pd.DataFrame:
@@ -220,28 +205,23 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
         entry = known.get(network, Entry(network, "networks", "own", ""))
         theirs = entry.published.get(place, {}) if run.faces.is_fer2013 else {}
         fixed = (entry.table, entry.system, network, place, seed)
-        costs = (
-            record.get("parameters"),
-            record.get("macs"),
-            train_seconds(run, record),
-            hardware(record),
-        )
-        for part in PARTS:
-            for tta in (False, True):
-                scored = _scored(run, key, record, predictions, part, tta)
-                unseen = None
-                if part == "test":
-                    apart = run.without_duplicates(place, _subset_of(run, record, network))
-                    unseen = np.isin(scored.positions, apart)
-                scores = results_row(scored, unseen).values()
-                rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
+        size = record.get("parameters"), record.get("macs")
+        costs = (*size, train_seconds(run, record), hardware(record))
+        apart = run.without_duplicates(place, run.subset_of(record))
+        for part, tta in itertools.product(PARTS, (False, True)):
+            scored = _scored(run, key, record, predictions, part, tta)
+            unseen = np.isin(scored.positions, apart) if part == "test" else None
+            scores = results_row(scored, unseen).values()
+            rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     order = {name: place for place, name in enumerate(known)}
     table["place"] = table.network.map(order).fillna(len(known))
-    table = table.sort_values(
-        ["split", "place", "network", "seed"], kind="stable", ignore_index=True
+    table = table.sort_values(["split", "place", "network", "seed"], kind="stable")
+    return (
+        table.drop(columns="place")
+        .reset_index(drop=True)
+        .astype({"parameters": "Int64", "macs": "Int64"})
     )
-    return table.drop(columns="place").astype({"parameters": "Int64", "macs": "Int64"})
 
 
 def train_seconds(run: Run, *records: dict) -> float | None:
@@ -261,7 +241,7 @@ def train_seconds(run: Run, *records: dict) -> float | None:
 
 
 def total(values: Iterable[float | None]) -> float | None:
-    """The sum to a tenth; None where a value is not known."""
+    """The sum, to a tenth; None where a value is not known."""
     known = list(values)
     return None if None in known else round(sum(filter(None, known)), 1)
 
@@ -271,17 +251,11 @@ def catalogue() -> dict[str, Entry]:
     tables."""
     aggregates = parameters.aggregates()
     members = [member for aggregate in aggregates.values() for member in aggregate.members]
-    files = {name: parameters.network(name) for name in parameters.network_names()}
-    found = {
-        name: Entry(
-            name,
-            "networks",
-            content.get("system", "own"),
-            content.get("notebook", ""),
-            content.get("published") or {},
-        )
-        for name, content in files.items()
-    }
+    found = {}
+    for name in parameters.network_names():
+        one = parameters.network(name)
+        about = one.get("system", "own"), one["notebook"], one.get("published") or {}
+        found[name] = Entry(name, "networks", *about)
     place = {name: members.index(name) if name in members else len(members) for name in found}
     order = sorted(found, key=lambda name: (found[name].notebook, place[name], name))
     found = {name: found[name] for name in order}
@@ -292,12 +266,11 @@ def catalogue() -> dict[str, Entry]:
 
 
 def hardware(record: dict) -> str:
-    """The device of a record in words: 'cpu, <processor, without marks>, 2 cores', or 'gpu, <its
-    name>'."""
+    """The device of a record in words: 'cpu, <processor>, 2 cores', or 'gpu, <its name>'."""
     if record.get("gpu"):
         return f"gpu, {record['gpu']}"
-    cores, processor = record.get("cores"), record.get("processor") or ""
-    processor = " ".join(re.sub(r"\(\w+\)|\bProcessor\b", "", processor).split())
+    cores, marks = record.get("cores"), r"\(\w+\)|\bProcessor\b"
+    processor = " ".join(re.sub(marks, "", record.get("processor") or "").split())
     counted = f"{cores} core{'s' * (cores != 1)}" if cores else None
     return ", ".join(str(one) for one in (record.get("device"), processor, counted) if one)
 
@@ -306,7 +279,7 @@ def _scored(
     run: Run, key: Key, record: dict, predictions: artifacts.Predictions, part: str, tta: bool
 ) -> Scored:
     split, network, seed = key
-    faces, parts = run.prepared(split, _subset_of(run, record, network))
+    faces, parts = run.prepared(split, run.subset_of(record))
     positions, chosen = getattr(parts, part), predictions.part == PARTS[part]
     order = np.argsort(predictions.row_ids[chosen])
     expected = positions[np.argsort(faces.row_ids[positions])]
@@ -324,15 +297,3 @@ def _profiles() -> Iterator[str]:
     """Names of the runs at hand: the published one, then the newest first."""
     found = {path.parent.name: path.stat().st_mtime for path in paths.OUTPUTS.glob("*/predictions")}
     yield from sorted(found, key=lambda name: (name != "published", -found[name]))
-
-
-def _subset_of(run: Run, record: dict, network: str) -> int | None:
-    """How many faces of each usage a record's network was trained and tested on; None for all of
-    them."""
-    data = record.get("data", {})
-    if not run.made_on_its_faces(record):
-        raise EvaluationError(
-            f"{network}: its predictions were made on other data ({data.get('origin', 'unknown')}) "
-            f"than these ({run.faces.origin}); choose another profile, or train it on these"
-        )
-    return data["subset"]

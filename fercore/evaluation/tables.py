@@ -3,7 +3,6 @@ HTML and Markdown out, with what comes from outside made harmless."""
 
 import html as escaping
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from pandas.io.formats.style import Styler
 
 from fercore import artifacts
 from fercore.config import parameters
-from fercore.config.parameters import PUBLISHED_RECIPE, STUDY_ENSEMBLE
+from fercore.config.parameters import PUBLISHED_RECIPE
 from fercore.data.splits import SPLITS
 from fercore.evaluation import scoring
 
@@ -32,11 +31,10 @@ def of_system(
     """A system's networks and aggregates, a row for each split that it published figures for or
     that was run, or for one `split`; those by the system's own recipe only where they were run.
 
-    Columns: table, network, split; validation and test, one view, beside the published figures;
-    difference of test to the published, in points; views averaged; duplicates removed: accuracy,
-    views averaged, on test faces without an exact duplicate in training or validation; training.
-    Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds. The
-    published columns are left out where `fer2013` is False: other data, other numbers.
+    Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds; difference
+    of test to the published, in points; duplicates removed: views averaged, on test faces without
+    an exact duplicate in training or validation. The published columns are left out where `fer2013`
+    is False: other data, other numbers.
     """
     rows, there = [], set(results.network)
     for name, entry in scoring.catalogue().items():
@@ -44,9 +42,8 @@ def of_system(
             run = sorted(results[results.network == name].split.unique())
             places = dict.fromkeys([*entry.published, *run] or ["official"])
             rows += [_beside(results, entry, one) for one in ([split] if split else places)]
-    frame = pd.DataFrame(rows)
-    theirs = ["published validation", "published test", "difference"]
-    return frame if fer2013 else frame.drop(columns=theirs, errors="ignore")
+    theirs = [] if fer2013 else ["published validation", "published test", "difference"]
+    return pd.DataFrame(rows).drop(columns=theirs, errors="ignore")
 
 
 def everything(results: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +61,7 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
                 "published": number(entry.published.get(split, {}).get("test"), 2),
                 "here": accuracy(results, split, name),
                 "official split": accuracy(results, beside, name) if beside else "",
-                "duplicates removed": _mean(results, there, name, "accuracy_deduplicated"),
+                "duplicates removed": without_duplicates(select(results, there, name)),
                 "training": training_time(select(results, there, name)),
             }
             if {row["here"], row["official split"]} - {NOT_RUN, ""}:
@@ -83,8 +80,8 @@ def foremost(results: pd.DataFrame) -> pd.DataFrame:
     """
     figures = outcome(results).dropna(subset="published")
     most = figures.groupby(["system", "notebook", "classes"]).published.transform("max")
-    foremost: Any = figures[figures.preferred & (figures.published == most)].itertuples()
-    chosen = {(one.name, one.split): one for one in foremost}
+    preferred: Any = figures[figures.preferred & (figures.published == most)].itertuples()
+    chosen = {(one.name, one.split): one for one in preferred}
     rows = []
     for row in everything(results).to_dict("records"):
         one = chosen.get((row["network"], row["split"]))
@@ -119,47 +116,6 @@ def outcome(results: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
 
 
-def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Every network and aggregate of a split, mean over seeds: name, table, system, accuracy, low,
-    high (test, in %, averaged over views), published (on this split, else on another with the same
-    classes), parameters, macs, train_seconds (on processors; NaN where a GPU had a part); most
-    accurate first."""
-    chosen = results[(results.split == split) & (results.part == "test") & results.tta]
-    costs = ["parameters", "macs", "train_seconds"]
-    chosen = chosen.astype(dict.fromkeys(costs, float))
-    chosen["train_seconds"] = chosen.train_seconds.mask(_on_gpu(chosen))
-    names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
-    frame = (
-        chosen.rename(columns=names)
-        .groupby(["name", "table", "system"], as_index=False)[["accuracy", "low", "high", *costs]]
-        .mean()
-    )
-    known = scoring.catalogue()
-    theirs = [
-        _comparable(known[name].published, split) if name in known else None for name in frame.name
-    ]
-    frame.insert(6, "published", pd.Series(theirs, dtype=float))
-    return frame.sort_values("accuracy", ascending=False, ignore_index=True)
-
-
-def gaps(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
-    """Why networks and aggregates that belong to a split have no row there, or one of fewer
-    members: reason -> names."""
-    there, found = set(results[results.split == split].network), defaultdict(list)
-    aggregates, classes = parameters.aggregates(), SPLITS[split].class_names
-    for name, entry in entries().items():
-        aggregate = aggregates.get(name)
-        missing = [one for one in aggregate.members if one not in there] if aggregate else []
-        apart = {SPLITS[other].class_names for other in entry.published} - {classes}
-        if name in there and missing:
-            found[f"computed without {', '.join(missing)}"].append(name)
-        elif name not in there and (
-            split in entry.published or (split == "official" and not apart)
-        ):
-            found[_reason(entry, missing)].append(name)
-    return dict(found)
-
-
 def entries() -> dict[str, scoring.Entry]:
     """The catalogue without the networks trained by their systems' own recipes, which stand beside
     them."""
@@ -184,19 +140,25 @@ def accuracy(
     if rows.empty:
         return NOT_RUN
     if len(rows) == 1:
-        return interval(*rows.iloc[0][["accuracy", "accuracy_low", "accuracy_high"]]).replace(
-            "\u00a0[", " ["
-        )
+        one = rows.iloc[0]
+        text = interval(one.accuracy, one.accuracy_low, one.accuracy_high)
+        return text.replace("\u00a0[", " [")
     text = f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
     return re.sub(r" (?!\()", "\u00a0", text)
+
+
+def without_duplicates(rows: pd.DataFrame) -> str:
+    """Accuracy on test faces without duplicates, mean over these rows of results.csv, as text."""
+    return NOT_RUN if rows.empty else number(rows.accuracy_deduplicated.mean())
 
 
 def training_time(rows: pd.DataFrame) -> str:
     """How long one of these trainings took, in words, rows of results.csv: the mean over seeds."""
     if rows.empty:
         return NOT_RUN
-    alone = rows.device.fillna("").str.startswith("gpu").all()
-    ending = " on a GPU" if alone else ", partly on a GPU" if _on_gpu(rows).any() else ""
+    device = rows.device.fillna("").str
+    partly = ", partly on a GPU" if device.contains("gpu").any() else ""
+    ending = " on a GPU" if device.startswith("gpu").all() else partly
     return duration(rows.train_seconds.mean()) + ending
 
 
@@ -221,8 +183,7 @@ def markdown(frame: pd.DataFrame) -> str:
     a tag are escaped."""
     text = frame.astype(object).where(frame.notna(), "").astype(str)
     lines = [list(frame.columns), ["---"] * len(frame.columns), *text.to_numpy().tolist()]
-    signs = {"|": "\\|", "<": "&lt;", "\n": " "}
-    for old, new in signs.items():
+    for old, new in (("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
         lines = [[str(cell).replace(old, new) for cell in cells] for cells in lines]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -231,9 +192,8 @@ def html(frame: pd.DataFrame) -> str:
     """A frame as an HTML table without row numbers, escaped; names longer than 20 letters may break
     behind underscores. Cells of columns of words, which are to begin below each other, are of class
     `words`."""
-    columns = iter(
-        [' class="words"' if _of_words(frame[name]) else "" for name in frame] * (len(frame) + 1)
-    )
+    kinds = [' class="words"' if _of_words(frame[name]) else "" for name in frame]
+    columns = iter(kinds * (len(frame) + 1))
     text = frame.to_html(index=False, border=0, na_rep="")
     text = re.sub(r"<(t[hd])>", lambda cell: f"<{cell[1]}{next(columns)}>", text)
     return re.sub(r"[\w+]{21,}", lambda name: name[0].replace("_", "_<wbr>"), text)
@@ -251,9 +211,8 @@ def styled(frame: pd.DataFrame) -> Styler:
 def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """The frame with a column and its interval, `<column>_low` and `_high` or `low` and `high`, as
     one text: '65.1 [63.5, 66.7]'."""
-    low, high = (
-        f"{column}_{end}" if f"{column}_{end}" in frame else end for end in ("low", "high")
-    )
+    own = f"{column}_low" in frame
+    low, high = (f"{column}_{end}" if own else end for end in ("low", "high"))
     texts = [interval(*values) for values in frame[[column, low, high]].to_numpy()]
     return frame.assign(**{column: texts}).drop(columns=[low, high])
 
@@ -294,38 +253,9 @@ def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str
         "test": accuracy(results, split, name, tta=False),
         "difference": difference,
         "views averaged": accuracy(results, split, name),
-        "duplicates removed": _mean(results, split, name, "accuracy_deduplicated"),
+        "duplicates removed": without_duplicates(select(results, split, name)),
         "training": training_time(select(results, split, name)),
     }
-
-
-def _reason(entry: scoring.Entry, missing: list[str]) -> str:
-    if entry.name == STUDY_ENSEMBLE:
-        return "needs two networks"
-    if entry.table == "aggregates":
-        return f"lacks {', '.join(missing)}" if missing else f"execute {entry.notebook}"
-    content = parameters.network(entry.name)
-    needs = f"needs {content['needs']}" if content.get("needs") else None
-    return parameters.lacking(content) or needs or f"not trained by {entry.notebook}"
-
-
-def _comparable(published: dict, split: str) -> float | None:
-    """The test accuracy published on this split, else on another one with the same classes."""
-    classes = SPLITS[split].class_names
-    alike = [one for name, one in published.items() if SPLITS[name].class_names == classes]
-    theirs = [published[split]] if split in published else alike
-    return theirs[0].get("test") if theirs else None
-
-
-def _on_gpu(rows: pd.DataFrame) -> pd.Series:
-    """Which rows of results.csv a GPU had a part in."""
-    return rows.device.fillna("").str.contains("gpu")
-
-
-def _mean(results: pd.DataFrame, split: str, network: str, column: str) -> str:
-    """Mean over seeds of a column on test faces, views averaged, as text; or `NOT_RUN`."""
-    rows = select(results, split, network)
-    return NOT_RUN if rows.empty else number(rows[column].mean())
 
 
 def _by_another_variant(results: pd.DataFrame, figures: pd.DataFrame, one: Any) -> str:
@@ -337,29 +267,23 @@ def _by_another_variant(results: pd.DataFrame, figures: pd.DataFrame, one: Any) 
 
 
 def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
-    """The splits of a network's published figures; without such the official one, or else those it
-    was run on."""
+    """Those of a network's published figures, else the official one, else those it was run on."""
     run = results[results.network == name].split.unique()
     official = "official" in run or not len(run)
     return list(entry.published) or (["official"] if official else sorted(run))
 
 
 def _measured_on(results: pd.DataFrame, name: str, split: str) -> str:
-    """The split to score a network on: the one given, or the official one where it was not run on
-    it."""
+    """The split given, or the official one where the network was not run on it."""
     beside = _on_official_split(split)
     return split if not beside or len(select(results, split, name)) else beside
 
 
 def _on_official_split(split: str) -> str | None:
     """The official split that tells the same classes apart; None where `split` is one."""
-    if not SPLITS[split].pooled:
-        return None
-    return next(
-        name
-        for name, other in SPLITS.items()
-        if not other.pooled and other.class_names == SPLITS[split].class_names
-    )
+    classes = SPLITS[split].class_names
+    alike = [n for n, one in SPLITS.items() if not one.pooled and one.class_names == classes]
+    return alike[0] if SPLITS[split].pooled else None
 
 
 def _of_words(column: pd.Series) -> bool:

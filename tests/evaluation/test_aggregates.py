@@ -10,7 +10,7 @@ from fercore import artifacts
 from fercore.config import parameters
 from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, splits
-from fercore.evaluation import aggregates, scoring
+from fercore.evaluation import aggregates, metrics, scoring
 from fercore.evaluation.aggregates import AggregationError
 
 
@@ -98,7 +98,7 @@ def test_members_that_share_no_seed_are_named(tmp_path):
     predict(tmp_path, data, "cnn", seed=0)
     predict(tmp_path, data, "sift_cnn", seed=1)
     state = aggregates.save_all(tmp_path, "official").set_index("aggregate").state
-    assert state["cnn+sift_cnn"] == "not run: members share no seed"
+    assert state["cnn+sift_cnn"] == "not run: no common seed"
 
 
 def test_members_trained_on_other_faces_stop_with_one_line(tmp_path):
@@ -138,10 +138,10 @@ def test_weights_know_a_guess_from_an_answer_and_undo_a_temperature(labels):
     rng = np.random.default_rng(1)
     good = noisy(labels, rng, 2)
     guess = noisy(np.roll(labels, 1), rng, 2)
-    weights = aggregates.fit(np.stack([good, guess]), labels)
+    weights = metrics.fit_pool(np.stack([good, guess]), labels)
     assert weights[1] < 0.05 < weights[0]
-    timid = aggregates.fit(np.stack([good / 2]), labels)
-    assert timid[0] == pytest.approx(2 * aggregates.fit(np.stack([good]), labels)[0], rel=1e-3)
+    timid = metrics.fit_pool(np.stack([good / 2]), labels)
+    assert timid[0] == pytest.approx(2 * metrics.fit_pool(np.stack([good]), labels)[0], rel=1e-3)
 
 
 def test_two_that_err_apart_are_better_than_either(labels):

@@ -32,7 +32,7 @@ def test_scores_agree_with_scikit_learn():
     labels, predicted = rng.integers(0, 7, 500), rng.integers(0, 7, 500)
     matrix = metrics.confusion(labels, predicted, 7)
     assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(labels, predicted))
-    assert metrics.macro_f1(matrix) == pytest.approx(
+    assert metrics.scores(matrix)["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predicted, average="macro")
     )
     assert metrics.weighted_f1(matrix) == pytest.approx(

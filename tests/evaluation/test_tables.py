@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore.evaluation import aggregates, scoring, tables
+from fercore.evaluation import aggregates, costs, scoring, tables
 
 SCORES = {
     "accuracy_low": 60,
@@ -57,7 +57,7 @@ def test_several_seeds_give_mean_and_deviation(results):
 
 
 def test_systems_are_compared_by_the_mean_of_their_seeds(results):
-    chart = tables.compared(results, "official").set_index("name")
+    chart = costs.compared(results, "official").set_index("name")
     assert chart.index.tolist() == ["cnn", "cnn+sift_cnn", "sift_cnn", "cnn_published"]
     assert chart.accuracy.sift_cnn == pytest.approx(85) and chart.accuracy.cnn == pytest.approx(90)
     assert chart.published["cnn"] == 62.55  # of another split with the same classes
@@ -67,10 +67,10 @@ def test_systems_are_compared_by_the_mean_of_their_seeds(results):
 def test_what_is_missing_is_shown_with_its_reason(results):
     table = tables.of_system(results, "A", split="official").set_index("network")
     assert table.loc["vgg", "test"] == tables.NOT_RUN
-    reasons = tables.gaps(results, "official")
+    reasons = costs.gaps(results, "official")
     assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
     assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
-    assert "vgg" in tables.gaps(results, "pooled_64_16_20")["not trained by 11_vgg"]
+    assert "vgg" in costs.gaps(results, "pooled_64_16_20")["not trained by 11_vgg"]
     listed = {name for names in reasons.values() for name in names}
     assert {"compact", "svm_hog"} <= listed
     assert not {"five_class_cnn", "compact_ferplus", "model_a"} & listed
@@ -79,9 +79,9 @@ def test_what_is_missing_is_shown_with_its_reason(results):
 
 def test_an_ensemble_without_a_member_is_told():
     there = pd.DataFrame({"network": ["ensemble", "vgg16_scratch", "inception_v1"]})
-    told = tables.gaps(there.assign(split="official"), "official")
+    told = costs.gaps(there.assign(split="official"), "official")
     assert told["computed without vgg16_imagenet"] == ["ensemble"]
-    elsewhere = tables.gaps(there.assign(split="official"), "pooled_64_16_20")
+    elsewhere = costs.gaps(there.assign(split="official"), "pooled_64_16_20")
     assert not any(reason.startswith("computed without") for reason in elsewhere)
 
 
