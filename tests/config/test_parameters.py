@@ -24,12 +24,8 @@ def write(tmp_path, monkeypatch):
 
 
 def test_every_file_of_the_study_is_read():
-    assert {parameters.profile(name).name for name in parameters.profiles()} == {
-        "full",
-        "published",
-        "quick",
-        "smoke",
-    }
+    known = {"full", "published", "quick", "rederived", "smoke"}
+    assert {parameters.profile(name).name for name in parameters.profiles()} == known
     for name in parameters.network_names():
         assert parameters.network(name)["notebook"] in notebooks.names()
     for name in ("one_cycle", "system_e"):
