@@ -1,17 +1,27 @@
-"""The study's own network: small enough to train in under an hour on two cores, and to ship with
-the repository."""
+"""The study's own networks: `compact`, small enough to train in under an hour on two cores and to
+ship with the repository; `residual`, for a GPU, its teacher."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from fercore.models.blocks import Shape, convolution, output, squeeze_excitation
-from fercore.models.layers import Dropout
+from fercore.models.layers import (
+    HE,
+    Conv2D,
+    Dropout,
+    Shape,
+    batch_norm,
+    convolution,
+    output,
+    squeeze_excitation,
+)
 
 
 def compact(
     input_shape: Shape = (40, 40, 1),
     classes: int = 7,
-    filters: tuple[int, ...] = (24, 64, 160, 320),
+    filters: Sequence[int] = (24, 64, 160, 320),
     dropout: float = 0.2,
     squeeze: int = 0,
 ) -> keras.Model:
@@ -32,3 +42,41 @@ def compact(
         x = squeeze_excitation(x, squeeze) if squeeze else x
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     return keras.Model({"image": image}, output(x, classes), name="compact")
+
+
+def residual(
+    input_shape: Shape = (44, 44, 1),
+    classes: int = 7,
+    filters: Sequence[int] = (64, 128, 256, 512),
+    blocks: Sequence[int] = (1, 2, 2, 2),
+    squeeze: int = 16,
+    dropout: float = 0.4,
+) -> keras.Model:
+    """A residual network (He et al. 2016) in stages of `filters` and `blocks`, each but the first
+    at half the side.
+
+    A block: two 3×3 convolutions, its channels weighed (`squeeze` as in SE-ResNet, Hu et al. 2018),
+    plus its input, which is averaged over 2×2 pixels where the side is halved (ResNet-D, He et al.
+    2019, arXiv:1812.01187).
+    """
+    image = layers.Input(input_shape, name="image")
+    x = convolution(image, filters[0])
+    for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):
+        for block in range(depth):
+            x = _block(x, width, squeeze, halve=stage > 0 and block == 0)
+    x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model({"image": image}, output(x, classes), name="residual")
+
+
+def _block(x, width: int, squeeze: int, halve: bool):
+    shortcut = layers.AveragePooling2D(2, padding="same")(x) if halve else x
+    if x.shape[-1] != width:
+        shortcut = _normalised(shortcut, width, 1)
+    x = layers.ReLU()(_normalised(x, width, 3, strides=2 if halve else 1))
+    x = squeeze_excitation(_normalised(x, width, 3), squeeze)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def _normalised(x, width: int, size: int, strides: int = 1):
+    how = {"strides": strides, "padding": "same", "use_bias": False, "kernel_initializer": HE}
+    return batch_norm(Conv2D(width, size, **how)(x))

@@ -7,9 +7,18 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from fercore import paths
-from fercore.models.blocks import FACE, Shape, batch_norm, convolution, learn_from, output
-from fercore.models.layers import Conv2D, Dropout
+from fercore import artifacts, paths
+from fercore.models.layers import (
+    FACE,
+    HE,
+    Conv2D,
+    Dropout,
+    Shape,
+    batch_norm,
+    convolution,
+    learn_from,
+    output,
+)
 
 VGG8 = [(64, 2), (128, 2), (256, 2), (512, 2)]
 # Inception-v1's modules by stage: filters of 1×1, of 3×3 and what narrows its input, of 5×5
@@ -19,12 +28,10 @@ STAGES = [
     [(192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)],
 ]
 WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+ADVICE = f"give the path of Keras's {WEIGHTS_FILE} as parameter `weights`"
 WEIGHTS_PAGE = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{WEIGHTS_FILE}"
-IMAGENET_MEAN = (
-    103.939,
-    116.779,
-    123.68,
-)  # blue, green, red, as VGG-16 was trained (Simonyan & Zisserman 2014)
+# Blue, green, red, as VGG-16 was trained (Simonyan & Zisserman 2014)
+IMAGENET_MEAN = (103.939, 116.779, 123.68)
 
 
 class WeightsError(ValueError):
@@ -38,10 +45,10 @@ def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 
     x = image
     for filters, depth in VGG8:
         for _ in range(depth):
-            x = Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
+            x = Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
             x = layers.ReLU()(batch_norm(x))
         x = layers.MaxPooling2D()(x)
-    x = layers.Dense(1024, kernel_initializer="he_normal")(layers.Flatten()(x))
+    x = layers.Dense(1024, kernel_initializer=HE)(layers.Flatten()(x))
     x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes), name="vgg16_scratch")
 
@@ -67,7 +74,7 @@ def inception_v1(
         for filters in modules:
             x = _inception(x, *filters)
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
-    x = layers.Dense(dense, activation="relu", kernel_initializer="he_normal")(x)
+    x = layers.Dense(dense, activation="relu", kernel_initializer=HE)(x)
     return keras.Model({"image": image}, output(x, classes), name="inception_v1")
 
 
@@ -83,7 +90,7 @@ def vgg16_imagenet(
 
     `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder
     unless absolute, is Keras's file without its top; None draws them at random, to look at the
-    network. `blocks.learn_from` lets convolutions learn as well. Raises `WeightsError` when the
+    network. `layers.learn_from` lets convolutions learn as well. Raises `WeightsError` when the
     weights are not there.
     """
     image = layers.Input(input_shape, name="image")
@@ -92,23 +99,19 @@ def vgg16_imagenet(
     )
     x = layers.Flatten(name="features")(_convolutions(x, weights))
     for units in dense:
-        x = Dropout(dropout)(
-            layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
-        )
+        x = Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer=HE)(x))
     model = keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
     learn_from(model, "features")
     return model
 
 
-def _inception(
-    x, ones: int, before_three: int, threes: int, before_five: int, fives: int, pooled: int
-):
+def _inception(x, one: int, before_3: int, three: int, before_5: int, five: int, pooled: int):
     """Four views of the same map side by side: 1×1, 3×3, 5×5 and the largest of 3×3 neighbours."""
     return layers.Concatenate()(
         [
-            convolution(x, ones, 1),
-            convolution(convolution(x, before_three, 1), threes, 3),
-            convolution(convolution(x, before_five, 1), fives, 5),
+            convolution(x, one, 1),
+            convolution(convolution(x, before_3, 1), three, 3),
+            convolution(convolution(x, before_5, 1), five, 5),
             convolution(layers.MaxPooling2D(3, 1, padding="same")(x), pooled, 1),
         ]
     )
@@ -122,15 +125,14 @@ def _convolutions(x, weights: str | None):
     elif weights is not None:
         file = paths.ROOT / Path(weights).expanduser()
         if not file.is_file():
-            raise WeightsError(f"{weights}: no such file; give Keras's {WEIGHTS_FILE}")
+            raise WeightsError(
+                f"{artifacts.printable(weights)}: no such file; give Keras's {WEIGHTS_FILE}"
+            )
     try:
         return keras.applications.VGG16(include_top=False, weights=file, input_tensor=x).output
-    except (
-        Exception
-    ) as error:  # a broken download, a damaged file, other layers: each raises its own kind
+    except Exception as error:  # a broken download, a damaged file, other layers raise what they do
         raise WeightsError(
-            f"ImageNet weights of VGG-16 cannot be used ({type(error).__name__}); give the path of "
-            f"Keras's {WEIGHTS_FILE} as parameter `weights`"
+            f"ImageNet weights of VGG-16 cannot be used ({type(error).__name__}); {ADVICE}"
         ) from error
 
 
@@ -141,11 +143,10 @@ def _reachable() -> None:
     if (home / "models" / WEIGHTS_FILE).is_file():
         return
     try:
-        urllib.request.urlopen(
-            urllib.request.Request(WEIGHTS_PAGE, method="HEAD"), timeout=5
-        ).close()
+        page = urllib.request.Request(WEIGHTS_PAGE, method="HEAD")
+        urllib.request.urlopen(page, timeout=5).close()
     except OSError as error:
+        reason = artifacts.printable(getattr(error, "reason", error))
         raise WeightsError(
-            f"ImageNet weights of VGG-16 cannot be downloaded here ({getattr(error, 'reason', error)}); "
-            f"give the path of Keras's {WEIGHTS_FILE} as parameter `weights`"
+            f"ImageNet weights of VGG-16 cannot be downloaded here ({reason}); {ADVICE}"
         ) from error

@@ -1,10 +1,14 @@
-"""Keras's layers, their training steps faster on a processor. Other backends take Keras's own
-way."""
+"""What the builders of networks share: blocks of layers, and three of Keras's layers whose training
+steps are faster on a processor. Other backends take Keras's own way."""
 
 import keras
 from keras import layers, ops
 
+FACE = (48, 48, 1)
+HE = "he_normal"  # He et al. 2015, arXiv:1502.01852
 SMALL = 10  # pixels of a map's longer side
+
+Shape = tuple[int, int, int]
 
 
 @keras.saving.register_keras_serializable("fercore")
@@ -18,12 +22,8 @@ class BatchNormalization(layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        if not (
-            training
-            and self.trainable
-            and keras.backend.backend() == "tensorflow"
-            and len(inputs.shape) == 4
-        ):
+        maps = len(inputs.shape) == 4 and _on_tensorflow()
+        if not (training and self.trainable and maps):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -47,10 +47,8 @@ class Conv2D(layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         side = max(self.compute_output_shape(inputs.shape)[1:3])
-        plain = (
-            self.strides == self.dilation_rate == (1, 1) != self.kernel_size and self.groups == 1
-        )
-        if not (plain and side <= SMALL and _bfloat16_on_processor(inputs)):
+        plain = self.strides == self.dilation_rate == (1, 1) != self.kernel_size
+        if not (plain and self.groups == 1 and side <= SMALL and _bfloat16_on_processor(inputs)):
             return super().convolution_op(inputs, kernel)
         return _convolution(inputs, ops.cast(kernel, inputs.dtype), self.padding.upper())
 
@@ -65,12 +63,7 @@ class Dropout(layers.Dropout):
     """
 
     def call(self, inputs, training=False):
-        if not (
-            training
-            and self.rate
-            and self.noise_shape is None
-            and keras.backend.backend() == "tensorflow"
-        ):
+        if not (training and self.rate and self.noise_shape is None and _on_tensorflow()):
             return super().call(inputs, training=training)
         import tensorflow as tf
 
@@ -84,11 +77,59 @@ class Dropout(layers.Dropout):
         return inputs * (kept * tf.cast(1 / (1 - dropped / 2**16), inputs.dtype))
 
 
+def batch_norm(x):
+    """Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167). Its averages follow the last
+    hundred steps, not Keras's five hundred: a training of a few epochs is otherwise judged by
+    weights it no longer has."""
+    return BatchNormalization(momentum=0.95)(x)
+
+
+def convolution(x, filters: int, size: int = 3):
+    """Convolution, batch normalisation, ReLU."""
+    x = Conv2D(filters, size, padding="same", use_bias=False, kernel_initializer=HE)(x)
+    return layers.ReLU()(batch_norm(x))
+
+
+def squeeze_excitation(x, reduction: int):
+    """Channels weighed by what the whole map shows (Hu, Shen, Sun 2018, arXiv:1709.01507)."""
+    channels = x.shape[-1]
+    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weights = layers.Conv2D(channels // reduction, 1, activation="relu", kernel_initializer=HE)(
+        weights
+    )
+    return layers.Multiply()([x, layers.Conv2D(channels, 1, activation="sigmoid")(weights)])
+
+
+def output(x, classes: int, activation: str = "softmax", initializer="glorot_uniform"):
+    """The last layer, float32 whatever the precision: 'softmax' or 'sigmoid' over the classes."""
+    return layers.Dense(
+        classes,
+        activation=activation,
+        kernel_initializer=initializer,
+        dtype="float32",
+        name="expression",
+    )(x)
+
+
+def learn_from(model: keras.Model, name: str) -> None:
+    """Let the layer `name` and all after it learn; those before it stay as they are. Raises
+    `ValueError`."""
+    names = [layer.name for layer in model.layers]
+    if name not in names:
+        with_weights = ", ".join(layer.name for layer in model.layers if layer.weights)
+        raise ValueError(
+            f"layer {name!r}: {model.name} has none of this name; there are {with_weights}"
+        )
+    for place, layer in enumerate(model.layers):
+        layer.trainable = place >= names.index(name)
+
+
+def _on_tensorflow() -> bool:
+    return keras.backend.backend() == "tensorflow"
+
+
 def _bfloat16_on_processor(inputs) -> bool:
-    if (
-        keras.backend.backend() != "tensorflow"
-        or keras.backend.standardize_dtype(inputs.dtype) != "bfloat16"
-    ):
+    if not _on_tensorflow() or keras.backend.standardize_dtype(inputs.dtype) != "bfloat16":
         return False
     import tensorflow as tf
 
@@ -102,15 +143,10 @@ def _convolution(inputs, kernel, padding: str):
     def convolve(inputs, kernel):
         def gradient(upstream):
             (tall, wide, channels, filters), (height, width) = kernel.shape, upstream.shape[1:3]
-            added = [
-                size + across - 1 - given
-                for size, across, given in zip(
-                    (height, width), (tall, wide), inputs.shape[1:3], strict=True
-                )
-            ]
-            padded = tf.pad(
-                inputs, [[0, 0], *([pixels // 2, pixels - pixels // 2] for pixels in added), [0, 0]]
-            )
+            reach = (height + tall - 1, width + wide - 1)
+            added = [size - given for size, given in zip(reach, inputs.shape[1:3], strict=True)]
+            border = [[pixels // 2, pixels - pixels // 2] for pixels in added]
+            padded = tf.pad(inputs, [[0, 0], *border, [0, 0]])
             flat = tf.reshape(upstream, [-1, filters])
             moved = [
                 tf.reshape(padded[:, y : y + height, x : x + width], [-1, channels])

@@ -3,8 +3,7 @@
 import keras
 from keras import layers
 
-from fercore.models.blocks import FACE, Shape, batch_norm, output
-from fercore.models.layers import Conv2D, Dropout
+from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
 
 
 def shallow_cnn(
@@ -38,13 +37,13 @@ def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, dropout in [(64, 0.0), (128, 0.3), (256, 0.0), (256, 0.0)]:
-        x = Conv2D(filters, 3, kernel_initializer="he_normal")(x)
+        x = Conv2D(filters, 3, kernel_initializer=HE)(x)
         if dropout:
             x = Dropout(dropout)(x)
         x = layers.MaxPooling2D()(batch_norm(layers.ReLU()(x)))
     x = layers.Flatten()(x)
     for units, dropout in [(128, 0.25), (64, 0.0)]:
-        x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Dense(units, activation="relu", kernel_initializer=HE)(x)
         x = batch_norm(x)
         if dropout:
             x = Dropout(dropout)(x)
@@ -65,11 +64,11 @@ def _system_b(
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, size in convolutions:
-        x = Conv2D(filters, size, padding="same", kernel_initializer="he_normal")(x)
+        x = Conv2D(filters, size, padding="same", kernel_initializer=HE)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
         x = Dropout(dropout)(x)
     x = layers.Flatten()(x)
     for units in dense:
-        x = layers.Dense(units, kernel_initializer="he_normal")(x)
+        x = layers.Dense(units, kernel_initializer=HE)(x)
         x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)

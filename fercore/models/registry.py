@@ -2,7 +2,7 @@
 
 Every builder returns an untrained functional `keras.Model` with the input "image" [n, side, side,
 1], a further named input for each descriptor it takes, and one value a class in float32. Counts of
-parameters are those of the published networks; `tests/test_networks.py` holds them.
+parameters are those of the published networks; tests/models/test_registry.py holds them.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from fercore.models import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns, residual
+from fercore import artifacts
+from fercore.models import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
@@ -31,7 +32,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
         feature_cnns.model_a,
         feature_cnns.model_b,
         compact.compact,
-        residual.residual,
+        compact.residual,
     )
 }
 
@@ -39,7 +40,8 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 def build(name: str, **parameters) -> keras.Model:
     """Build a network by name. Raises `ValueError` for a name that is not in the registry."""
     if name not in NETWORKS:
-        raise ValueError(f"network {name!r} is unknown; there are {', '.join(sorted(NETWORKS))}")
+        known = ", ".join(sorted(NETWORKS))
+        raise ValueError(f"network {artifacts.printable(name)!r} is unknown; there are {known}")
     return NETWORKS[name](**parameters)
 
 

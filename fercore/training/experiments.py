@@ -20,9 +20,10 @@ from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation, datasets, fer2013, splits
 from fercore.data.faces import SIDE, Faces
-from fercore.evaluation import metrics
-from fercore.models import blocks
-from fercore.training import distillation, prediction, trainer
+from fercore.models import layers
+from fercore.training import callbacks as keeping
+from fercore.training import distillation, loading, prediction, trainer
+from fercore.training.loading import distributions
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Parts:
-    """The examples of the three parts of a split; `copies` of the training faces that are moved
+    """The examples of the three parts of a split; `copies` of the training faces that are augmented
     already, if any."""
 
     train: prediction.Examples
@@ -94,7 +95,7 @@ def read(
 ) -> Experiment:
     """Read a network's file, its recipe and its faces.
 
-    `subset`: faces of each usage, None for all; `augment` False trains on unmoved faces; `recipe`,
+    `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces; `recipe`,
     a name or a file as `recipes.read` takes it, stands in for the network's own; `settings` replace
     those of the network's file; `changes` that are not None replace the recipe's values, and all
     but the learning rate those of fine-tuning. Where a split learns from a share of the faces
@@ -119,44 +120,36 @@ def read(
     votes = (
         fer2013.vote_shares(everybody, faces) if settings.get("soft_labels") == "ferplus" else None
     )
-    return Experiment(
-        network,
-        split,
-        seed,
-        profile,
-        subset,
-        settings,
-        followed,
-        faces,
-        partition,
-        record,
-        tuning,
-        votes,
-    )
+    chosen = network, split, seed, profile, subset, settings
+    return Experiment(*chosen, followed, faces, partition, record, tuning, votes)
 
 
 def build(experiment: Experiment, model_file: str | None = None, **changes) -> keras.Model:
     """The network, untrained, or the trained one in `model_file` or in the `model` of its settings,
     a .keras file from the project's folder unless absolute.
 
-    `changes` replace the builder's parameters. Raises `TrainingError` for a model that does not fit
-    the faces.
+    `changes` replace the builder's parameters. The classes of a trained model are those of
+    `class_names` in its settings, else as `loading.load` finds them. Raises `TrainingError` for a
+    model that does not fit the faces.
     """
-    settings, classes = experiment.settings, len(experiment.faces.class_names)
-    file = model_file or (settings.get("model") and paths.ROOT / settings["model"])
+    settings, names = experiment.settings, experiment.faces.class_names
+    file = model_file or settings.get("model")
     if file:
-        return _fitting(trainer.load_model(file, classes), Path(file).name, experiment)
+        return loading.load(
+            paths.ROOT / file,
+            settings.get("class_names"),
+            inputs=settings["inputs"],
+            side=experiment.recipe.crop or SIDE,
+            wanted=names,
+        )
+    given = settings.get("parameters", {}) | changes
     return trainer.build(
-        settings["base"],
-        experiment.recipe,
-        experiment.seed,
-        classes=classes,
-        **settings.get("parameters", {}) | changes,
+        settings["base"], experiment.recipe, experiment.seed, classes=len(names), **given
     )
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
-    """Images, labels and descriptors of the three parts, and soft labels of training faces: of
+    """Images, labels and descriptors of the three parts, and soft targets of training faces: of
     FER+'s voters or of teachers, where the settings name them. `descriptor_parameters`: name ->
     those of its `compute`."""
     everything = prediction.examples(
@@ -172,26 +165,42 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
         seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
         asked = experiment.folder, experiment.split, seeds, teachers
         if experiment.recipe.copies:
-            classes = len(experiment.faces.class_names)
-            parts = replace(
-                parts, copies=distillation.copies(*asked, parts.train, experiment.recipe, classes)
-            )
+            names = experiment.faces.class_names
+            copies = distillation.copies(*asked, parts.train, experiment.recipe, names)
+            parts = replace(parts, copies=copies)
         else:
             soft = distillation.soft_labels(*asked, experiment.faces, experiment.partition)
     return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
-def moved(experiment: Experiment, images: np.ndarray) -> np.ndarray:
-    """Images uint8 [n, h, w] as an epoch of training moves them."""
+def augmented(experiment: Experiment, images: np.ndarray) -> np.ndarray:
+    """Images uint8 [n, h, w] as an epoch of training augments them."""
     how = augmentation.augmentation(experiment.recipe)
     return augmentation.augment(images, np.random.default_rng(experiment.seed), how)[0]
 
 
-def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFrame | None:
-    """Train, with a checkpoint each epoch; save history and model. Returns the history, a row an
-    epoch; None where the settings name a trained model, which stays as it is."""
+def fit(
+    experiment: Experiment,
+    model: keras.Model,
+    parts: Parts,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> pd.DataFrame | None:
+    """Train, with a checkpoint each epoch; save history and model, then drop the checkpoint.
+
+    `callbacks` are Keras's or one's own, as `trainer.fit` takes them. Returns the history, a row an
+    epoch; None where the settings name a trained model, which stays as it is. Where the run has the
+    model of just this training, it is read and nothing is trained.
+    """
     if "model" in experiment.settings:
         return None
+    belongings = experiment.recipe, experiment.seed, parts.train, parts.validation, parts.copies
+    training = {"key": trainer.key(model, *belongings)}
+    file = artifacts.model_path(experiment.folder, *key_of(experiment))
+    if not experiment.tuning and (done := loading.training_of(file)).get("key") == training["key"]:
+        names, inputs = experiment.faces.class_names, experiment.settings["inputs"]
+        model.set_weights(loading.load(file, names, inputs=inputs).get_weights())
+        return pd.DataFrame(done["history"])
     history = trainer.fit(
         model,
         parts.train,
@@ -200,13 +209,21 @@ def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFram
         seed=experiment.seed,
         copies=parts.copies,
         checkpoint=_checkpoint(experiment),
+        callbacks=callbacks,
     )
-    _keep(experiment, model, history)
+    _keep(experiment, model, history, training | {"history": history.to_dict("records")})
+    if not experiment.tuning:  # whose second stage begins where the first one ended
+        keeping.forget(_checkpoint(experiment))
     return history
 
 
 def fine_tune(
-    experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame
+    experiment: Experiment,
+    model: keras.Model,
+    parts: Parts,
+    history: pd.DataFrame,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Go on after `fit` with more layers: those from `fine_tuning`'s `trainable_from` on learn, by
     its recipe.
@@ -215,7 +232,7 @@ def fine_tune(
     of all on validation.
     """
     frozen, learning = model.get_weights(), [layer.trainable for layer in model.layers]
-    blocks.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
+    layers.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
     try:
         tuned = trainer.fit(
             model,
@@ -225,6 +242,7 @@ def fine_tune(
             seed=experiment.seed,
             checkpoint=_checkpoint(experiment, "_tuned"),
             start=frozen,
+            callbacks=callbacks,
         )
     finally:  # so that a cell run again finds the first stage as it was
         for layer, learns in zip(model.layers, learning, strict=True):
@@ -234,25 +252,27 @@ def fine_tune(
     if artifacts.best_epoch(history).stage == 1:
         model.set_weights(frozen)
     _keep(experiment, model, history)
+    for ending in ("", "_tuned"):
+        keeping.forget(_checkpoint(experiment, ending))
     return history
 
 
 def save(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> artifacts.Predictions:
-    """Save the `answers` to validation and test faces with their record. `history` None: the model
-    was loaded."""
-    predictions, learnt = answers(experiment, model, parts)
+    """Save the `predictions` for validation and test faces with their record. `history` None: the
+    model was loaded."""
+    found, learnt = predictions(experiment, model, parts)
     learnt |= trainer.record(model, history, experiment.recipe, len(parts.train))
     if experiment.tuning and history is not None:
         learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {
             "recipe_parameters": vars(experiment.tuning)
         }
-    write(experiment, predictions, learnt)
-    return predictions
+    write(experiment, found, learnt)
+    return found
 
 
-def answers(
+def predictions(
     experiment: Experiment, model: keras.Model, parts: Parts
 ) -> tuple[artifacts.Predictions, dict]:
     """Probabilities of validation and test faces, and for the record how they were made.
@@ -267,74 +287,34 @@ def answers(
     raw = prediction.predictions(
         model, parts.validation, parts.test, row_ids, experiment.recipe, views=experiment.views
     )
-    predictions = replace(
+    found = replace(
         raw,
         probabilities=distributions(raw.probabilities, model.name),
         probabilities_tta=distributions(raw.probabilities_tta, model.name),
     )
-    divided = predictions.probabilities is not raw.probabilities
-    return predictions, {"views": experiment.views, "outputs_divided_by_sum": divided}
+    divided = found.probabilities is not raw.probabilities
+    return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
 
 
-def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
-    """Outputs [n, c] of the network `name`, each row divided by its sum where that is not one
-    already."""
-    if not (outputs.min() >= 0 and outputs.max() <= 1.001):  # NaN fails as well
-        raise trainer.TrainingError(
-            f"{name}: outputs from {outputs.min():.3g} to {outputs.max():.3g} are no "
-            "probabilities; end the model with softmax or sigmoid"
-        )
-    sums = outputs.sum(1, keepdims=True)
-    return outputs if np.allclose(sums, 1, atol=0.001) else outputs / np.maximum(sums, 1e-12)
-
-
-def siblings(experiment: Experiment, parts: Parts) -> pd.DataFrame:
-    """All trainings of this notebook in the run's folder, on the same faces and split: a row each,
-    with what validation faces say in %, probabilities averaged over views. Columns network, seed,
-    recipe, loss, epochs, best epoch, accuracy, confidence (mean), calibration error."""
-    by_row = np.argsort(experiment.faces.row_ids[experiment.partition.validation])
-    rows, labels = [], parts.validation.labels[by_row]
-    for split, network, seed in artifacts.list_predictions(experiment.folder):
-        record = artifacts.read_record(experiment.folder, split, network, seed)
-        same = split == experiment.split and record.get("data") == _data(experiment)
-        if same and _of_notebook(network, experiment):
-            _, averaged = artifacts.load_predictions(experiment.folder, split, network, seed).of(
-                artifacts.VALIDATION
-            )
-            averaged = averaged.astype(np.float32)
-            rows.append(
-                {
-                    "network": network,
-                    "seed": seed,
-                    "recipe": record["recipe"],
-                    "loss": record.get("recipe_parameters", {}).get("loss"),
-                    "epochs": record.get("epochs"),
-                    "best epoch": record.get("best_epoch"),
-                    "accuracy": 100 * np.mean(averaged.argmax(1) == labels),
-                    "confidence": 100 * float(averaged.max(1).mean()),
-                    "calibration error": 100 * metrics.calibration_error(averaged, labels),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def write(experiment: Experiment, predictions: artifacts.Predictions, learnt: dict) -> Path:
+def write(experiment: Experiment, found: artifacts.Predictions, learnt: dict) -> Path:
     """Write predictions and their record: the experiment's own values and `learnt`, what is known
     of the training."""
-    settings = experiment.settings
+    settings, (split, network, seed) = experiment.settings, key_of(experiment)
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
-    record |= {
-        "network": experiment.network,
-        "split": experiment.split,
-        "seed": experiment.seed,
-    }
-    record |= {"data": _data(experiment)}
+    record |= {"network": network, "split": split, "seed": seed, "data": data_of(experiment)}
     record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
-    key = experiment.split, experiment.network, experiment.seed
-    return artifacts.save_predictions(experiment.folder, *key, predictions, record | learnt)
+    return artifacts.save_predictions(
+        experiment.folder, split, network, seed, found, record | learnt
+    )
 
 
-def _data(experiment: Experiment) -> dict:
+def key_of(experiment: Experiment) -> tuple[str, str, int]:
+    """Split, network and seed, by which a run's files are named."""
+    return experiment.split, experiment.network, experiment.seed
+
+
+def data_of(experiment: Experiment) -> dict:
+    """What a record says of the faces."""
     faces = experiment.faces
     return {
         "origin": faces.origin,
@@ -349,42 +329,11 @@ def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
     return folder / f"seed{experiment.seed}{ending}"
 
 
-def _keep(experiment: Experiment, model: keras.Model, history: pd.DataFrame) -> None:
+def _keep(
+    experiment: Experiment, model: keras.Model, history: pd.DataFrame, training: dict | None = None
+) -> None:
     """Write history and model."""
-    key = experiment.split, experiment.network, experiment.seed
-    artifacts.write_atomically(
-        artifacts.history_path(experiment.folder, *key),
-        history.to_csv(index=False, float_format="%.6g"),
-    )
-    trainer.save_model(model, artifacts.model_path(experiment.folder, *key))
-
-
-def _of_notebook(network: str, experiment: Experiment) -> bool:
-    return network in parameters.network_names() and (
-        parameters.network(network)["notebook"] == experiment.settings["notebook"]
-    )
-
-
-def _fitting(model: keras.Model, name: str, experiment: Experiment) -> keras.Model:
-    """A loaded model whose inputs are the experiment's; a single one of another name becomes
-    "image"."""
-    side, wanted = experiment.recipe.crop or SIDE, experiment.settings["inputs"]
-    shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    single = len(shapes) == 1 and wanted == ["image"]
-    image = next(iter(shapes.values())) if single else shapes.get("image")
-    if not single and set(shapes) != set(wanted):
-        raise trainer.TrainingError(
-            f"{name}: takes {', '.join(shapes)}; the network's file says {', '.join(wanted)}"
-        )
-    if len(image) != 3 or any(
-        a not in (None, b) for a, b in zip(image, (side, side, 1), strict=True)
-    ):
-        found = "×".join("any" if length is None else str(length) for length in image)
-        raise trainer.TrainingError(f"{name}: takes pictures of {found}; faces are {side}×{side}×1")
-    if set(shapes) == set(wanted):
-        return model
-    face = keras.layers.Input((side, side, 1), name="image")
-    plain = keras.Model(model.inputs[0], model.outputs[0])
-    copy = keras.models.clone_model(plain, input_tensors=face)
-    copy.set_weights(plain.get_weights())
-    return keras.Model({"image": face}, copy.outputs[0], name=model.name)
+    file = artifacts.history_path(experiment.folder, *key_of(experiment))
+    artifacts.write_atomically(file, history.to_csv(index=False, float_format="%.6g"))
+    training = {"class_names": list(experiment.faces.class_names)} | (training or {})
+    loading.save(model, artifacts.model_path(experiment.folder, *key_of(experiment)), training)

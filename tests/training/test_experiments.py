@@ -13,7 +13,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
-from fercore.models import blocks, inception_vgg16, registry
+from fercore.models import inception_vgg16, layers, registry
 from fercore.training import experiments, renewal, trainer
 from fercore.training.trainer import TrainingError
 
@@ -194,7 +194,7 @@ def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment)
         tuning=RECIPE,
     )
     model, parts = experiments.build(tuned), experiments.examples(tuned)
-    blocks.learn_from(model, "above")
+    layers.learn_from(model, "above")
     before = model.get_layer("below").get_weights()[0]
     first = experiments.fit(tuned, model, parts)
     assert (model.get_layer("below").get_weights()[0] == before).all()
@@ -239,7 +239,7 @@ def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experi
 
     def built():
         model = experiments.build(tuned)
-        blocks.learn_from(model, "above")
+        layers.learn_from(model, "above")
         return model
 
     def train(model, stop=None, **changes):
@@ -267,7 +267,7 @@ def test_a_layer_that_is_not_there_is_told_with_those_that_are():
     with pytest.raises(
         ValueError, match=r"layer 'block9': small has none of this name; there are below, above"
     ):
-        blocks.learn_from(small(), "block9")
+        layers.learn_from(small(), "block9")
 
 
 def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
@@ -348,7 +348,7 @@ def test_imagenet_weights_come_from_keras_own_file(tmp_path):
             model.get_layer(name).get_weights()[0], drawn.get_layer(name).get_weights()[0]
         )
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855
-    blocks.learn_from(model, "block5_conv1")
+    layers.learn_from(model, "block5_conv1")
     assert (
         sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855 + 3 * 2_359_808
     )
