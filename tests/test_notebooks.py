@@ -2,6 +2,8 @@
 
 import ast
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -91,3 +93,18 @@ def test_what_is_changed_for_a_try_by_hand_is_as_the_recipe_says_in_a_run(name):
     for job in plan.jobs(parameters.profile(name)):
         if job.notebook == "17_compact":
             assert job.parameters["batch_size"] is None and job.parameters["learning_rate"] is None
+
+
+def test_notebooks_that_only_report_import_no_framework():
+    """It would take most of the seconds that each of them lasts."""
+    lines = []
+    for name in NAMES:
+        if plan.REPORTING <= name < plan.RECOGNISING and name != "23_hyperparameter_search":
+            for cell in code_cells(name):
+                body = ast.parse("".join(cell["source"])).body
+                imports = (ast.Import, ast.ImportFrom)
+                lines += [ast.unparse(node) for node in body if isinstance(node, imports)]
+    lines += ["import sys", "print({'keras', 'tensorflow', 'jax', 'torch'} & sys.modules.keys())"]
+    command = [sys.executable, "-c", "\n".join(dict.fromkeys(lines))]
+    call = subprocess.run(command, capture_output=True, text=True, cwd=paths.ROOT)
+    assert call.stdout.strip() == "set()", call.stdout + call.stderr[-500:]
