@@ -23,6 +23,7 @@ from fercore.data import pictures
 LONGEST = 1280  # pixels: longer pictures are reduced for the search
 COARSEST = 3.2  # but not more than this: a face of 40 pixels keeps 12, which YuNet finds
 LARGE = 320  # pixels: YuNet misses larger faces, so it also sees the picture at this length
+SMALLEST = 8  # pixels of a side of the picture that YuNet is shown
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
 
 # OpenCV's model zoo; MIT licence
@@ -98,14 +99,17 @@ class YuNet:
 
     def _search(self, rgb: np.ndarray, factor: float) -> np.ndarray:
         """Boxes in pixels of the whole picture, tilts, scores: float [k, 6]."""
+        if min(rgb.shape[:2]) < SMALLEST:  # in a line of pixels it sees faces of any size
+            return np.empty((0, 6))
         self._network.setInputSize(rgb.shape[1::-1])
         try:
             found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
         except cv2.error as error:
             name = printable(Path(str(self.file)).name)
             raise DetectorError(f"{name}: fails on a picture; give OpenCV's {YUNET}") from error
-        if found is None or not np.isfinite(found).all():  # of a picture one pixel high
+        if found is None:
             return np.empty((0, 6))
+        found = found[np.isfinite(found).all(axis=1)]
         right, left = found[:, 4:6], found[:, 6:8]  # eyes of the person, who looks at us
         tilts = np.degrees(np.arctan2(*(left - right).T[::-1]))
         return np.column_stack([found[:, :4] * factor, tilts, found[:, -1]])

@@ -144,7 +144,9 @@ def prior_weights(
     if prior == "fer2013":
         return None
     if isinstance(prior, Mapping):
-        shares = np.array([prior.get(name, np.nan) for name in class_names], dtype=float)
+        given = [prior.get(name) for name in class_names]
+        numbers = all(isinstance(share, int | float) for share in given)
+        shares = np.array(given, dtype=float) if numbers else np.full(len(given), -1.0)
         if (
             set(prior) != set(class_names)
             or not (shares >= 0).all()

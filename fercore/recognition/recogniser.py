@@ -85,11 +85,6 @@ class Recogniser:
         prior: inference.Prior | None = None,
         class_names: Sequence[str] | None = None,
     ):
-        self.detector: detection.Detector = (
-            detector
-            if detector is not None and hasattr(detector, "detect")
-            else detection.detector(detector)
-        )
         self.network = inference.load(
             model,
             precision=precision,
@@ -97,6 +92,11 @@ class Recogniser:
             views=views,
             prior=prior,
             class_names=class_names,
+        )
+        self.detector: detection.Detector = (
+            detector
+            if detector is not None and hasattr(detector, "detect")
+            else detection.detector(detector)
         )
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
         if not isinstance(self.margin, int | float) or not -0.5 < self.margin <= 2:
