@@ -44,8 +44,9 @@ class Run:
         """Split, network and seed of its predictions, on the splits that its faces can be divided
         by."""
         found = artifacts.list_predictions(self.folder)
-        left_out = splits.obstacles(self.faces, {key[0] for key in found})
-        return [key for key in found if key[0] not in left_out]
+        new = {key[0] for key in found} - self._kept.keys()
+        self._kept.update(dict.fromkeys(new) | splits.obstacles(self.faces, new))
+        return [key for key in found if self._kept[key[0]] is None]
 
     def prepared(self, split: str, subset: int | None) -> tuple[Faces, splits.Partition]:
         """`splits.prepare` of its faces, `subset` of each usage; kept for the next network."""
