@@ -207,6 +207,17 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     )
 
 
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """What divides `logits` [n, classes], such as logarithms of probabilities, so that softmax gives
+    `labels` [n] the highest likelihood (Guo et al. 2017, arXiv:1706.04599, section 4.2)."""
+    from scipy.optimize import minimize_scalar  # takes long to import
+
+    def loss(logarithm: float) -> float:
+        return -log_softmax(logits / np.exp(logarithm), axis=1)[range(len(labels)), labels].mean()
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
+
+
 def pooled(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log probabilities [c, n] of a logarithmic opinion pool: its members' `logs` [m, c, n], each
     times its weight."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 from sklearn.svm import SVC
 
 from fercore import artifacts
@@ -64,9 +62,8 @@ def features(
         mean, deviation = values[train, 0].mean(axis=0), values[train, 0].std(axis=0)
         values -= mean
         values *= (weights or {}).get(name, 1.0) / np.sqrt(values.shape[-1])
-        values *= np.where(
-            deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0
-        )  # what never varies says nothing
+        # What never varies says nothing.
+        values *= np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
         parts.append(values)
     return np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
@@ -81,24 +78,38 @@ def kernel(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def fit(
-    values: np.ndarray, labels: np.ndarray, *, classes: int, C: float, gamma: float
+    values: np.ndarray,
+    labels: np.ndarray,
+    *,
+    classes: int,
+    C: float,
+    gamma: float,
+    similar: np.ndarray | None = None,
 ) -> Machines:
     """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n],
     0..classes - 1.
 
-    `C` is the price of an error, `gamma` how fast the kernel falls with the squared distance. A
-    class without faces is never chosen.
+    `C` is the price of an error, `gamma` how fast the kernel falls with the squared distance;
+    `similar` is the `kernel` of `values` with themselves, where it is known already. A class
+    without faces is never chosen.
     """
     start = time.perf_counter()
-    machines = _fit(
-        kernel(values, values, gamma), values, labels, classes=classes, C=C, gamma=gamma
-    )
-    return Machines(**vars(machines) | {"seconds": time.perf_counter() - start})
+    similar = kernel(values, values, gamma) if similar is None else similar
+    coefficients = np.zeros((len(values), classes))
+    intercepts = np.full(classes, -np.inf)
+    for k in artifacts.progress(range(classes), "machines", classes):
+        if (labels == k).any() and (labels != k).any():
+            machine = SVC(C=C, kernel="precomputed", cache_size=500).fit(similar, labels == k)
+            coefficients[machine.support_, k] = machine.dual_coef_[0]
+            intercepts[k] = machine.intercept_[0]
+    used = np.flatnonzero(coefficients.any(axis=1))
+    seconds = time.perf_counter() - start
+    return Machines(values[used], coefficients[used], intercepts, gamma, seconds)
 
 
 def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
-    """Signed distances from each class's boundary, in margins, float64 [n, classes]: the highest is
-    the answer."""
+    """Signed distances from each class's boundary, in margins, float64 [n, classes]: the class of
+    the highest is predicted."""
     result = np.empty((len(values), len(machines.intercepts)))
     for rows, similar in _kernel_rows(values, machines.vectors, machines.gamma, "decisions"):
         result[rows] = similar @ machines.coefficients + machines.intercepts
@@ -125,73 +136,12 @@ def search(
     for gamma in artifacts.progress(gammas, "gamma", len(gammas)):
         similar = kernel(values[train], values[train], gamma)
         for C in Cs:
-            machines = _fit(
-                similar, values[train], labels[train], classes=classes, C=C, gamma=gamma
-            )
+            how = {"classes": classes, "C": C, "gamma": gamma, "similar": similar}
+            machines = fit(values[train], labels[train], **how)
             right = decide(machines, values[validation]).argmax(1) == labels[validation]
             rows.append({"C": C, "gamma": gamma, "accuracy": right.mean()})
-    return pd.DataFrame(rows).sort_values(
-        "accuracy", ascending=False, kind="stable", ignore_index=True
-    )
-
-
-def temperature(decisions: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature at which `probabilities` of `decisions` [n, classes] give `labels` [n] the
-    highest likelihood."""
-
-    def loss(logarithm: float) -> float:
-        return -log_softmax(decisions / np.exp(logarithm), axis=1)[
-            np.arange(len(labels)), labels
-        ].mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
-
-
-def probabilities(decisions: np.ndarray, at: float) -> np.ndarray:
-    """Softmax of `decisions` [n, classes] divided by the temperature `at`."""
-    return softmax(decisions / at, axis=1)
-
-
-def predictions(
-    machines: Machines,
-    validation: np.ndarray,
-    test: np.ndarray,
-    labels: np.ndarray,
-    row_ids: np.ndarray,
-) -> tuple[artifacts.Predictions, float]:
-    """`artifacts.Predictions` of validation and test faces, and the temperature, fitted on
-    validation.
-
-    `validation` and `test` are features [n, 2, d]; `labels` [n] those of the validation faces;
-    `row_ids` of validation, then test faces. Probabilities of a face and its mirror image are
-    averaged for `probabilities_tta`.
-    """
-    both = np.concatenate([validation, test])
-    plain, mirrored = (decide(machines, both[:, view]) for view in (0, 1))
-    at = temperature(plain[: len(validation)], labels)
-    plain, mirrored = probabilities(plain, at), probabilities(mirrored, at)
-    split = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(validation), len(test)])
-    return artifacts.Predictions(row_ids, split, plain, (plain + mirrored) / 2), at
-
-
-def _fit(
-    similar: np.ndarray,
-    values: np.ndarray,
-    labels: np.ndarray,
-    *,
-    classes: int,
-    C: float,
-    gamma: float,
-):
-    coefficients = np.zeros((len(values), classes))
-    intercepts = np.full(classes, -np.inf)
-    for k in artifacts.progress(range(classes), "machines", classes):
-        if (labels == k).any() and (labels != k).any():
-            machine = SVC(C=C, kernel="precomputed", cache_size=500).fit(similar, labels == k)
-            coefficients[machine.support_, k] = machine.dual_coef_[0]
-            intercepts[k] = machine.intercept_[0]
-    used = np.flatnonzero(coefficients.any(axis=1))
-    return Machines(values[used], coefficients[used], intercepts, gamma, 0.0)
+    found = pd.DataFrame(rows)
+    return found.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
 def _kernel_rows(

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize
 
 from fercore import artifacts
 from fercore.data import augmentation, splits
@@ -95,7 +94,8 @@ def _of_views(
     parts = {"validation": split.validation, "test": split.test}
     raw = {part: network.untempered(faces.images[where]) for part, where in parts.items()}
     labels = {part: faces.labels[where].astype(int) for part, where in parts.items()}
-    temperature = fitted_temperature(raw["validation"], labels["validation"])
+    logits = np.log(np.maximum(raw["validation"], 1e-30))
+    temperature = metrics.temperature(logits, labels["validation"])
     calibrated = {part: inference.calibrated(raw[part], temperature) for part in parts}
     scores = {part: scored(calibrated[part], labels[part], faces.class_names) for part in parts}
     for part in parts:
@@ -108,18 +108,6 @@ def _of_views(
     training = np.array([network.card["shares"][name] for name in faces.class_names])
     tau = fitted_tau(calibrated["validation"], labels["validation"], np.maximum(training, 1e-6))
     return {"temperature": _short(temperature), "tau": tau} | scores
-
-
-def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least negative log likelihood of the labels (Guo et al. 2017,
-    section 4.2)."""
-
-    def loss(logarithm: float) -> float:
-        tempered = inference.calibrated(probabilities, np.exp(logarithm))
-        given = tempered[np.arange(len(labels)), labels]
-        return float(-np.log(np.maximum(given, 1e-12)).mean())
-
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
 def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:

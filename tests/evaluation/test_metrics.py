@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics as reference
 
 from fercore.evaluation import metrics
@@ -136,3 +136,13 @@ def test_by_class_is_in_per_cent(matrix):
     table = metrics.by_class(matrix, ("a", "b", "c"))
     assert table.n.tolist() == [3, 2, 1]
     assert table.recall.tolist() == pytest.approx([200 / 3, 50, 100])
+
+
+@pytest.mark.parametrize("true", [0.5, 1, 3])
+def test_the_temperature_is_the_most_likely_one(true):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (4000, 4))
+    logits[:, 3] = -np.inf  # a class that is never predicted
+    likely = special.softmax(logits / true, axis=1)
+    labels = (likely.cumsum(1) > rng.random((4000, 1))).argmax(1)
+    assert metrics.temperature(logits, labels) == pytest.approx(true, rel=0.1)

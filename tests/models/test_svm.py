@@ -4,7 +4,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from fercore import artifacts, paths
+from fercore import paths
 from fercore.config import parameters
 from fercore.data import synthetic
 from fercore.models import svm
@@ -55,24 +55,7 @@ def test_a_class_without_faces_is_never_chosen():
     machines = svm.fit(VALUES, LABELS, classes=5, C=1.0, gamma=0.1)
     decisions = svm.decide(machines, OTHERS)
     assert (decisions.argmax(1) < 4).all()
-    assert (svm.probabilities(decisions, 0.5)[:, 4] == 0).all()
-
-
-def test_the_temperature_is_the_most_likely_one():
-    rng = np.random.default_rng(3)
-    decisions = rng.normal(0, 2, (4000, 4))
-    labels = np.array([rng.choice(4, p=row) for row in svm.probabilities(decisions, 0.7)])
-    assert abs(svm.temperature(decisions, labels) - 0.7) < 0.06
-
-
-def test_predictions_average_the_face_and_its_mirror_image():
-    machines = svm.fit(VALUES, LABELS, classes=4, C=1.0, gamma=0.1)
-    views = np.stack([OTHERS, OTHERS[::-1]], axis=1)
-    found, at = svm.predictions(machines, views[:50], views[50:], OTHER_LABELS[:50], np.arange(80))
-    plain = svm.probabilities(svm.decide(machines, OTHERS), at)
-    np.testing.assert_allclose(found.probabilities, plain, atol=1e-6)
-    np.testing.assert_allclose(found.probabilities_tta, (plain + plain[::-1]) / 2, atol=1e-6)
-    assert (found.part == np.repeat([artifacts.VALIDATION, artifacts.TEST], [50, 30])).all()
+    assert (decisions[:, 4] == -np.inf).all()
 
 
 def test_the_search_finds_the_better_values_and_tells_all():

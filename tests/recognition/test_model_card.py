@@ -107,15 +107,6 @@ def test_integers_answer_nearly_alike():
     assert 0 < difference < 0.05
 
 
-def test_a_temperature_undoes_over_confidence():
-    logits = RNG.normal(size=(4000, 7))
-    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    labels = (honest.cumsum(1) > RNG.random((4000, 1))).argmax(1)
-    over_confident = inference.tempered(honest, 1 / 3)
-    assert model_card.fitted_temperature(over_confident, labels) == pytest.approx(3, rel=0.1)
-    assert model_card.fitted_temperature(honest, labels) == pytest.approx(1, rel=0.1)
-
-
 def test_scores_of_a_known_case():
     probabilities = np.eye(3)[[0, 0, 1, 2]] * 0.7 + 0.1
     scores = model_card.scored(probabilities, np.array([0, 1, 1, 2]), ("a", "b", "c"))
