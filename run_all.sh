@@ -15,7 +15,7 @@ absolute() (
 usage() {
     cat <<'TEXT'
 ./run_all.sh [options] [-- Snakemake options]    run the whole series
-./run_all.sh test [pytest options]               run the tests
+./run_all.sh test [pytest options]               check format, types and imports, run the tests
 
 Options
   --profile NAME   what to run (below); when not given: quick with FER2013, else rederived
@@ -32,6 +32,8 @@ TEXT
     done
     printf '\nAll cluster options of Snakemake go behind --, for instance\n'
     printf '  ./run_all.sh --profile full -- --executor slurm --jobs 8\n'
+    printf 'after pip install snakemake-executor-plugin-slurm; where jobs are not accounted, with\n'
+    printf '  --slurm-status-command squeue\n'
 }
 
 fail() {
@@ -139,7 +141,10 @@ if [[ ${1:-} == test ]]; then
     shift
     find_python
     status=0
+    "$python" -m ruff format --check . || status=$?
     "$python" -m ruff check . || status=$?
+    "$python" -m mypy fercore || status=$?
+    "$(dirname "$python")/lint-imports" || status=$?
     "$python" -m pytest "$@" || status=$?
     exit "$status"
 fi

@@ -19,19 +19,22 @@ def main(arguments: list[str] | None = None) -> int:
             paths.check_clone()
         return options.run(options) or 0
     except ValueError as error:
-        print(f"fercore: {error}", file=sys.stderr)
+        _tell(error)
     except ModuleNotFoundError as error:
-        extra = "pip install 'fercore[study]' brings it"
-        print(f"fercore: {error.name} is not installed; {extra}", file=sys.stderr)
+        _tell(f"{error.name} is not installed; pip install 'fercore[study]' brings it")
     except KeyboardInterrupt:
-        print("fercore: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
     except OSError as error:
-        from fercore import artifacts
-
-        place = f"{artifacts.printable(error.filename)}: " if error.filename else ""
-        print(f"fercore: {place}{error.strerror or error}", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        _tell(f"{place}{error.strerror or error}")
     return 2
+
+
+def _tell(mistake: object) -> None:
+    from fercore import artifacts
+
+    print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

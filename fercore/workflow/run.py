@@ -96,7 +96,7 @@ def run(
         print(f"Profile {name}: {profile.description}")
         print(f"Data:    {artifacts.printable(_describe(content['data']), 200)}")
         for split, reason in left_out.items():
-            print(f"Without: {split} ({reason})")
+            print(f"Without: {split} ({artifacts.printable(reason, 200)})")
         sys.stdout.flush()
         options = _options(profile, content["data"], cores, force, dry_run, extra)
         return _supervise([name, str(cores), *options], folder / "run.log", lock)
