@@ -21,8 +21,8 @@ TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 5
 QUALITY = {"libx264": {"preset": "veryfast", "crf": "20"}, "mpeg4": {"qscale": "3"}}
 NAMES = re.compile(r".*\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|m?ts|m2ts|3gp|ogv|flv)", re.IGNORECASE)
 MARKS = re.compile(
-    rb".{4}ftyp(?!avi[fs]|hei[cfsx]|mif1)"  # MP4 and its kin, but pictures in their containers
-    rb"|.{4}(?:moov|mdat|wide|free|skip)|.{8}AVI |FLV\x01|OggS|\x00\x00\x01\xba"
+    rb"\x00.{3}ftyp(?!avi[fs]|hei[cfsx]|m[is]f1|crx)"  # MP4 and its kin, but no pictures
+    rb"|\x00.{3}(?:moov|wide|free|skip)|.{4}mdat|RIFF.{4}AVI |FLV\x01|OggS|\x00\x00\x01\xba"
     rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75"  # Matroska and WebM, Windows Media
     rb"|(?:G.{187}){3}|(?:.{4}G.{187}){3}",  # MPEG transport streams, packets of 188 or 192 bytes
     re.DOTALL,
@@ -189,6 +189,7 @@ class Film:
         self._video = self._file.add_stream(encoder, rate=rate, options=QUALITY[encoder])
         self._video.width, self._video.height = width + width % 2, height + height % 2  # in pairs
         self._video.pix_fmt, self._video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+        self._video.codec_context.colorspace = 6  # BT.601, as converted; players guess by size
         if sound := self._source.sound:
             known = _av().codec.Codec("aac", "w").audio_rates
             layout = "mono" if sound.channels == 1 else "stereo"
