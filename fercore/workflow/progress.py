@@ -41,6 +41,7 @@ class Progress:
     running: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    interrupted: bool = False  # what fails from then on was stopped
 
     def __post_init__(self) -> None:
         self._rules = {plan.rule_name(name): name for name in self.expected}
@@ -54,7 +55,7 @@ class Progress:
         with self._lock:
             if event == "run_info" and not self.planned:
                 self._tell_plan(told["stats"])
-            elif self.dry_run:
+            elif self.dry_run or self.interrupted:
                 return
             elif event == "job_info" and told["rule_name"] in self._rules:
                 name = self._ids[told["jobid"]] = self._rules[told["rule_name"]]
@@ -170,13 +171,19 @@ def main(name: str, cores: str, *options: str) -> int:
     progress = Progress(expected, int(cores), out, "--dry-run" in options)
     registry, plugin = LoggerPluginRegistry(), _plugin(progress)
     registry.register_plugin("snakemake_logger_plugin_fercore", plugin)  # type: ignore[arg-type]
+
+    def interrupt(*_) -> None:
+        progress.interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     with progress.status_lines():
         try:
             cli.main([*options, "--logger", "fercore"])
         except (SystemExit, KeyboardInterrupt) as end:
             status = getattr(end, "code", 1) or 0
-    if plugin.broken:
-        return BROKEN
+    if plugin.broken or progress.interrupted:
+        return BROKEN if plugin.broken else 1
     try:
         status = _close(status, folder, run["data"], progress)
         if profile.predictions and not (status or progress.dry_run):

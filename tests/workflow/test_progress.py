@@ -108,3 +108,10 @@ def test_a_failure_without_a_cell_is_told_from_the_log(tmp_path):
     (tmp_path / "run.log").write_text("nothing")
     assert "killed, out of memory?" in progress.failure(tmp_path, "10_a")
     assert "could not be started" in progress.failure(tmp_path, "20_b")
+
+
+def test_what_an_interruption_stops_did_not_fail():
+    seen, _ = followed(PLAN, begun("job_20_b", 1))
+    seen.interrupted = True
+    seen.take(event("job_error", rule_name="job_20_b"))
+    assert not seen.failed and len(seen.out.getvalue().splitlines()) == 1
