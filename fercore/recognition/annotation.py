@@ -25,6 +25,7 @@ OF_FACE = 0.14  # and as a share of the face's width, between those two
 SMALLEST = 9  # pixels: below this nothing can be read, and nothing is written
 LONGEST_NAME = 40  # signs of a class's name that are written
 PLATE = 184  # of 255: how opaque the plate under the bars is
+EMPTY = (75, 75, 75, 210)  # what a bar does not fill
 TRACKS = 6  # panels of a timeline, each so high and wide, so far from the left
 PANEL, TIMELINE, LEFT = 100, 720, 70
 
@@ -40,7 +41,7 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     What does not fit is written smaller or left out: 40×40 pixels have room for boxes only.
     """
     image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
-    draw = ImageDraw.Draw(image, "RGBA")
+    draw = ImageDraw.Draw(image)
     boxes = [_inside(face.box, image.size) for face in faces]
     for face in faces:
         _draw_box(draw, face, min(image.size))
@@ -48,15 +49,16 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     labelled = []
     for face, box in zip(faces, boxes, strict=True):
         for letters in range(_letters(min(image.size), box[2]), SMALLEST - 1, -1):
-            places = _around_label(box, *_label_size(face, letters))
-            if area := _free(places, image.size, written, boxes, most=1.0):
-                _draw_label(draw, face, area, letters)
+            label = _label(face, letters)
+            if area := _free(_around_label(box, *label.size), image.size, written, boxes, most=1.0):
+                image.paste(label, area[:2])
                 labelled.append((face, box, max(SMALLEST, round(0.85 * letters))))
                 break
     for face, box, letters in labelled if bars else ():
-        places = _around_plate(box, *_plate_size(face, letters), letters)
+        plate = _bars(face, letters)
+        places = _around_plate(box, *plate.size, letters)
         if area := _free(places, image.size, written, boxes, most=0.1):
-            _draw_bars(draw, face, area, letters)
+            image.paste(plate, area[:2], plate)
     return np.array(image)
 
 
@@ -144,46 +146,37 @@ def _draw_box(draw: ImageDraw.ImageDraw, face: Face, side: int) -> None:
         draw.rectangle(corners, outline=colour, width=thick)
 
 
-def _label(face: Face) -> str:
-    return f"{_printable(face.expression)} {face.probability:.0%}"
-
-
-def _label_size(face: Face, letters: int) -> tuple[int, int]:
-    edge = 2 * max(2, letters // 4)
-    wide = round(_font(letters).getlength(_label(face)))
-    return wide + edge, sum(_font(letters).getmetrics()) + edge
-
-
-def _draw_label(draw: ImageDraw.ImageDraw, face: Face, area: Area, letters: int) -> None:
+def _label(face: Face, letters: int) -> Image.Image:
     """The plate with the expression and its probability."""
-    x, y, width, height = area
+    text, font = f"{_printable(face.expression)} {face.probability:.0%}", _font(letters)
     tone, edge = _tone(face), max(2, letters // 4)
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=tone, outline=INK)
-    ink = INK if np.dot(tone, (0.299, 0.587, 0.114)) > 110 else PAPER
-    draw.text((x + edge, y + edge), _label(face), ink, _font(letters))
+    size = round(font.getlength(text)) + 2 * edge, sum(font.getmetrics()) + 2 * edge
+    plate = Image.new("RGB", size, tone)
+    draw = ImageDraw.Draw(plate)
+    draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=INK)
+    bright = np.dot(tone, (0.299, 0.587, 0.114)) > 110
+    draw.text((edge, edge), text, INK if bright else PAPER, font)
+    return plate
 
 
-def _plate_size(face: Face, letters: int) -> tuple[int, int]:
-    edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
-    names = max(_font(letters).getlength(_printable(name)) for name in face.class_names)
-    return round(names) + longest + 3 * edge, len(face.class_names) * row + 2 * edge
-
-
-def _draw_bars(draw: ImageDraw.ImageDraw, face: Face, area: Area, letters: int) -> None:
+def _bars(face: Face, letters: int) -> Image.Image:
     """A row for each expression, its name and a bar as long as its probability, on a dark
     plate."""
-    x, y, width, height = area
     edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=(*INK, PLATE))
-    start, top = x + width - edge - longest, y + edge
+    names, font = [_printable(name) for name in face.class_names], _font(letters)
+    start = round(max(map(font.getlength, names))) + 2 * edge
+    size = start + longest + edge, len(names) * row + 2 * edge
+    plate = Image.new("RGBA", size, (*INK, PLATE))
+    draw, inner = ImageDraw.Draw(plate), max(1, row // 6)
     tones = colours(face.class_names)
-    for name, share, tone in zip(face.class_names, face.probabilities, tones, strict=True):
-        draw.text((x + edge, top + row / 2), _printable(name), PAPER, _font(letters), anchor="lm")
-        low, high = top + max(1, row // 6), top + row - max(1, row // 6) - 1
-        draw.rectangle((start, low, start + longest - 1, high), (*PAPER, 40))
-        if (length := round(longest * float(share))) > 0:
-            draw.rectangle((start, low, start + length - 1, high), tone)
-        top += row
+    for k, (name, share, tone) in enumerate(zip(names, face.probabilities, tones, strict=True)):
+        top = edge + k * row
+        draw.text((edge, top + row / 2), name, PAPER, font, anchor="lm")
+        for length, colour in ((longest, EMPTY), (round(longest * float(share)), tone)):
+            if length:
+                area = (start, top + inner, start + length - 1, top + row - inner - 1)
+                draw.rectangle(area, colour)
+    return plate
 
 
 def _around_label(box: Area, wide: int, high: int) -> Iterable[Area]:
