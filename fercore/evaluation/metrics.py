@@ -208,8 +208,8 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What divides `logits` [n, classes], such as logarithms of probabilities, so that softmax gives
-    `labels` [n] the highest likelihood (Guo et al. 2017, arXiv:1706.04599, section 4.2)."""
+    """What divides `logits` [n, classes], such as logarithms of probabilities, so that softmax
+    gives `labels` [n] the highest likelihood (Guo et al. 2017, arXiv:1706.04599, section 4.2)."""
     from scipy.optimize import minimize_scalar  # takes long to import
 
     def loss(logarithm: float) -> float:

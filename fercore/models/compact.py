@@ -4,10 +4,12 @@ ship with the repository; `residual`, for a GPU, its teacher."""
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
 
 from fercore.models.layers import (
     HE,
+    BatchNormalization,
     Conv2D,
     Dropout,
     Shape,
@@ -42,6 +44,36 @@ def compact(
         x = squeeze_excitation(x, squeeze) if squeeze else x
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     return keras.Model({"image": image}, output(x, classes), name="compact")
+
+
+def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
+    """`compact` with the weights of an exported file, such as the recogniser's compact.onnx: it
+    predicts alike and can be trained further.
+
+    What batch normalisation did stands in the file as part of the convolution before. Its averages
+    are taken anew from `examples` float32 [n, side, side, 1], some hundred normalised faces of
+    those to train on; its scale and shift follow. Raises `ValueError` for another network's file.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(content).graph
+    *folded, kernel, bias = (onnx.numpy_helper.to_array(w).astype("f4") for w in graph.initializer)
+    kernels, shifts = [each.transpose(2, 3, 1, 0) for each in folded[::2]], folded[1::2]
+    shape = [axis.dim_value for axis in graph.input[0].type.tensor_type.shape.dim[1:]]
+    filters = [len(shift) for shift in shifts[1::2]]
+    model = compact((shape[0], shape[1], shape[2]), len(bias), filters)
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
+    convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
+    for layer, norm, values, shift in zip(convolutions, norms, kernels, shifts, strict=True):
+        ones = np.ones_like(shift)
+        layer.set_weights([values])
+        norm.set_weights([ones, shift, 0 * ones, ones - norm.epsilon])  # as if it were not there
+    model.get_layer("expression").set_weights([kernel, bias])
+    maps = keras.Model(model.inputs, [layer.output for layer in convolutions])
+    for norm, shift, seen in zip(norms, shifts, maps.predict_on_batch(examples), strict=True):
+        mean, variance = np.mean(seen, axis=(0, 1, 2)), np.var(seen, axis=(0, 1, 2))
+        norm.set_weights([np.sqrt(variance + norm.epsilon), shift + mean, mean, variance])
+    return model
 
 
 def residual(

@@ -4,15 +4,10 @@ arXiv:1608.02833).
 In all six builders `dropout` is the share dropped in place of system A's: after the CNN's last pair
 (.4) or each block of the VGG (.2), and before the output (.5). `kernel_initializer` is Keras's name
 of how the convolutions' weights begin: `HE` is made for ReLU; ten layers deep, Keras's default
-learns late or never. `following` computes the descriptor from the picture that the network sees,
-augmented as that is; else it is an input, of the picture as it was, as in system A. `trunk`
-'published' leaves out batch normalisation, as system A's CNN hybrids do; 'plain' keeps the trunk of
-the network without descriptor, so that only the branch differs. Raises `ValueError` for other
-trunks.
+learns late or never.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers
@@ -51,60 +46,59 @@ def vgg(
     return keras.Model({"image": image}, output(x, classes), name="vgg")
 
 
-def sift_cnn(
-    input_shape: Shape = FACE,
-    classes: int = 7,
-    trunk: str = "plain",
-    dropout: float | None = None,
-    kernel_initializer: str = HE,
-) -> keras.Model:
-    """System A's CNN joined with a histogram of SIFT visual words."""
-    inputs, vector = _inputs(input_shape, "sift")
-    return _joined(
-        "sift_cnn", inputs, vector, _cnn_trunk, classes, trunk, dropout, kernel_initializer
-    )
+def sift_cnn(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
+    """System A's CNN joined with a histogram of SIFT visual words; `options` of `_hybrid`."""
+    return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, **options)
 
 
-def dsift_cnn(
-    input_shape: Shape = FACE,
-    classes: int = 7,
+def dsift_cnn(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
+    """System A's CNN joined with dense SIFT on a 4×4 grid; `options` of `_hybrid`."""
+    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, **options)
+
+
+def sift_vgg(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
+    """System A's VGG joined with a histogram of SIFT visual words; `options` of `_hybrid`."""
+    return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes, **options)
+
+
+def dsift_vgg(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
+    """System A's VGG joined with dense SIFT on a 4×4 grid; `options` of `_hybrid`."""
+    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, **options)
+
+
+def _hybrid(
+    name: str,
+    descriptor: str,
+    trunk_of: Callable,
+    input_shape: Shape,
+    classes: int,
+    *,
     trunk: str = "plain",
     following: bool = False,
     dropout: float | None = None,
     kernel_initializer: str = HE,
 ) -> keras.Model:
-    """System A's CNN joined with dense SIFT on a 4×4 grid."""
-    inputs, vector = _inputs(input_shape, "dsift", following)
-    return _joined(
-        "dsift_cnn", inputs, vector, _cnn_trunk, classes, trunk, dropout, kernel_initializer
-    )
-
-
-def sift_vgg(
-    input_shape: Shape = FACE,
-    classes: int = 7,
-    dropout: float | None = None,
-    kernel_initializer: str = HE,
-) -> keras.Model:
-    """System A's VGG joined with a histogram of SIFT visual words."""
-    inputs, vector = _inputs(input_shape, "sift")
-    return _joined(
-        "sift_vgg", inputs, vector, _vgg_trunk, classes, "plain", dropout, kernel_initializer
-    )
-
-
-def dsift_vgg(
-    input_shape: Shape = FACE,
-    classes: int = 7,
-    following: bool = False,
-    dropout: float | None = None,
-    kernel_initializer: str = HE,
-) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid."""
-    inputs, vector = _inputs(input_shape, "dsift", following)
-    return _joined(
-        "dsift_vgg", inputs, vector, _vgg_trunk, classes, "plain", dropout, kernel_initializer
-    )
+    """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation,
+    as system A's CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that
+    only the branch differs. `following`: dense SIFT is no input but computed from the picture that
+    the network sees, augmented as that is. Raises `ValueError` for other trunks and descriptors."""
+    if trunk not in ("plain", "published"):
+        raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
+    if following and descriptor != "dsift":
+        raise ValueError(f"{name}: only dense SIFT can be computed inside a network")
+    image = layers.Input(input_shape, name="image")
+    inputs = {"image": image}
+    if following:
+        vector = DenseSiftLayer(name=descriptor)(image)
+    else:
+        vector = inputs[descriptor] = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
+    branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
+    branch = Dropout(0.2)(branch)
+    x = layers.Flatten()(trunk_of(image, trunk == "plain", dropout, kernel_initializer))
+    x = layers.Concatenate()([x, branch])
+    x = layers.Dense(2048, activation="relu")(x)
+    x = Dropout(0.5 if dropout is None else dropout)(x)
+    return keras.Model(inputs, output(x, classes), name=name)
 
 
 def _cnn_trunk(x, normalised: bool, dropout: float | None, initializer: str):
@@ -136,33 +130,3 @@ def _close_block(x, dropout: float, normalised: bool):
     dropout."""
     x = layers.ReLU()(layers.MaxPooling2D()(x))
     return Dropout(dropout)(batch_norm(x) if normalised else x)
-
-
-def _inputs(input_shape: Shape, descriptor: str, following: bool = False) -> tuple[dict, Any]:
-    """A hybrid's inputs by name, and its descriptor: one of them, or computed from the picture."""
-    image = layers.Input(input_shape, name="image")
-    if following:
-        return {"image": image}, DenseSiftLayer(name=descriptor)(image)
-    vector = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
-    return {"image": image, descriptor: vector}, vector
-
-
-def _joined(
-    name: str,
-    inputs: dict,
-    vector,
-    trunk_of: Callable,
-    classes: int,
-    trunk: str,
-    dropout: float | None,
-    initializer: str,
-) -> keras.Model:
-    if trunk not in ("plain", "published"):
-        raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
-    branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
-    branch = Dropout(0.2)(branch)
-    x = layers.Flatten()(trunk_of(inputs["image"], trunk == "plain", dropout, initializer))
-    x = layers.Concatenate()([x, branch])
-    x = layers.Dense(2048, activation="relu")(x)
-    x = Dropout(0.5 if dropout is None else dropout)(x)
-    return keras.Model(inputs, output(x, classes), name=name)

@@ -14,7 +14,7 @@ from fercore import artifacts
 from fercore.data import augmentation, splits
 from fercore.data.faces import SIDE, DatasetError, Faces
 from fercore.evaluation import metrics
-from fercore.models import onnx_export, quantisation, registry
+from fercore.models import onnx_export, registry
 from fercore.recognition import inference, keras_files
 from fercore.training import loading
 
@@ -49,8 +49,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
     model = loading.load(model_file, faces.class_names, side=card.get("side", SIDE))
     card = {"side": model.inputs[0].shape[1]} | card | {"class_names": list(faces.class_names)}
     examples = _seen(faces, split, card)
-    content = onnx_export.export(model, examples)
-    integers = quantisation.quantised(content, quantisation.ranges(content, examples))
+    content, integers = onnx_export.export(model, examples)
     card |= {
         "name": target.stem,
         "data": faces.origin,
