@@ -60,9 +60,8 @@ def main() -> None:
             best[name] = min(known[0], wall), min(known[1], processor)
             results.append(result)
         same = all((first == second).all() for first, second in zip(*results, strict=True))
-    print(
-        f"{options.csv.name}, {megabytes:.0f} MB, {len(results[0][1]):,} faces, one core; same arrays: {same}"
-    )
+    size = f"{megabytes:.0f} MB, {len(results[0][1]):,} faces"
+    print(f"{options.csv.name}, {size}, one core; same arrays: {same}")
     for name, (wall, processor) in best.items():
         print(f"{name:10} {wall:7.2f} s wall  {processor:7.2f} s processor")
     wall, processor = (best["usual way"][k] / best["fercore"][k] for k in (0, 1))

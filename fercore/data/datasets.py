@@ -15,20 +15,8 @@ from fercore.artifacts import printable
 from fercore.data import faces as faces_module
 from fercore.data import fer2013, image_folders, pictures, readers, synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
-from fercore.data.fer2013 import VOTE_NAMES, load_votes
-
-__all__ = [
-    "CLASS_NAMES",
-    "USAGES",
-    "VOTE_NAMES",
-    "DatasetError",
-    "Faces",
-    "facts",
-    "find",
-    "load",
-    "load_votes",
-    "subset",
-]
+from fercore.data.fer2013 import VOTE_NAMES as VOTE_NAMES
+from fercore.data.fer2013 import load_votes as load_votes
 
 SYNTHETIC = "synthetic"
 VOTES_FILE = "fer2013new.csv"  # of FER+; its votes are packed in the package

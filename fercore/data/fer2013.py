@@ -3,18 +3,16 @@
 Of each row of fer2013.csv: label, usage, 32 bits of a hash of its pixels, the group of its exact
 duplicates, whether it is of one grey value, and the votes of FER+. Facts only. Sources: FER2013
 (Goodfellow et al. 2013, arXiv:1307.0414) and FER+ (Barsoum et al. 2016, arXiv:1608.01041;
-github.com/microsoft/FERPlus, MIT licence). `pack` makes the file anew.
+github.com/microsoft/FERPlus, MIT licence). `benchmarks/pack_facts.py` makes the file anew.
 """
 
 import logging
-import zipfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from fercore import artifacts
 from fercore.data import synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, pixel_hashes
 
@@ -56,26 +54,6 @@ def facts() -> Facts:
     """The packed facts."""
     with np.load(FILE, allow_pickle=False) as file:
         return Facts(**{name: file[name] for name in Facts.__dataclass_fields__})
-
-
-def pack(faces: Faces, votes: np.ndarray, exact: np.ndarray, target: Path = FILE) -> Path:
-    """Write the facts of all `faces` of fer2013.csv, in its order, and their `votes`, the ten
-    columns of fer2013new.csv; `exact` as in `Facts`."""
-    hashes = pixel_hashes(faces.images)
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
-    if len(np.unique(hashes >> np.uint64(32))) < len(first):
-        raise DatasetError("32 bits of the hash do not tell all pictures apart")
-    flat = faces.images.reshape(len(faces), -1)
-    made = Facts(
-        labels=faces.labels,
-        codes=faces.usage_codes,
-        hashes=hashes_of(faces),
-        groups=first[group].astype(np.int32),
-        constant=flat.max(1) == flat.min(1),
-        exact=exact,
-        votes=votes.astype(np.int8),
-    )
-    return artifacts.write_arrays(target, zipfile.ZIP_LZMA, **vars(made))
 
 
 def without_pixels() -> Faces:

@@ -287,7 +287,8 @@ def _write(target: Path, parts: dict[str, list[list[Found]]], problems: list) ->
         if tuple(parts) != CLASS_NAMES:
             (made / readers.CLASSES_FILE).write_text("\n".join(parts) + "\n", encoding="utf-8")
         table = io.StringIO()
-        csv.writer(table).writerows([("picture", "problem"), *problems])
+        rows = [(f"./{p}" if p[0] in "=+-@" else p, fault) for p, fault in problems]
+        csv.writer(table).writerows([("picture", "problem"), *rows])  # no formula for spreadsheets
         (made / OURS[1]).write_text(table.getvalue(), encoding="utf-8", errors="replace")
         made.chmod(0o755)
         os.replace(made, target)

@@ -7,11 +7,10 @@ import logging
 import re
 import stat
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fercore.artifacts import printable
 from fercore.data.faces import SIDE
@@ -20,17 +19,6 @@ from fercore.data.faces import SIDE
 MAX_PIXELS = 120_000_000
 _OTHERS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".ppm", ".pbm")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", *_OTHERS)
-ORIENTATION = 0x0112  # EXIF's tag
-# what turns a picture upright, by its orientation
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda rgb: rgb[:, ::-1],
-    3: lambda rgb: rgb[::-1, ::-1],
-    4: lambda rgb: rgb[::-1],
-    5: lambda rgb: rgb.swapaxes(0, 1),
-    6: lambda rgb: np.rot90(rgb, -1),
-    7: lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
 STRIP = 1 << 20  # pixels converted at a time: a picture is in memory once beside the result
 
 log = logging.getLogger(__name__)
@@ -51,7 +39,7 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return as_rgb(source)
     if isinstance(source, Image.Image):
-        return _of_pillow(source, printable(name or "a Pillow image"))
+        return _of_pillow(source.copy(), printable(name or "a Pillow image"))
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, source = name or "a picture", io.BytesIO(source)
         if not source.getbuffer().nbytes:
@@ -195,17 +183,16 @@ def _too_large(name: str, megapixels: str) -> str:
 
 
 def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
-    """The pixels of a Pillow picture of any mode, converted in strips."""
+    """The pixels of a Pillow picture of any mode, turned upright, converted in strips."""
     _check_size(image.size, name)
-    upright = UPRIGHT.get(image.getexif().get(ORIENTATION, 1), np.asarray)
-    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     rows = height if image.mode == "F" else max(1, STRIP // width)  # a float's range is the whole's
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
         rgb[top : top + rows] = _strip(strip, "transparency" in image.info)
-    return np.ascontiguousarray(upright(rgb))
+    return rgb
 
 
 def _strip(image: Image.Image, transparent: bool) -> np.ndarray:

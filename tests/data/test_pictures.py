@@ -60,7 +60,11 @@ def test_a_gray_picture_has_three_equal_channels(tmp_path):
 def test_pictures_stand_as_their_exif_data_say(tmp_path, orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert np.array_equal(pictures.read(saved(tmp_path / "a.png", exif=exif)), turned(RGB))
+    path = saved(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(pictures.read(path), turned(RGB))
+    given = Image.open(path)
+    assert np.array_equal(pictures.read(given), turned(RGB))
+    assert np.array_equal(np.asarray(given), RGB)  # a user's own picture stays as it is
 
 
 def test_other_modes_are_read(tmp_path):

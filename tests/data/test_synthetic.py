@@ -47,7 +47,8 @@ def drawn(move, seed=0, n=8):
 def test_expressions_differ_in_brows_and_mouth():
     """Mean faces: an open mouth is darkest for Surprise, and Angry brows are darkest between the
     eyes."""
-    mean = {name: drawn(synthetic.moves(*synthetic.VARIANTS[name][0])) for name in CLASS_NAMES}
+    shown = zip(CLASS_NAMES, synthetic.VARIANTS[:, 0], strict=True)
+    mean = {name: drawn(synthetic.moves(*values)) for name, values in shown}
     mouth = {name: image[36:42, 21:27].mean() for name, image in mean.items()}
     between = {
         name: image[13:18, 20:28].mean() - image[6:9, 20:28].mean() for name, image in mean.items()
