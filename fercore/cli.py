@@ -220,10 +220,10 @@ def _recognise(options: argparse.Namespace) -> int:
 
 
 def _camera(options: argparse.Namespace) -> None:
-    from fercore.recognition import camera, command
+    from fercore.recognition import command, video
 
-    camera.check_windows()
-    camera.show(command.recogniser(options), options.device)
+    video.check_windows()
+    video.show(command.recogniser(options), options.device)
 
 
 def _export(options: argparse.Namespace) -> None:

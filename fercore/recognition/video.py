@@ -1,17 +1,22 @@
-"""A video with its faces marked frame by frame, a table of time stamps, a plot of the expressions
-over time."""
+"""Expressions over time: a video file marked, with a table of time stamps and a plot; a camera's
+pictures in a window."""
 
 import csv
 import os
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from fercore import artifacts
@@ -25,6 +30,13 @@ FORMATS = ("mp4", "csv")
 PLACE = ("time", "frame", "track", "x", "y", "width", "height", "score")
 COLUMNS = (*PLACE, "expression", "probability")
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
+WINDOW = "fercore: q quits"
+QUIT = (ord("q"), ord("Q"), 27)  # 27: Escape
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said once, in one line
+
+
+class CameraError(ValueError):
+    """A camera that is not there, or a window that cannot be opened."""
 
 
 @dataclass(frozen=True)
@@ -143,16 +155,16 @@ def stops() -> Iterator[list[int]]:
         asked.append(number)
 
     numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
     before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, ask)
+    if threading.current_thread() is not threading.main_thread():
+        before = {}
+    ours = {k: v for k, v in before.items() if v not in (None, signal.SIG_IGN)}  # nohup ignores
+    for number in ours:
+        signal.signal(number, ask)
     try:
         yield asked
     finally:
-        for number, handler in before.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
 
 
@@ -214,3 +226,69 @@ def _folder(target: Path) -> Iterator[Path]:
             f"{printable(target.name)}: cannot be written ({printable(error.strerror or error)}); "
             "choose another place by --out"
         ) from None
+
+
+def show(recogniser: Recogniser, device: str | int = 0) -> int:
+    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross;
+    frames shown.
+
+    `device`: the number of a camera (0 is the first), or the file or address of a video. Raises
+    `CameraError`.
+    """
+    check_windows()
+    frames, tracker, count = _frames(device), Tracker(recogniser), 0
+    times = deque([time.monotonic()], maxlen=30)
+    try:
+        for count, rgb in enumerate(frames, start=1):
+            times.append(time.monotonic())
+            marked = annotation.annotate(rgb, [face for _, face in tracker.step(rgb, times[-1])])
+            rate = (len(times) - 1) / max(times[-1] - times[0], 1e-3)
+            text, place, size = f"{rate:.0f} frames/s", (8, len(rgb) - 10), max(0.4, len(rgb) / 900)
+            for colour, line in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(marked, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, line)
+            cv2.imshow(WINDOW, cv2.cvtColor(marked, cv2.COLOR_RGB2BGR))
+            key, visible = cv2.waitKey(1) & 0xFF, cv2.WND_PROP_VISIBLE
+            if key in QUIT or cv2.getWindowProperty(WINDOW, visible) < 1:
+                break
+    except KeyboardInterrupt:
+        pass
+    except cv2.error as error:
+        raise CameraError(f"the window failed ({printable(error.err or error)})") from error
+    finally:
+        frames.close()
+        cv2.destroyAllWindows()
+    return count
+
+
+def check_windows() -> None:
+    """Raises `CameraError` when this OpenCV or this machine opens no windows."""
+    if not cv2.currentUIFramework():
+        raise CameraError(
+            "this build of OpenCV opens no windows; README, 'OpenCV and windows', says how to "
+            "replace it; the app in the browser needs no window"
+        )
+    displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not displays:
+        raise CameraError(
+            "no display to open a window on (DISPLAY is not set); run this where you see a desktop"
+        )
+
+
+def _frames(device: str | int) -> Generator[np.ndarray]:
+    """Frames in RGB, mirrored as people know themselves from mirrors when they come from a
+    camera."""
+    number = int(device) if str(device).isdigit() else None
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
+    capture = cv2.VideoCapture(device if number is None else number)
+    cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        address = f"video {printable(repr(str(device)))} cannot be opened"
+        what = address if number is None else f"there is no camera {number}"
+        raise CameraError(f"{what}; --device takes a number from 0 on, a file or an address")
+    try:
+        while (read := capture.read())[0]:
+            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+            yield rgb if number is None else np.ascontiguousarray(rgb[:, ::-1])
+    finally:
+        capture.release()

@@ -6,8 +6,8 @@ import pytest
 from test_video import Brightness, frame
 
 from fercore import cli as command
-from fercore.recognition import camera
-from fercore.recognition.camera import CameraError
+from fercore.recognition import video
+from fercore.recognition.video import CameraError
 
 
 class Capture:
@@ -42,7 +42,7 @@ def window(monkeypatch):
 
 
 def test_frames_are_mirrored_marked_and_carry_their_rate(window):
-    assert camera.show(Brightness()) == 10 and len(window.shown) == 10
+    assert video.show(Brightness()) == 10 and len(window.shown) == 10
     plain = frame(9)[:, ::-1, ::-1]
     changed = (np.abs(window.shown[0].astype(int) - plain) > 40).any(axis=2)
     assert changed[200:, :120].sum() > 100, "no frames per second"
@@ -54,33 +54,43 @@ def test_frames_are_mirrored_marked_and_carry_their_rate(window):
 @pytest.mark.parametrize("key", [ord("q"), ord("Q"), 27])
 def test_q_and_escape_quit(window, key):
     window.keys = [-1, ord("x"), key]
-    assert camera.show(Brightness()) == 3
+    assert video.show(Brightness()) == 3
     assert not window.open
 
 
 def test_the_cross_of_the_window_and_ctrl_c_quit(window, monkeypatch):
     window.visible = 0.0
-    assert camera.show(Brightness()) == 1
+    assert video.show(Brightness()) == 1
 
     def interrupt(wait):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cv2, "waitKey", interrupt)
-    assert camera.show(Brightness()) == 1
+    assert video.show(Brightness()) == 1
 
 
 def test_no_camera_is_one_line(window):
     with pytest.raises(CameraError, match="there is no camera 3; --device takes"):
-        camera.show(Brightness(), 3)
+        video.show(Brightness(), 3)
     with pytest.raises(CameraError, match=r"video 'none\.mp4' cannot be opened"):
-        camera.show(Brightness(), "none.mp4")
+        video.show(Brightness(), "none.mp4")
 
 
 def test_a_real_camera_that_is_not_there_talks_in_one_line_only(monkeypatch, capfd):
-    monkeypatch.setattr(camera, "check_windows", lambda: None)
+    monkeypatch.setattr(video, "check_windows", lambda: None)
     with pytest.raises(CameraError, match="there is no camera 97"):
-        camera.show(Brightness(), "97")
+        video.show(Brightness(), "97")
     assert capfd.readouterr().err == ""
+
+
+def test_a_window_that_fails_is_one_line(window, monkeypatch):
+    def fail(name, picture):
+        raise cv2.error("line one\nline two")
+
+    monkeypatch.setattr(cv2, "imshow", fail)
+    with pytest.raises(CameraError, match=r"the window failed \(line one\?line two\)"):
+        video.show(Brightness())
+    assert not window.open
 
 
 def test_a_build_without_windows_and_a_machine_without_display_are_told(window, monkeypatch):
@@ -88,10 +98,10 @@ def test_a_build_without_windows_and_a_machine_without_display_are_told(window, 
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(CameraError, match="no display"):
-        camera.show(Brightness())
+        video.show(Brightness())
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
     with pytest.raises(CameraError, match="this build of OpenCV opens no windows; README"):
-        camera.show(Brightness())
+        video.show(Brightness())
 
 
 def test_the_command_says_what_is_wrong_before_a_model_is_loaded(window, monkeypatch, capsys):
