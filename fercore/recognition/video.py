@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,8 @@ def show(recogniser: Recogniser, device: str | int = 0) -> int:
     frames, tracker, count = _frames(device), Tracker(recogniser), 0
     times = deque([time.monotonic()], maxlen=30)
     try:
-        for count, rgb in enumerate(frames, start=1):
+        for rgb in frames:
+            count += 1
             times.append(time.monotonic())
             marked = annotation.annotate(rgb, [face for _, face in tracker.step(rgb, times[-1])])
             rate = (len(times) - 1) / max(times[-1] - times[0], 1e-3)
@@ -253,10 +254,11 @@ def show(recogniser: Recogniser, device: str | int = 0) -> int:
     except KeyboardInterrupt:
         pass
     except cv2.error as error:
-        raise CameraError(f"the window failed ({printable(error.err or error)})") from error
+        raise CameraError(f"the window failed ({printable(error)})") from error
     finally:
         frames.close()
-        cv2.destroyAllWindows()
+        with suppress(cv2.error):  # builds without windows
+            cv2.destroyAllWindows()
     return count
 
 
