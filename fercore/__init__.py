@@ -3,13 +3,11 @@
 import os
 import sys
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "3"
-)  # TensorFlow's greetings, and its regrets that there is no GPU
-os.environ.setdefault(
-    "TF_ENABLE_ONEDNN_OPTS", "1"
-)  # TensorFlow itself leaves it out on older processors: with
-# AVX2 alone networks train 1.2 to 1.6 times as fast by it
+# TensorFlow's greetings, and its regrets that there is no GPU
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow itself leaves it out on older processors: with AVX2 alone networks train 1.2 to 1.6
+# times as fast by it
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def in_kernel() -> bool:

@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +12,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -98,24 +95,20 @@ def remove_unfinished(*folders: Path) -> None:
     """Remove the temporary files of processes that are gone; those of other machines after a
     day."""
     for path in (one for folder in folders for one in Path(folder).rglob(f".*{UNFINISHED}")):
-        host, _, number = path.name[1:].rpartition("-")[0].rpartition("-")
         with suppress(OSError):
-            if host == platform.node()[:40] and number.isdigit():
-                gone = not _alive(int(number))
-            else:
-                gone = time.time() - path.stat().st_mtime > 86_400
-            if gone:
+            if _is_abandoned(path):
                 path.unlink()
 
 
-def _alive(process: int) -> bool:
+def _is_abandoned(path: Path) -> bool:
+    host, _, process = path.name[1:].rpartition("-")[0].rpartition("-")
+    if host != platform.node()[:40] or not process.isdigit():
+        return time.time() - path.stat().st_mtime > 86_400
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
+        os.kill(int(process), 0)
+    except OSError as error:  # it may be another user's
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def write_arrays(
@@ -126,9 +119,8 @@ def write_arrays(
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")
-            member.compress_type = (
-                compression if isinstance(compression, int) else compression[name]
-            )
+            one = compression if isinstance(compression, int) else compression[name]
+            member.compress_type = one
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     return Path(path)
@@ -227,9 +219,7 @@ def save_predictions(
 
 def _by_row(predictions: Predictions) -> Predictions:
     order = np.lexsort((predictions.row_ids, predictions.part))
-    return Predictions(
-        *(getattr(predictions, name)[order] for name in Predictions.__dataclass_fields__)
-    )
+    return Predictions(*(array[order] for array in vars(predictions).values()))
 
 
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
@@ -253,13 +243,10 @@ def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predi
         with np.load(path, allow_pickle=False) as file:
             return _by_row(Predictions(*(file[name] for name in MEMBERS)))
     except FileNotFoundError:
-        raise RunError(
-            f"{_short(path)}: no predictions; train {network} on {split} first"
-        ) from None
+        missing = f"no predictions; train {network} on {split} first"
+        raise RunError(f"{_short(path)}: {missing}") from None
     except Exception as error:
-        raise RunError(
-            f"{_short(path)}: damaged ({error}); delete it and train {network} again"
-        ) from error
+        raise RunError(f"{_short(path)}: damaged ({error}); delete it") from error
 
 
 def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
@@ -267,13 +254,13 @@ def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
     path = prediction_path(folder, split, network, seed).with_suffix(".json")
     try:
         record = json.loads(path.read_text())
-        if "protocol" in record:  # as records of 2026 call the split
-            record["split"] = record.pop("protocol")
-        return record
     except FileNotFoundError:
         raise RunError(f"{_short(path)}: no record; train {network} on {split} first") from None
     except ValueError as error:
         raise RunError(f"{_short(path)}: not JSON ({error}); train {network} again") from error
+    if "protocol" in record:  # as records of 2026 call the split
+        record["split"] = record.pop("protocol")
+    return record
 
 
 def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
@@ -298,32 +285,6 @@ def best_epoch(history: "pd.DataFrame") -> "pd.Series":
     return full.iloc[int(np.nanargmax(full.val_accuracy))]
 
 
-def provenance() -> dict:
-    """Code, versions and machine behind a result: git commit, whether it was dirty, packages,
-    processor."""
-    packages = (
-        "keras",
-        "tensorflow",
-        "jax",
-        "numpy",
-        "opencv-python-headless",
-        "scikit-learn",
-    )
-    return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
-        "processor": _processor(),
-        "cores": cores(),
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def progress(
     iterable: Iterable | None = None, description: str = "", total: int | None = None
 ) -> tqdm:
@@ -332,45 +293,12 @@ def progress(
     In a notebook it is written to standard output, which JupyterLab does not shade; a widget would
     leave an error there when the notebook is opened again.
     """
-    file = sys.stdout if in_kernel() else sys.stderr
-    return tqdm(
-        iterable, desc=description, total=total, leave=False, disable=not _watched(), file=file
+    unseen = {"PAPERMILL", "NBCONVERT"} & os.environ.keys() or not (
+        in_kernel() or sys.stderr.isatty()
     )
-
-
-def _watched() -> bool:
-    if "PAPERMILL" in os.environ or "NBCONVERT" in os.environ:
-        return False
-    return sys.stderr.isatty() or in_kernel()
+    file = sys.stdout if in_kernel() else sys.stderr
+    return tqdm(iterable, description, total, leave=False, disable=bool(unseen), file=file)
 
 
 def _short(path: Path) -> str:
     return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else path.name
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        call = subprocess.run(
-            ["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return call.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )

@@ -158,12 +158,12 @@ def _command(commands, name: str, function, text: str, *arguments: str) -> argpa
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fercore import artifacts
+    from fercore import machine
     from fercore.workflow import run
 
     return run.run(
         options.profile or run.default(),
-        cores=options.cores or artifacts.cores(),
+        cores=options.cores or machine.cores(),
         force=options.force,
         dry_run=options.dry_run,
         extra=options.snakemake,

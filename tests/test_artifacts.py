@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fercore import artifacts, paths
+from fercore import artifacts, machine, paths
 
 
 def predictions(n=5):
@@ -69,7 +69,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
 
 def test_provenance_names_versions():
-    assert artifacts.provenance()["versions"]["keras"].startswith("3.")
+    assert machine.provenance()["versions"]["keras"].startswith("3.")
 
 
 def test_rounding_changes_no_answer_among_many_classes(tmp_path):
