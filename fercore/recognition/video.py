@@ -266,8 +266,8 @@ def check_windows() -> None:
     """Raises `CameraError` when this OpenCV or this machine opens no windows."""
     if not cv2.currentUIFramework():
         raise CameraError(
-            "this build of OpenCV opens no windows; README, 'OpenCV and windows', says how to "
-            "replace it; the app in the browser needs no window"
+            "this build of OpenCV opens no windows; replace opencv-contrib-python-headless by "
+            "opencv-contrib-python; the app in the browser needs no window"
         )
     displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not displays:

@@ -100,7 +100,7 @@ def test_a_build_without_windows_and_a_machine_without_display_are_told(window, 
     with pytest.raises(CameraError, match="no display"):
         video.show(Brightness())
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
-    with pytest.raises(CameraError, match="this build of OpenCV opens no windows; README"):
+    with pytest.raises(CameraError, match="this build of OpenCV opens no windows; replace"):
         video.show(Brightness())
 
 
