@@ -36,8 +36,7 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of one trained network, or of an aggregate, for validation and test
-    faces.
+    """Class probabilities of a network or an aggregate, for validation and test faces.
 
     `row_ids` int32 [n]; `part` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
     `probabilities_tta` likewise, averaged over as many views of the face as the network's file
@@ -92,8 +91,7 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
 
 
 def remove_unfinished(*folders: Path) -> None:
-    """Remove the temporary files of processes that are gone; those of other machines after a
-    day."""
+    """Remove temporary files of processes that are gone; those of other machines after a day."""
     for path in (one for folder in folders for one in Path(folder).rglob(f".*{UNFINISHED}")):
         with suppress(OSError):
             if _is_abandoned(path):
@@ -184,8 +182,7 @@ def write_json(path: Path, content: dict) -> Path:
 
 
 def prediction_path(folder: Path, split: str, network: str, seed: int) -> Path:
-    """Where the predictions of a network lie inside a run's folder; the record is beside, as
-    .json."""
+    """Where predictions lie inside a run's folder; the record is beside, as .json."""
     return Path(folder) / "predictions" / split / network / f"seed{seed}.npz"
 
 
@@ -234,10 +231,7 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
 
 def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predictions:
     """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
-    `row_ids`.
-
-    Raises `RunError` when it is missing or damaged.
-    """
+    `row_ids`. Raises `RunError` when it is missing or damaged."""
     path = prediction_path(folder, split, network, seed)
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -141,8 +141,7 @@ def _tidy(cell: nbformat.NotebookNode, title: str) -> None:
 
 
 def _is_noise(output: dict) -> bool:
-    kinds = output.get("data")
-    widget = "application/vnd.jupyter.widget-view+json"
+    kinds, widget = output.get("data"), "application/vnd.jupyter.widget-view+json"
     unseen = kinds is not None and (widget in kinds or not set(SHOWN) & set(kinds))
     return unseen or output.get("name") == "stderr"
 
