@@ -74,6 +74,11 @@ def test_run_again_only_a_page_that_is_missing_is_made(smoke):
     assert "\n  32_training_cost " in text and "on 1 core" in text
 
 
+def test_a_finished_run_leaves_no_checkpoint_and_nothing_unfinished(smoke):
+    assert [path for path in (SMOKE / "checkpoints").rglob("*") if path.is_file()] == []
+    assert list(SMOKE.rglob(f"*{artifacts.UNFINISHED}")) == []
+
+
 def test_no_report_tells_the_machine(smoke):
     pages = list((SMOKE / "reports").glob("*.html"))
     assert len(pages) == len(plan.jobs(parameters.profile("smoke"))) + 1
@@ -150,7 +155,10 @@ def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
     "arguments, words",
     [
         (["--profle"], "unknown option --profle"),
-        (["--profile", "nix"], "unknown profile nix; there are full, published, quick, smoke"),
+        (
+            ["--profile", "nix"],
+            "unknown profile nix; there are full, published, quick, rederived, smoke",
+        ),
         (
             ["--profile", "../profiles/smoke"],
             "--profile wants a name of letters, digits, - and _, not '../profiles/smoke'",
