@@ -184,7 +184,7 @@ def _named(name: str) -> Descriptor:
 def _key(name: str, images: np.ndarray, train_rows: np.ndarray, parameters: Mapping) -> str:
     """What the values depend on, as hexadecimal digits: pixels, parameters, and, where a vocabulary
     is fitted on them, training rows, else the content of its file."""
-    digest = hashlib.blake2b(np.ascontiguousarray(images), digest_size=10)
+    digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=10)
     if parameters.get("vocabulary") is not None:
         fitted = sift.load_vocabulary(parameters["vocabulary"], parameters["words"])
         digest.update(fitted.centres_.tobytes())

@@ -118,8 +118,10 @@ class VisualWords(TransformerMixin, BaseEstimator):
     def save(self, path: Path | str) -> Path:
         """Write the vocabulary as .npz, whole or not at all; `load_vocabulary` reads it."""
         check_is_fitted(self)
-        settings = {"words": np.int64(self.words), "image_scale": np.int64(self.image_scale)}
-        return artifacts.write_arrays(Path(path), centres=self.centres_, **settings)
+        words, image_scale = np.array(self.words), np.array(self.image_scale)
+        return artifacts.write_arrays(
+            Path(path), centres=self.centres_, words=words, image_scale=image_scale
+        )
 
 
 def _first_centres(
@@ -234,7 +236,7 @@ def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np
     check_images(images)
 
     def task(start: int) -> list[np.ndarray]:
-        sift = cv2.SIFT_create()
+        sift = cv2.SIFT.create()
         return [compute(sift, image) for image in images[start : start + FACES_A_TASK]]
 
     starts, before = range(0, len(images), FACES_A_TASK), cv2.getNumThreads()

@@ -119,12 +119,12 @@ def _inception(x, one: int, before_3: int, three: int, before_5: int, five: int,
 
 def _convolutions(x, weights: str | None):
     """VGG-16's five blocks on top of `x` [n, h, w, 3], blue, green and red."""
-    file = weights
+    file: str | Path | None = weights
     if weights == "imagenet":
         _reachable()
     elif weights is not None:
         file = paths.ROOT / Path(weights).expanduser()
-        if not file.is_file():
+        if not Path(file).is_file():
             raise WeightsError(
                 f"{artifacts.printable(weights)}: no such file; give Keras's {WEIGHTS_FILE}"
             )
