@@ -1,5 +1,6 @@
 """Figures of predictions: values with intervals, confusion matrices, calibration, mistakes."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,9 +57,9 @@ def intervals(
                 axis.annotate(f"{row.value:.1f}", (1.02, row.place), **at)
         names = table.drop_duplicates("line")
         axis.set_yticks(names.line, names["name"], fontsize=8.5)
-        axis.set(title=title, ylim=(table.line.max() + 0.7, -0.7))
+        axis.set(title=textwrap.fill(title, 42), ylim=(table.line.max() + 0.7, -0.7))
         axis.grid(axis="y", visible=False)
-        _crosses(axis, table, everything)
+        _crosses(axis, table, everything, "+.0f" if changes else ".0f")
     axes[-1, 0].set_xlabel(xlabel)
     figure.legend(
         handles=_marks(kinds, everything, changes), loc="outside upper left", ncols=4, fontsize=8.5
@@ -159,11 +160,10 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(place=table.line + apart * 0.7 / count * (kinds - (count - 1) / 2))
 
 
-def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame) -> None:
+def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame, form: str) -> None:
     """What was published, or, where it lies beyond all intervals, its number at the edge."""
     low, high = everything.low.min(), everything.high.max()
-    margin = (high - low) or 1
-    left, right = low - margin / 2, high + margin / 2
+    left, right = low - (high - low) / 2, high + (high - low) / 2
     rows: list[Any] = list(table.dropna(subset=["published"]).itertuples())
     for row in rows:
         place = row.place + 0.22
@@ -174,7 +174,7 @@ def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame) -> None:
             at: Look = {"ha": side, "va": "center", "fontsize": 7.5, "color": PUBLISHED}
             edge = 0 if side == "left" else 1
             where = ("axes fraction", "data")
-            axis.annotate(f"{row.published:+.0f}", (edge, place), xycoords=where, **at)
+            axis.annotate(f"{row.published:{form}}", (edge, place), xycoords=where, **at)
 
 
 def _marks(kinds: Mapping[str, str], table: pd.DataFrame, changes: bool) -> list[mpl.lines.Line2D]:
