@@ -36,9 +36,10 @@ def predict(
     partition = splits.divide(data, split)
     rows = np.concatenate([partition.validation, partition.test])
     said = data.labels[rows].astype(int)
-    said[0] = (said[0] + shift) % 7
+    classes = len(data.class_names)
+    said[0] = (said[0] + shift) % classes
     said[len(partition.validation) : len(partition.validation) + wrong] += shift
-    probabilities = 0.7 * np.eye(7)[said % 7] + 0.3 / 7
+    probabilities = 0.7 * np.eye(classes)[said % classes] + 0.3 / classes
     part = np.repeat(
         [artifacts.VALIDATION, artifacts.TEST], [len(partition.validation), len(partition.test)]
     )

@@ -1,0 +1,67 @@
+"""Data of a user's own: two classes and 20 faces, and FER2013 without its pixels."""
+
+import numpy as np
+import pytest
+from made_up import predict, run
+
+from fercore import artifacts, paths
+from fercore.data import datasets
+from fercore.data.faces import from_arrays
+from fercore.evaluation import aggregates, comparison, costs, metrics, scoring, tables
+
+
+def twenty(validation: int = 4, classes: tuple[str, ...] = ("Cat", "<b>Dog")):
+    """Faces of two classes, 20 in all; all test faces are of the first."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
+    usage = np.repeat([0, 1, 2], [16 - validation, validation, 4])
+    labels = np.arange(20) % 2 * (usage < 2)
+    return from_arrays(images, labels, usage, "not FER2013: cats", classes)
+
+
+@pytest.fixture(params=[2, 6])
+def small(request, tmp_path):
+    data = twenty(request.param)
+    for network, wrong in (("cnn", 1), ("sift_cnn", 2), ("vgg", 3)):
+        predict(tmp_path, data, network, wrong=wrong)
+    aggregates.save_all(tmp_path, "official")
+    return run(tmp_path, data)
+
+
+def test_every_table_is_made_of_two_classes_and_twenty_faces(small):
+    results = scoring.results(small)
+    assert results.accuracy.between(0, 100).all() and results.recall.between(0, 100).all()
+    assert len(tables.everything(results)) and len(costs.compared(results, "official"))
+    assert len(tables.of_system(results, "A", fer2013=False)) and tables.foremost(results).size >= 0
+    assert costs.gaps(results, "official") and len(costs.trainings(small))
+    assert len(comparison.changes(small)) == 2 and len(comparison.learning_curve(small)) == 2
+    assert costs.milestones(small).accuracy.between(0, 100).all()
+
+
+def test_classes_without_faces_are_left_out_of_tables_and_averages(small):
+    scored = scoring.score(small, "official", "cnn")
+    by_class = metrics.by_class(scored.matrix, small.faces.class_names)
+    assert by_class["class"].tolist() == ["Cat"] and by_class.n.tolist() == [4]
+    row = scoring.results_row(scored)
+    assert row["recall"] == row["accuracy"] == 75  # not half of it for want of dogs
+    names = small.faces.class_names
+    change = metrics.recall_change(scored.labels, scored.predicted, scored.labels, names)
+    assert change["class"].tolist() == ["Cat"] and change.change.tolist() == [25]
+
+
+def test_the_ensemble_is_made_or_says_in_a_line_why_not(small):
+    if (small.faces.usage == "PublicTest").sum() < aggregates.FOLDS:
+        with pytest.raises(aggregates.AggregationError, match="2 validation faces; an ensemble"):
+            aggregates.save_ensemble(small, "official")
+    else:
+        assert len(aggregates.save_ensemble(small, "official").members) >= 1
+
+
+def test_the_published_run_is_scored_from_facts_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CACHE", tmp_path)
+    monkeypatch.setattr(datasets, "find", lambda source=None: None)
+    made = scoring.at_hand(None, "published")
+    assert made.profile == "published" and not made.faces.has_pixels
+    key = next(key for key in artifacts.list_predictions(made.folder) if key[0] == "official")
+    scored = scoring.score(made, *key)
+    assert len(scored.labels) == 3589 and scored.right.mean() > 0.4
+    assert 0 < len(made.without_duplicates("official", None)) < 3589
