@@ -125,10 +125,10 @@ def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["size", "network", "seed", "cross_entropy", "accuracy"])
 
 
-def members(course: pd.DataFrame, size: int | None = None) -> list[Member]:
+def members(order: pd.DataFrame, size: int | None = None) -> list[Member]:
     """The first `size` that joined; None: as few as have the lowest cross-entropy in
     cross-validation, rounded to four decimals."""
-    first = course.head(size or int(course.cross_entropy.round(4).argmin()) + 1)
+    first = order.head(size or int(order.cross_entropy.round(4).argmin()) + 1)
     return list(zip(first.network, first.seed, strict=True))
 
 

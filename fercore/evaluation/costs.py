@@ -197,8 +197,8 @@ def command(profile: str, record: dict) -> str:
     values |= {"subset": record["data"].get("subset"), "profile": profile}
     if record["data"]["origin"] == synthetic.ORIGIN:
         values["data"] = datasets.SYNTHETIC
-    told = {key: value for key, value in values.items() if key in declared}
-    text = yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=float("inf"))
+    given = {key: value for key, value in values.items() if key in declared}
+    text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=float("inf"))
     return (
         f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks "
         f"-y {shlex.quote(text.strip())}"

@@ -132,7 +132,7 @@ def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> F
     return figure
 
 
-def answers(
+def predictions(
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
