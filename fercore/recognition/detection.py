@@ -21,7 +21,8 @@ from fercore.artifacts import printable
 from fercore.data import pictures
 
 LONGEST = 1280  # pixels: longer pictures are reduced for the search
-COARSEST = 3.2  # but not more than this: a face of 40 pixels keeps 12, which YuNet finds
+COARSEST = 1.6  # but not more than this where that leaves `AREA`, or small faces are lost
+AREA = 6_000_000  # pixels
 LARGE = 320  # pixels: YuNet misses larger faces, so it also sees the picture at this length
 SMALLEST = 8  # pixels of a side of the picture that YuNet is shown
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
@@ -154,7 +155,7 @@ class Cascade:
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes and scores of the faces in a picture."""
-        small, factor = _reduced(pictures.gray(rgb), self.longest)
+        small, factor = _reduced(pictures.gray(rgb), self.longest, 2 * COARSEST)  # it is slower
         boxes, _, weights = self._cascade.detectMultiScale3(
             small,
             self.scale,
@@ -260,7 +261,9 @@ def _reduced(
 ) -> tuple[np.ndarray, float]:
     """The picture with no side above `longest`, but reduced at most `coarsest` times, and what its
     coordinates must be multiplied by."""
-    factor = min(max(picture.shape[:2]) / longest, coarsest) if longest else 1.0
+    height, width = picture.shape[:2]
+    enough = max(coarsest, (height * width / AREA) ** 0.5)
+    factor = min(max(height, width) / longest, enough) if longest else 1.0
     if factor <= 1:
         return picture, 1.0
     size = [max(1, round(side / factor)) for side in picture.shape[1::-1]]
