@@ -110,7 +110,9 @@ DRAWN = {
     "costs": lambda: system_figures.costs(COSTS, n=70),
     "outcome": lambda: system_figures.outcome(OUTCOME),
     "sooner": lambda: system_figures.sooner(REACHED, TARGETS),
-    "predictions": lambda: result_figures.predictions(PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES),
+    "predictions": lambda: result_figures.predictions(
+        PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES
+    ),
 }
 
 
