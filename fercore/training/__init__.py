@@ -1,12 +1,4 @@
-"""The trainer, experiments (one network, split and seed), soft targets, sweeps, hyper-parameter
-search."""
+"""The trainer, experiments (one network, split and seed), soft targets, short sweeps, search for
+hyper-parameters, and the loader of trained models."""
 
-__all__ = [
-    "ablation",
-    "batch_normalisation",
-    "experiments",
-    "one_budget",
-    "prediction",
-    "search",
-    "trainer",
-]
+__all__ = ["experiments", "loading", "prediction", "runs", "search", "sweeps", "trainer"]

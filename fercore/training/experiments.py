@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import artifacts, paths
+from fercore import artifacts, machine, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation, datasets, fer2013, splits
@@ -95,12 +95,13 @@ def read(
 ) -> Experiment:
     """Read a network's file, its recipe and its faces.
 
-    `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces; `recipe`,
-    a name or a file as `recipes.read` takes it, stands in for the network's own; `settings` replace
-    those of the network's file; `changes` that are not None replace the recipe's values, and all
-    but the learning rate those of fine-tuning. Where a split learns from a share of the faces
-    and `epochs` are not given, the recipe's are divided by its square root: between as many epochs
-    and as many steps as with all faces. Raises `ParameterError`, `RecipeError` or `DatasetError`.
+    `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces;
+    `recipe`, a name or a file as `recipes.read` takes it, stands in for the network's own;
+    `settings` replace those of the network's file; `changes` that are not None replace the recipe's
+    values, and all but the learning rate those of fine-tuning. Where a split learns from a share of
+    the faces and `epochs` are not given, the recipe's are divided by its square root: between as
+    many epochs and as many steps as with all faces. Raises `ParameterError`, `RecipeError` or
+    `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
@@ -108,7 +109,7 @@ def read(
     name = recipe or settings["recipe"]
     settings["recipe"] = Path(name).stem
     followed = recipes.read(name, **changes)
-    record = artifacts.provenance()  # of the code that is about to train
+    record = machine.provenance()  # of the code that is about to train
     everybody = datasets.subset(datasets.load(data), subset)
     faces, partition = splits.prepare(everybody, split)
     if changes.get("epochs") is None:

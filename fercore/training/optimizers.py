@@ -5,11 +5,43 @@ millions of them in dense layers that takes a quarter of a training step on a pr
 backends take Keras's own way.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import keras
 from keras import ops
+
+from fercore.config.recipes import Recipe
+
+
+def optimizer(recipe: Recipe, rates: Sequence[float]) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer, step k at learning rate `rates[k]`. Biases and batch normalisation
+    have no weight decay."""
+    averaging = {"use_ema": recipe.ema_momentum > 0, "ema_momentum": recipe.ema_momentum}
+    schedule = Schedule(rates)
+    if recipe.optimizer == "adam":
+        made = Adam(schedule, **averaging)
+    else:
+        nesterov = recipe.optimizer == "sgd"
+        made = SGD(schedule, momentum=recipe.momentum, nesterov=nesterov, **averaging)
+    made.weight_decay = recipe.weight_decay or None
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+@keras.saving.register_keras_serializable("fercore")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of each step, the last one for all after it."""
+
+    def __init__(self, rates: Sequence[float]):
+        self.rates = [float(rate) for rate in rates]
+
+    def __call__(self, step):
+        """The rate of `step`, counted from 0."""
+        return ops.take(ops.array(self.rates, "float32"), ops.minimum(step, len(self.rates) - 1))
+
+    def get_config(self) -> dict:
+        """What it is made of."""
+        return {"rates": self.rates}
 
 
 class _OnePass:
@@ -59,14 +91,10 @@ class Adam(_OnePass, keras.optimizers.Adam):
             return
         import tensorflow as tf
 
-        place, step = (
-            self._get_variable_index(variable),
-            ops.cast(self.iterations + 1, gradient.dtype),
-        )
-        rate, beta_1, beta_2, epsilon = (
-            ops.cast(value, gradient.dtype)
-            for value in (learning_rate, self.beta_1, self.beta_2, self.epsilon)
-        )
+        place, dtype = self._get_variable_index(variable), gradient.dtype
+        step = ops.cast(self.iterations + 1, dtype)
+        values = (learning_rate, self.beta_1, self.beta_2, self.epsilon)
+        rate, beta_1, beta_2, epsilon = (ops.cast(value, dtype) for value in values)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[place].value.handle,
@@ -79,20 +107,3 @@ class Adam(_OnePass, keras.optimizers.Adam):
             epsilon=epsilon,
             grad=gradient,
         )
-
-
-@contextmanager
-def averaged(model: keras.Model) -> Iterator[None]:
-    """Within, a compiled `model` has the mean of its weights over past steps, if its optimizer
-    keeps one."""
-    weights = model.get_weights() if model.optimizer.use_ema else None
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    if weights:
-        model.set_weights(
-            model.get_weights()
-        )  # copies: JAX takes away the arrays that it predicts with
-    try:
-        yield
-    finally:
-        if weights:
-            model.set_weights(weights)

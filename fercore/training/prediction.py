@@ -1,28 +1,30 @@
-"""What a network is shown of the faces, and the probabilities that it tells, averaged over views or
-not."""
+"""What a network is shown of the faces, in training and after it, and the probabilities that it
+predicts, averaged over views or not."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 from fercore import artifacts
+from fercore.config import recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.data.faces import Faces
 from fercore.features import descriptors
 from fercore.models import registry
 
-BATCH = 512  # faces that a network is asked about at a time
+BATCH = 512  # faces of one prediction step
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a network learns from or is asked about.
+    """Faces with all that a network may take of them.
 
     `images` uint8 [n, h, w]; `labels` int [n]; `descriptors` by name, float32 [n, 2, d]: of the
-    face and of its mirror image; `soft_labels` float32 [n, c], probabilities to learn beside the
-    labels, or None.
+    face and of its mirror image; `soft_labels` float32 [n, c], soft targets beside the labels, or
+    None.
     """
 
     images: np.ndarray
@@ -59,10 +61,79 @@ def examples(
     return Examples(faces.images, faces.labels.astype(np.int64), loaded)
 
 
-def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """`values` [n, 2, d] less the training faces' mean, number by number, over their standard
-    deviation."""
-    return (values - values[train, 0].mean(axis=0)) / np.maximum(values[train, 0].std(axis=0), 1e-3)
+class Batches(keras.utils.PyDataset):
+    """The training batches of a network for Keras's `fit`, augmented as the recipe says.
+
+    Batch `step` is ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with
+    soft ones if there are any). It depends on (seed, epoch, step) alone; `begin` chooses the epoch.
+    `names` are the inputs wanted; `classes` None: as many as the labels show; `side` in pixels of
+    the faces, None: of the recipe's crop. With `copies` of the faces, augmented already, each epoch
+    takes the next of them as it is, and their soft targets alone.
+    """
+
+    def __init__(
+        self,
+        train: Examples,
+        recipe: Recipe,
+        names: Sequence[str],
+        *,
+        seed: int,
+        classes: int | None = None,
+        side: int | None = None,
+        copies: Sequence[Examples] = (),
+    ):
+        # Keras makes the next batch while one is used: with TensorFlow by tf.data, else by workers.
+        super().__init__(workers=1 if keras.backend.backend() == "tensorflow" else 2)
+        self.faces, self.size, self.side = len(train), recipe.batch_size, side
+        self._names, self._seed = names, seed
+        self._classes = classes or int(train.labels.max()) + 1
+        self._given, self._recipe = copies or (train,), recipe
+        if copies:
+            self._recipe = replace(recipe, **recipes.UNAUGMENTED, mixup=0.0, soft_share=1.0)
+        self.begin(0)
+
+    def __len__(self) -> int:
+        return -(-self.faces // self.size)
+
+    def begin(self, epoch: int) -> None:
+        """Go to `epoch`, counted from 0: its order of the faces."""
+        self._epoch = epoch
+        self._order = np.random.default_rng([self._seed, epoch]).permutation(self.faces)
+
+    def __getitem__(self, step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        rng = np.random.default_rng([self._seed, self._epoch, step])
+        chosen = self._order[step * self.size : (step + 1) * self.size]
+        faces = self._given[self._epoch % len(self._given)].select(chosen)
+        inputs, targets = self._inputs(faces, rng), self._targets(faces)
+        return _mixed(inputs, targets, rng, self._recipe.mixup)
+
+    def _inputs(self, faces: Examples, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        recipe = self._recipe
+        how = augmentation.augmentation(recipe)
+        images, mirrored = augmentation.augment(faces.images, rng, how)
+        view = (mirrored & recipe.descriptor_follows).astype(int)
+        seen = augmentation.crop(images, recipe.crop)
+        seen = augmentation.resize(seen, self.side or seen.shape[1])
+        x = {"image": augmentation.normalise(seen, recipe.normalisation)}
+        withheld = (
+            rng.random(len(view)) < recipe.modality_dropout if recipe.modality_dropout else None
+        )
+        for name, array in faces.descriptors.items():
+            x[name] = array[np.arange(len(view)), view]
+            if recipe.descriptor_dropout:
+                kept = 1 - recipe.descriptor_dropout
+                drawn = rng.random(x[name].shape, np.float32) < kept
+                x[name] = x[name] * drawn / np.float32(kept)
+            if withheld is not None:
+                x[name] = np.where(withheld[:, None], np.float32(0), x[name])
+        return {name: x[name] for name in self._names}
+
+    def _targets(self, faces: Examples) -> np.ndarray:
+        targets = np.eye(self._classes, dtype=np.float32)[faces.labels]
+        if faces.soft_labels is None:
+            return targets
+        share = self._recipe.soft_share
+        return (1 - share) * targets + share * faces.soft_labels
 
 
 def predict(
@@ -102,9 +173,32 @@ def predictions(
 
     `row_ids` int [n]: of the validation faces, then of the test faces.
     """
-    answers = [
+    by_view = [
         np.concatenate([predict(model, part, recipe, view) for part in (validation, test)])
         for view in augmentation.views(views)
     ]
-    split = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(validation), len(test)])
-    return artifacts.Predictions(row_ids, split, answers[0], np.mean(answers, axis=0))
+    part = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(validation), len(test)])
+    return artifacts.Predictions(row_ids, part, by_view[0], np.mean(by_view, axis=0))
+
+
+def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """`values` [n, 2, d] less the training faces' mean, number by number, over their standard
+    deviation."""
+    return (values - values[train, 0].mean(axis=0)) / np.maximum(values[train, 0].std(axis=0), 1e-3)
+
+
+def _mixed(
+    inputs: dict[str, np.ndarray], targets: np.ndarray, rng: np.random.Generator, alpha: float
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Each example of a batch mixed with another one of it, by a weight of its own; `alpha` 0: as
+    it is."""
+    if not alpha:
+        return inputs, targets
+    weight = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
+    other = rng.permutation(len(targets))
+
+    def mix(values: np.ndarray) -> np.ndarray:
+        share = weight.reshape(-1, *[1] * (values.ndim - 1))
+        return share * values + (1 - share) * values[other]
+
+    return {name: mix(values) for name, values in inputs.items()}, mix(targets)

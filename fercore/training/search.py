@@ -75,9 +75,8 @@ def open_study(
             f"search {name!r} was begun otherwise ({changed}); give another name or the same values"
         )
     study.set_user_attr("conditions", conditions)
-    fresh = (
-        None if seed is None else seed + len(study.trials)
-    )  # not the same draws again after an interruption
+    # Not the same draws again after an interruption.
+    fresh = None if seed is None else seed + len(study.trials)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.sampler = optuna.samplers.TPESampler(seed=fresh, multivariate=True)
@@ -113,8 +112,6 @@ def run(
 ) -> None:
     """Go on until `trials` trials have ended, all machines and earlier calls counted. A trial's
     value is its highest validation accuracy; numbering goes on where it was."""
-    bar = artifacts.progress(description="trials", total=trials)
-    bar.update(ended(study))
 
     def count(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         bar.update(ended(study) - bar.n)
@@ -122,11 +119,10 @@ def run(
         if ended(study) >= trials:
             study.stop()
 
-    try:
+    with artifacts.progress(description="trials", total=trials) as bar:
+        bar.update(ended(study))
         if ended(study) < trials:
             study.optimize(lambda trial: _train(trial, experiment, parts, space), callbacks=[count])
-    finally:
-        bar.close()
 
 
 def ended(study: optuna.Study) -> int:
@@ -210,14 +206,13 @@ def best_recipe(trials: pd.DataFrame, space: Search, recipe: Recipe, name: str) 
 def save_best(trials: pd.DataFrame, space: Search, recipe: Recipe, folder: Path, name: str) -> Path:
     """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training
     notebooks take as it is."""
-    row, ended = (
-        best(trials, name),
-        trials.state.isin([state.name.lower() for state in ENDED]).sum(),
+    row, ended = best(trials, name), trials.state.isin([one.name.lower() for one in ENDED]).sum()
+    comment = (
+        f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy "
+        f"{row.value:.4f}."
     )
-    comment = f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy {row.value:.4f}."
-    return recipes.write(
-        best_recipe(trials, space, recipe, name), folder / f"{name}.yaml", comment=comment
-    )
+    found = best_recipe(trials, space, recipe, name)
+    return recipes.write(found, folder / f"{name}.yaml", comment=comment)
 
 
 def place(storage: str) -> str:
@@ -235,15 +230,15 @@ def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Sea
     recipe = dataclasses.replace(experiment.recipe, **drawn)
     model = experiments.build(dataclasses.replace(experiment, recipe=recipe))
 
-    def report(row: dict) -> None:
-        trial.report(row["val_accuracy"], row["epoch"])
+    def report(epoch: int, logs: dict) -> None:
+        trial.report(logs["val_accuracy"], epoch + 1)
         if trial.should_prune():
             raise optuna.TrialPruned
 
+    watching = keras.callbacks.LambdaCallback(on_epoch_end=report)
+    how = {"seed": experiment.seed, "callbacks": [watching]}
     try:
-        history = trainer.fit(
-            model, parts.train, parts.validation, recipe, seed=experiment.seed, on_epoch=report
-        )
+        history = trainer.fit(model, parts.train, parts.validation, recipe, **how)
     finally:
         keras.utils.clear_session()
     return float(history.val_accuracy.max())

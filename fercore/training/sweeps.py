@@ -1,15 +1,21 @@
 """Many short trainings in one table: each row is written as it ends, and a sweep that was stopped
-goes on."""
+goes on. What is varied stands in the notebooks."""
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from fercore import artifacts
-from fercore.data.faces import Faces
+
+if TYPE_CHECKING:  # a notebook that only shows a sweep does without Keras
+    import keras
+
+    from fercore.training.experiments import Experiment, Parts
 
 
 def sweep(
@@ -32,15 +38,31 @@ def stored(path: Path, **key: str | int) -> pd.DataFrame:
     return pd.DataFrame(_found(_read(path), key))
 
 
-def data_of(faces: Faces) -> str:
-    """What a row says of its faces, so that rows of other data in the file stay apart."""
-    return f"{faces.origin}, {faces.fingerprint}"
+def identity(experiment: "Experiment", **changes: Any) -> dict[str, str]:
+    """What a row says of how it was trained: `faces`, so that rows of other data stay apart, and
+    `recipe`, its name and a check sum of all that training follows, `changes` of the builder's
+    parameters too, so that a row from before an edit is not taken."""
+    recipe, settings = dataclasses.asdict(experiment.recipe), experiment.settings  # type: ignore
+    values = [recipe, settings.get("parameters"), settings.get("soft_labels"), changes]
+    digest = zlib.crc32(json.dumps(values, sort_keys=True, default=str).encode())
+    faces = experiment.faces
+    return {
+        "faces": f"{faces.origin}, {faces.fingerprint}",
+        "recipe": f"{settings['recipe']} {digest:08x}",
+    }
 
 
-def recipe_of(name: str, *values: dict | list) -> str:
-    """What a row says of how it was trained: the recipe's `name` and a check sum of the plain
-    `values` that training follows, so that a row from before they were edited is not taken."""
-    return f"{name} {zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
+def train(experiment: "Experiment", **changes: Any) -> "tuple[keras.Model, Parts, pd.DataFrame]":
+    """Train an experiment's network, built with `changes`, and leave no file behind: the model with
+    its best weights, the examples, and the history."""
+    import keras
+
+    from fercore.training import experiments, trainer
+
+    keras.utils.clear_session()
+    parts, model = experiments.examples(experiment), experiments.build(experiment, **changes)
+    recipe, seed = experiment.recipe, experiment.seed
+    return model, parts, trainer.fit(model, parts.train, parts.validation, recipe, seed=seed)
 
 
 def _read(path: Path) -> list[dict]:

@@ -1,18 +1,14 @@
 """One `fit` for every network: recipe in, best weights and history out, resumable at every
 epoch."""
 
-import contextlib
 import dataclasses
+import hashlib
 import json
-import logging
-import math
-import tempfile
+import os
 import time
 import weakref
-import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -22,21 +18,14 @@ import pandas as pd
 from fercore import artifacts
 from fercore.config import recipes
 from fercore.config.recipes import Recipe
-from fercore.data import augmentation
 from fercore.models import registry
-from fercore.training import devices, optimizers, speed
-from fercore.training.checkpoints import Checkpoint
-from fercore.training.prediction import Examples, predict
-from fercore.training.whole_epochs import WholeEpochs
+from fercore.training import optimizers
+from fercore.training.callbacks import Checkpoint, History, Progress
+from fercore.training.loading import TrainingError as TrainingError
+from fercore.training.prediction import Batches, Examples, predict
 
-logger = logging.getLogger(__name__)
-_first = (
-    weakref.WeakKeyDictionary()
-)  # check sums of the values that a model had before it learnt anything here
-
-
-class TrainingError(ValueError):
-    """A trained model that cannot be used."""
+STEPS_AT_ONCE = 16  # on a GPU, which is otherwise idle while Python starts the next step
+_first: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # check sums of built weights
 
 
 def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
@@ -48,7 +37,7 @@ def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
         parameters = {"dropout": recipe.dropout} | parameters
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(
-        "mixed_bfloat16" if devices.precision(recipe) == "bfloat16" else "float32"
+        "mixed_bfloat16" if precision(recipe) == "bfloat16" else "float32"
     )
     try:
         return registry.build(name, **parameters)
@@ -66,292 +55,68 @@ def fit(
     copies: Sequence[Examples] = (),
     checkpoint: Path | None = None,
     start: Sequence[np.ndarray] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
-    """Train `model`; it ends with the weights of the epoch that was best on `validation`.
+    """Train `model` by Keras's `fit`; it ends with the weights of the epoch that was best on
+    `validation`.
 
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on
-    from its last epoch: batches, augmentation and dropout depend on (seed, epoch) alone, so that it
-    ends with the same numbers. Another network, recipe, seed or data than the checkpoint's start
-    anew; so do other first weights, which are `start`, where an earlier training made them, or
-    those that `model` was built with. Where the recipe says so, the first epochs train a twin for
-    smaller faces, whose weights the model takes over. `copies` of the training faces, moved
-    already, are what the epochs take in turn instead of moving `train`; of them the soft labels
-    alone are learnt. On a GPU with Keras's JAX backend an epoch is one program, without the last
-    batch where that is smaller. Returns the history, a row an epoch: epoch, side (pixels of the
-    faces), accuracy, loss, val_accuracy, val_loss, learning_rate, seconds; `on_epoch` is called
-    with each new row, and what it raises ends the training.
+    from its last epoch: batches, augmentation and dropout depend on (seed, epoch, step) alone, so
+    that it ends with the same numbers. Another network, recipe, seed or data than the checkpoint's
+    start anew; so do other first weights, which are `start`, where an earlier training made them,
+    or those that `model` was built with. Where the recipe says so, the first epochs train a twin
+    for smaller faces, whose weights the model takes over. With `copies` of the training faces,
+    epochs take these in turn, as `Batches` does. `callbacks`, Keras's or one's own, find in the
+    logs of an epoch what its row in the history says, and may end the training; the learning rate
+    is the recipe's, not theirs to set. Returns the history, a row an epoch: epoch, side (pixels of
+    the faces), accuracy, loss, val_accuracy, val_loss, learning_rate, seconds.
     """
-    steps = math.ceil(len(train) / recipe.batch_size)
-    as_they_are = dataclasses.replace(recipe, **recipes.UNAUGMENTED, mixup=0, soft_share=1)  # of copies
-    bar = artifacts.progress(description=model.name, total=recipe.epochs * steps)
+    steps, small = -(-len(train) // recipe.batch_size), recipe.small_epochs
+    total = recipe.epochs * steps
+    rates = [recipes.learning_rate(recipe, step, total) for step in range(total)]
+    rows: list[dict] = []
 
-    def prepared(network: keras.Model, folder: Path | None) -> tuple[Checkpoint, list[dict]]:
-        _compile(network, recipe)
-        key = _key(network, recipe, seed, train, validation, copies, start) if folder else ""
-        state = Checkpoint(folder, network, key)
-        return state, state.restore()
+    def prepared(network: keras.Model, folder: Path | None, epoch: int) -> Checkpoint:
+        _compile(network, recipe, rates[epoch * steps :])
+        of = key(network, recipe, seed, train, validation, copies, start) if folder else ""
+        state = Checkpoint(network, rows, folder, of)
+        state.restore()
+        return state
 
-    def trained(
-        network: keras.Model, state: Checkpoint, history: list[dict], last: int
-    ) -> list[dict]:
-        bar.update(len(history) * steps - bar.n)
+    def trained(network: keras.Model, state: Checkpoint, epochs: int) -> None:
+        names, classes = registry.inputs(network), network.output_shape[-1]
+        kinds = {"classes": classes, "side": registry.side(network), "copies": copies}
+        batches = Batches(train, recipe, names, seed=seed, **kinds)
+        history = History(rows, batches, rates, lambda model: _validate(model, validation, recipe))
+        followers = [history, state, Progress(bar, steps), *callbacks]
+        if len(rows) < epochs:
+            epochs_left = {"initial_epoch": len(rows), "epochs": epochs}
+            # The batches are shuffled already; Keras would shuffle their order once more.
+            network.fit(batches, callbacks=followers, verbose=0, shuffle=False, **epochs_left)
 
-        def drawn(epoch: int) -> Iterator[tuple]:
-            given, how = (copies[epoch % len(copies)], as_they_are) if copies else (train, recipe)
-            return batches(
-                given,
-                how,
-                registry.inputs(network),
-                seed=seed,
-                epoch=epoch,
-                classes=network.output_shape[-1],
-                side=registry.side(network),
-            )
-
-        at_once = keras.backend.backend() == "jax" and devices.device() == "gpu"
-        with WholeEpochs(network, drawn) if at_once else contextlib.nullcontext() as whole:
-            for epoch in range(len(history), last):
-                began = time.perf_counter()
-                rates = [
-                    recipes.learning_rate(recipe, epoch * steps + k, recipe.epochs * steps)
-                    for k in range(steps)
-                ]
-                if whole:
-                    accuracy, loss = whole.train(epoch, rates, last=epoch + 1 == last)
-                    bar.update(steps)
-                else:
-                    accuracy, loss = _step_by_step(network, drawn(epoch), rates, bar)
-                row = {
-                    "epoch": epoch + 1,
-                    "side": registry.side(network),
-                    "accuracy": accuracy,
-                    "loss": loss,
-                }
-                with optimizers.averaged(network):
-                    row |= _validate(network, validation, recipe)
-                row |= {"learning_rate": rates[-1], "seconds": time.perf_counter() - began}
-                history.append(row)
-                state.save(history)
-                bar.set_postfix(val_accuracy=f"{row['val_accuracy']:.4f}")
-                logger.info(
-                    "%s epoch %d: %s",
-                    network.name,
-                    epoch + 1,
-                    {k: round(v, 4) for k, v in row.items()},
-                )
-                if on_epoch is not None:
-                    on_epoch(row)
-        return history
-
-    state, history = prepared(model, checkpoint)
-    if recipe.small_epochs and not history:
-        keras.utils.set_random_seed(seed)
-        small = registry.resized(model, recipe.small_side)
-        history = trained(
-            small, *prepared(small, checkpoint and checkpoint / "small"), recipe.small_epochs
-        )
-        registry.copy_weights(small, model)
-    history = trained(model, state, history, recipe.epochs)
-    bar.close()
+    state = prepared(model, checkpoint, small)
+    with artifacts.progress(description=model.name, total=total) as bar:
+        if small and not rows:
+            keras.utils.set_random_seed(seed)
+            twin = registry.resized(model, recipe.small_side)
+            trained(twin, prepared(twin, checkpoint and checkpoint / "small", 0), small)
+            registry.copy_weights(twin, model)
+        trained(model, state, recipe.epochs)
     state.load_best()
-    return pd.DataFrame(history)
+    return pd.DataFrame(rows)
 
 
-def _step_by_step(
-    model: keras.Model, drawn: Iterator[tuple], rates: list[float], bar
-) -> tuple[float, float]:
-    """Train on the batches of an epoch; mean accuracy and loss over its examples."""
-    sums = np.zeros(3)
-    for batch, rate in zip(drawn, rates, strict=True):
-        model.optimizer.learning_rate = rate
-        logs = model.train_on_batch(*batch, return_dict=True)
-        n = len(batch[1])
-        sums += n * float(logs["accuracy"]), n * float(logs["loss"]), n
-        bar.update()
-    accuracy, loss = (sums[:2] / sums[2]).tolist()
-    return accuracy, loss
-
-
-def batches(
-    train: Examples,
-    recipe: Recipe,
-    names: list[str],
-    *,
-    seed: int,
-    epoch: int,
-    classes: int | None = None,
-    side: int | None = None,
-) -> Iterator[tuple]:
-    """The batches of one epoch, shuffled and augmented from (seed, epoch), each made while the last
-    one is used.
-
-    Yields ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with soft ones
-    if there are any). `classes` None: as many as the labels show; `side` in pixels of the faces,
-    None: of the recipe's crop.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(len(train))
-    chunks = [order[k : k + recipe.batch_size] for k in range(0, len(order), recipe.batch_size)]
-    classes = classes or int(train.labels.max()) + 1
-    with ThreadPoolExecutor(1) as ahead:
-        pending = None
-        for step, chunk in enumerate(chunks):
-            rng = np.random.default_rng([seed, epoch, step])
-            upcoming = ahead.submit(_batch, train.select(chunk), recipe, names, rng, classes, side)
-            if pending is not None:
-                yield pending.result()
-            pending = upcoming
-        yield pending.result()
-
-
-def save_model(model: keras.Model, path: Path) -> Path:
-    """Write a model as .keras, atomically."""
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / "model.keras"
-        model.save(temporary)
-        return artifacts.write_atomically(path, temporary.read_bytes())
-
-
-def load_model(path: str | Path, classes: int) -> keras.Model:
-    """A trained model from a .keras file. Raises `TrainingError` when it is missing, damaged or of
-    other classes."""
-    if not Path(path).is_file():
-        raise TrainingError(
-            f"{path}: no such file; give a .keras file of this study or null to train"
-        )
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise TrainingError(
-            f"{Path(path).name}: no readable .keras file; train the network again"
-        ) from error
-    if model.output_shape[-1] != classes:
-        raise TrainingError(
-            f"{Path(path).name}: tells {model.output_shape[-1]} classes apart, the data has {classes}"
-        )
-    return model
-
-
-def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
-    """What is known of a training, for the file beside its predictions: size, course, cost, recipe,
-    device.
-
-    `history` None: a model that was loaded, of whose training nothing is known.
-    """
-    return {
-        "parameters": model.count_params(),
-        "macs": registry.multiply_adds(model),
-        **(_course(history, n_train, devices.precision(recipe)) if history is not None else {}),
-        "recipe_parameters": dataclasses.asdict(recipe),
-        "precision": devices.precision(recipe),
-        "device": devices.device(),
-        **({"gpu": devices.gpu_name()} if devices.device() == "gpu" else {}),
-        "backend": keras.backend.backend(),
-    }
-
-
-def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
-    seconds = float(history.seconds.sum())
-    size = 8192 if devices.device() == "gpu" else 2048
-    return {
-        "epochs": len(history),
-        "best_epoch": int(artifacts.best_epoch(history).epoch),
-        "train_seconds": round(seconds, 1),
-        "images_per_second": round(n_train * len(history) / seconds, 1),
-        "matrix_product_macs": round(speed.matrix_product(precision, size)),  # a second
-        "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
-    }
-
-
-def _compile(model: keras.Model, recipe: Recipe) -> None:
-    averaging = {"use_ema": recipe.ema_momentum > 0, "ema_momentum": recipe.ema_momentum}
-    if recipe.optimizer == "adam":
-        optimizer = optimizers.Adam(recipe.learning_rate, **averaging)
-    else:
-        nesterov = recipe.optimizer == "sgd"
-        optimizer = optimizers.SGD(
-            recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, **averaging
-        )
-    optimizer.weight_decay = recipe.weight_decay or None
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    losses = {
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-        "binary_crossentropy": keras.losses.BinaryCrossentropy,
-    }
-    loss = losses[recipe.loss](label_smoothing=recipe.label_smoothing)
-    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    model.compile(optimizer, loss, metrics=[accuracy], jit_compile=keras.backend.backend() == "jax")
-    optimizer.build(model.trainable_variables)
-
-
-def _batch(
-    chosen: Examples,
-    recipe: Recipe,
-    names: list[str],
-    rng: np.random.Generator,
-    classes: int,
-    side: int | None,
-) -> tuple:
-    images, mirrored = augmentation.augment(chosen.images, rng, augmentation.augmentation(recipe))
-    view = (mirrored & recipe.descriptor_follows).astype(int)
-    seen = augmentation.crop(images, recipe.crop)
-    seen = augmentation.resize(seen, side or seen.shape[1])
-    x = {"image": augmentation.normalise(seen, recipe.normalisation)}
-    withheld = rng.random(len(view)) < recipe.modality_dropout if recipe.modality_dropout else None
-    for name, array in chosen.descriptors.items():
-        x[name] = array[np.arange(len(view)), view]
-        if recipe.descriptor_dropout:
-            kept = 1 - recipe.descriptor_dropout
-            x[name] = x[name] * (rng.random(x[name].shape, np.float32) < kept) / np.float32(kept)
-        if withheld is not None:
-            x[name] = np.where(withheld[:, None], np.float32(0), x[name])
-    targets = np.eye(classes, dtype=np.float32)[chosen.labels]
-    if chosen.soft_labels is not None:
-        targets = (1 - recipe.soft_share) * targets + recipe.soft_share * chosen.soft_labels
-    inputs = {name: x[name] for name in names}
-    return _mixed(inputs, targets, rng, recipe.mixup) if recipe.mixup else (inputs, targets)
-
-
-def _mixed(
-    inputs: dict[str, np.ndarray], targets: np.ndarray, rng: np.random.Generator, alpha: float
-) -> tuple:
-    """Each example of a batch mixed with another one of it, by a weight of its own."""
-    weight = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
-    other = rng.permutation(len(targets))
-
-    def mix(values: np.ndarray) -> np.ndarray:
-        share = weight.reshape(-1, *[1] * (values.ndim - 1))
-        return share * values + (1 - share) * values[other]
-
-    return {name: mix(values) for name, values in inputs.items()}, mix(targets)
-
-
-def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
-    probabilities = predict(model, validation, recipe)
-    given = probabilities[np.arange(len(validation)), validation.labels]
-    accuracy = float(np.mean(probabilities.argmax(1) == validation.labels))
-    return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
-
-
-def _key(
+def key(
     model: keras.Model,
     recipe: Recipe,
     seed: int,
     train: Examples,
     validation: Examples,
-    copies: Sequence[Examples],
-    start: Sequence[np.ndarray] | None,
+    copies: Sequence[Examples] = (),
+    start: Sequence[np.ndarray] | None = None,
 ) -> str:
-    """What a checkpoint belongs to: another network, first weights, recipe, seed, data or soft
-    labels start anew.
+    """What the weights that `fit` ends with follow from, as a digest: network, recipe, seed, data,
+    soft targets and first weights.
 
     The first weights of a model that has learnt already, such as one whose training was stopped,
     are those from before.
@@ -368,9 +133,112 @@ def _key(
         model, _checks(keras.ops.convert_to_numpy(variable) for variable in model.variables)
     )
     checks = _checks(arrays), built if start is None else _checks(start)
-    return json.dumps(
-        [model.name, _layers(model), dataclasses.asdict(recipe), seed, sums, checks], default=str
+    all_of_it = [model.name, _layers(model), dataclasses.asdict(recipe), seed, sums, checks]
+    return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()
+
+
+def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
+    """What is known of a training, for the file beside its predictions: size, course, cost, recipe,
+    device.
+
+    `history` None: a model that was loaded, of whose training nothing is known.
+    """
+    return {
+        "parameters": model.count_params(),
+        "macs": registry.multiply_adds(model),
+        **(_course(history, n_train, precision(recipe)) if history is not None else {}),
+        "recipe_parameters": dataclasses.asdict(recipe),
+        "precision": precision(recipe),
+        "device": device(),
+        **({"gpu": gpu_name()} if device() == "gpu" else {}),
+        "backend": keras.backend.backend(),
+    }
+
+
+def precision(recipe: Recipe) -> str:
+    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where the processor multiplies in it,
+    or on a GPU."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bfloat16" if device() == "gpu" or _processor_has_bfloat16() else "float32"
+
+
+def device() -> str:
+    """'gpu' when Keras's backend sees one, else 'cpu'."""
+    if keras.backend.backend() == "torch":  # for which keras.distribution has no devices
+        import torch
+
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    if keras.backend.backend() == "jax":  # which fails when asked for a kind that is not there
+        import jax
+
+        return "gpu" if jax.default_backend() == "gpu" else "cpu"
+    return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+
+
+def gpu_name() -> str:
+    """The GPU that Keras's backend computes on, as its maker calls it."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    first = tf.config.list_physical_devices("GPU")[0]
+    return tf.config.experimental.get_device_details(first)["device_name"]
+
+
+def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
+    """Multiply-adds per second of a product of two matrices [size, size] in 'bfloat16' or
+    'float32', measured. A GPU needs larger ones to be busy."""
+    matrix = keras.ops.cast(np.random.default_rng(0).normal(size=(size, size)), precision)
+    keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
+    start = time.perf_counter()
+    for _ in range(repeats):
+        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
+    return repeats * size**3 / (time.perf_counter() - start)
+
+
+def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
+    seconds = float(history.seconds.sum())
+    size = 8192 if device() == "gpu" else 2048
+    return {
+        "epochs": len(history),
+        "best_epoch": int(artifacts.best_epoch(history).epoch),
+        "train_seconds": round(seconds, 1),
+        "images_per_second": round(n_train * len(history) / seconds, 1),
+        "matrix_product_macs": round(matrix_product(precision, size)),  # a second
+        "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
+    }
+
+
+def _compile(model: keras.Model, recipe: Recipe, rates: Sequence[float]) -> None:
+    """Make a model ready to be trained by the recipe, step k at learning rate `rates[k]`."""
+    losses = {
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+        "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    }
+    optimizer = optimizers.optimizer(recipe, rates)
+    gpu, jax = device() == "gpu", keras.backend.backend() == "jax"
+    model.compile(
+        optimizer,
+        losses[recipe.loss](label_smoothing=recipe.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=jax,
+        steps_per_execution=STEPS_AT_ONCE if gpu else 1,
     )
+    optimizer.build(model.trainable_variables)
+
+
+def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
+    probabilities = predict(model, validation, recipe)
+    given = probabilities[np.arange(len(validation)), validation.labels]
+    accuracy = float(np.mean(probabilities.argmax(1) == validation.labels))
+    return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
 
 
 def _checks(arrays: Iterable[np.ndarray]) -> list:
@@ -392,3 +260,11 @@ def _layers(model: keras.Model) -> list:
         ]
         for layer in model.layers
     ]
+
+
+def _processor_has_bfloat16() -> bool:
+    """Whether Linux lists bfloat16 multiplication among the processor's flags; elsewhere False."""
+    if not os.path.exists("/proc/cpuinfo"):
+        return False
+    flags = Path("/proc/cpuinfo").read_text()
+    return "avx512_bf16" in flags or "amx_bf16" in flags

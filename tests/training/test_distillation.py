@@ -11,8 +11,8 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.data import augmentation
 from fercore.models import registry
-from fercore.training import distillation, experiments, prediction, trainer
-from fercore.training.trainer import TrainingError
+from fercore.training import distillation, experiments, loading, prediction, trainer
+from fercore.training.loading import TrainingError
 
 
 @pytest.fixture
@@ -44,9 +44,7 @@ def experiment(tmp_path, monkeypatch):
 
 def teach(experiment, name, seed):
     model = trainer.build("small", experiment.recipe, seed)
-    trainer.save_model(
-        model, artifacts.model_path(experiment.folder, "official", name, experiment.seed)
-    )
+    loading.save(model, artifacts.model_path(experiment.folder, "official", name, experiment.seed))
     return model
 
 
@@ -70,7 +68,7 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
         experiment.recipe, **recipes.UNAUGMENTED, normalisation="raw", soft_share=0.7
     )
     data = prediction.Examples(images, labels, {}, soft)
-    [(x, targets)] = trainer.batches(data, unmoved, ["image"], seed=0, epoch=0)
+    [(x, targets)] = prediction.Batches(data, unmoved, ["image"], seed=0)
     order = x["image"][:, 0, 0, 0].astype(int)
     assert sorted(order) == list(range(14)) != list(order)
     assert np.allclose(targets, 0.3 * np.eye(7)[labels[order]] + 0.7 * soft[order], atol=1e-6)
@@ -123,7 +121,7 @@ def test_a_teacher_of_copies_sees_the_picture_alone(experiment, copied, monkeypa
     monkeypatch.setattr(parameters, "network", lambda name: told)
     with pytest.raises(
         TrainingError,
-        match="takes dsift, image; a teacher of moved copies must take the image alone",
+        match="takes dsift, image; a teacher of augmented copies must take the image alone",
     ):
         experiments.examples(copied)
 
@@ -147,5 +145,7 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
         "first",
         "second",
     ]
-    with pytest.raises(recipes.RecipeError, match=r"soft_share is 1\.5: should be less than or equal to 1"):
+    with pytest.raises(
+        recipes.RecipeError, match=r"soft_share is 1\.5: should be less than or equal to 1"
+    ):
         recipes.read("compact", soft_share=1.5)

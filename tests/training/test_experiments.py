@@ -14,8 +14,8 @@ from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.models import inception_vgg16, layers, registry
-from fercore.training import experiments, renewal, trainer
-from fercore.training.trainer import TrainingError
+from fercore.training import experiments, runs, trainer
+from fercore.training.loading import TrainingError
 
 SETTINGS = {
     "base": "small",
@@ -25,6 +25,7 @@ SETTINGS = {
     "inputs": ["image"],
     "parameters": {},
 }
+NAMES = ["Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"]
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, precision="float32")
 
 
@@ -54,7 +55,10 @@ def experiment():
 
 def of_file(experiment, model, path):
     model.save(path)
-    return dataclasses.replace(experiment, settings=SETTINGS | {"model": str(path)})
+    return dataclasses.replace(
+        experiment,
+        settings=SETTINGS | {"model": str(path), "class_names": NAMES[: model.output_shape[-1]]},
+    )
 
 
 def test_few_training_faces_have_more_epochs_unless_epochs_are_given():
@@ -112,23 +116,12 @@ def test_a_trained_model_is_asked_again_after_a_change_of_views(tmp_path):
     model, parts = experiments.build(two), experiments.examples(two)
     before = experiments.save(two, model, parts, experiments.fit(two, model, parts))
     key = "official", "shallow_cnn", 0
-    assert renewal.outdated("again") == [key]
-    after = renewal.renew("again", *key, data="synthetic")
+    assert runs.outdated("again") == [key]
+    after = runs.renew("again", *key, data="synthetic")
     record = artifacts.read_record(tmp_path / "outputs" / "again", *key)
-    assert record["views"] == 10 and record["epochs"] == 1 and renewal.outdated("again") == []
+    assert record["views"] == 10 and record["epochs"] == 1 and runs.outdated("again") == []
     assert np.allclose(after.probabilities, before.probabilities, atol=0.002)
     assert not np.allclose(after.probabilities_tta, before.probabilities_tta, atol=0.002)
-
-
-def test_softmax_outputs_stay_as_they_are_and_others_are_refused():
-    softmax = np.array([[0.2, 0.8], [1, 0]], np.float32)
-    assert experiments.distributions(softmax, "net") is softmax
-    assert experiments.distributions(np.array([[0.2, 0.2]]), "net").tolist() == [[0.5, 0.5]]
-    for wrong in ([[-1.0, 2.0]], [[0.0, 3.0]], [[np.nan, 1.0]]):
-        with pytest.raises(
-            TrainingError, match=r"net: outputs from .* are no probabilities; end the model with"
-        ):
-            experiments.distributions(np.array(wrong), "net")
 
 
 def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experiment, tmp_path):
@@ -143,48 +136,44 @@ def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experi
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"shape": (48, 48, 3)}, r"mine.keras: takes pictures of 48×48×3; faces are 48×48×1"),
-        ({"shape": (64, 64, 1)}, r"mine.keras: takes pictures of 64×64×1; faces are 48×48×1"),
-        ({"classes": 5}, r"mine.keras: tells 5 classes apart, the data has 7"),
-    ],
-)
-def test_a_model_that_does_not_fit_is_one_line(experiment, tmp_path, changes, message):
-    mine = of_file(experiment, small(**changes), tmp_path / "mine.keras")
-    with pytest.raises(TrainingError, match=message):
-        experiments.build(mine)
+def test_a_model_of_other_classes_is_one_line(experiment, tmp_path):
+    five = of_file(experiment, small(classes=5), tmp_path / "mine.keras")
+    with pytest.raises(TrainingError, match=r"mine.keras: its classes are .*; the data has"):
+        experiments.build(five)
+    unnamed = dataclasses.replace(five, settings=SETTINGS | {"model": str(tmp_path / "mine.keras")})
+    with pytest.raises(TrainingError, match=r"mine.keras: nothing says which classes"):
+        experiments.build(unnamed)
 
 
-def test_a_sequential_model_of_ones_own_is_taken(experiment, tmp_path):
-    layers = [
-        keras.layers.Input((48, 48, 1)),
-        keras.layers.Flatten(),
-        keras.layers.Dense(7, activation="softmax"),
-    ]
-    own = keras.Sequential(layers)
-    model = experiments.build(of_file(experiment, own, tmp_path / "mine.keras"))
-    faces = np.random.default_rng(0).normal(size=(3, 48, 48, 1))
-    assert np.allclose(
-        model.predict_on_batch({"image": faces}), own.predict_on_batch(faces), atol=1e-6
-    )
-    assert registry.inputs(model) == ["image"] and registry.multiply_adds(model) == 48 * 48 * 7
+def test_classes_in_another_order_are_put_right(experiment, tmp_path):
+    own = small(name="picture")
+    mine = of_file(experiment, own, tmp_path / "mine.keras")
+    order = sorted(NAMES)
+    mine = dataclasses.replace(mine, settings=mine.settings | {"class_names": order})
+    model, faces = experiments.build(mine), np.random.default_rng(0).normal(size=(3, 48, 48, 1))
+    expected = own.predict_on_batch({"picture": faces})[:, [order.index(name) for name in NAMES]]
+    assert np.allclose(model.predict_on_batch({"image": faces}), expected, atol=1e-6)
 
 
-def test_a_model_with_other_inputs_is_one_line(experiment, tmp_path):
-    image, other = (
-        keras.layers.Input((48, 48, 1), name="image"),
-        keras.layers.Input((3,), name="age"),
-    )
-    x = keras.layers.Concatenate()([keras.layers.Flatten()(image), other])
-    model = keras.Model(
-        {"image": image, "age": other}, keras.layers.Dense(7, activation="softmax")(x)
-    )
-    with pytest.raises(
-        TrainingError, match=r"mine.keras: takes .*age.*; the network's file says image"
-    ):
-        experiments.build(of_file(experiment, model, tmp_path / "mine.keras"))
+def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(experiment):
+    steps, parts = [], experiments.examples(experiment)
+    counting = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: steps.append(1))
+
+    def fit(model):
+        return experiments.fit(experiment, model, parts, callbacks=[counting])
+
+    model = experiments.build(experiment)
+    history, n = fit(model), len(steps)
+    folders = {path.name for path in experiment.folder.iterdir()}
+    assert n == 4 and "checkpoints" not in folders and folders == {"histories", "models"}
+    for again in (model, experiments.build(experiment)):  # a cell, a notebook run again
+        pd.testing.assert_frame_equal(fit(again), history)
+        assert all(map(np.array_equal, again.get_weights(), model.get_weights()))
+    assert len(steps) == n
+    other = dataclasses.replace(experiment.recipe, learning_rate=0.03)
+    experiment = dataclasses.replace(experiment, recipe=other)
+    fit(experiments.build(experiment))
+    assert len(steps) == 2 * n
 
 
 def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment):
@@ -229,13 +218,13 @@ def test_the_first_stage_stays_when_the_second_is_no_better(experiment, monkeypa
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept, strict=True))
 
 
-def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experiment, monkeypatch):
+def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experiment):
     tuned = dataclasses.replace(
         experiment,
         settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
         tuning=RECIPE,
     )
-    parts, step, steps = experiments.examples(tuned), keras.Model.train_on_batch, []
+    parts, steps = experiments.examples(tuned), []
 
     def built():
         model = experiments.build(tuned)
@@ -243,23 +232,25 @@ def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experi
         return model
 
     def train(model, stop=None, **changes):
-        def counted(*arguments, **options):
+        def count(batch, logs):
             steps.append(1)
             if len(steps) == stop:
                 raise KeyboardInterrupt
-            return step(*arguments, **options)
 
         steps.clear()
         one = dataclasses.replace(tuned, recipe=dataclasses.replace(RECIPE, **changes))
-        with monkeypatch.context() as patched:
-            patched.setattr(keras.Model, "train_on_batch", counted)
-            experiments.fine_tune(one, model, parts, experiments.fit(one, model, parts))
+        watched = {"callbacks": [keras.callbacks.LambdaCallback(on_train_batch_end=count)]}
+        first = experiments.fit(one, model, parts, **watched)
+        experiments.fine_tune(one, model, parts, first, **watched)
         return len(steps)
 
     model = built()
     with pytest.raises(KeyboardInterrupt):
         train(model, stop=8)  # in the last of twice two epochs of two steps
-    assert train(model) == 2 and train(model) == 0 and train(built()) == 0
+    assert train(model) == 2
+    assert not (tuned.folder / "checkpoints").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(built(), stop=7)
     assert train(built(), learning_rate=0.03) == 8
 
 
@@ -278,10 +269,10 @@ def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
     for name in ("small", "deep_cnn"):
         one = dataclasses.replace(experiment, network=name)
         experiments.save(one, experiments.build(one), parts, None)
-    table = experiments.siblings(experiment, parts)
+    table = runs.table(experiment, parts)
     assert list(table.network) == ["deep_cnn", "small"] and table.accuracy.between(0, 100).all()
     other = dataclasses.replace(experiment, subset=None)
-    assert experiments.siblings(other, parts).empty
+    assert runs.table(other, parts).empty
 
 
 def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
@@ -299,7 +290,7 @@ def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
     experiments.write(
         shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {}
     )
-    assert list(experiments.siblings(shuffled, experiments.examples(shuffled)).accuracy) == [100]
+    assert list(runs.table(shuffled, experiments.examples(shuffled)).accuracy) == [100]
 
 
 def test_system_c_learns_in_two_stages_and_b_with_sigmoid():

@@ -11,8 +11,7 @@ from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.models import registry
 from fercore.training import prediction, trainer
-from fercore.training.prediction import Examples
-from fercore.training.trainer import TrainingError
+from fercore.training.prediction import Batches, Examples
 
 RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.05, precision="float32")
 
@@ -41,12 +40,32 @@ def examples(n=60, seed=0):
     return Examples(images, labels, {"dsift": rng.random((n, 2, 4)).astype(np.float32)})
 
 
-def trained(recipe=RECIPE, seed=0, checkpoint=None):
+class Steps(keras.callbacks.Callback):
+    """Counts training steps; `kill` at the end of this one, counted from 1."""
+
+    def __init__(self, kill=None):
+        super().__init__()
+        self.n, self.kill = 0, kill
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.n += 1
+        if self.n == self.kill:
+            raise KeyboardInterrupt
+
+
+def trained(recipe=RECIPE, seed=0, checkpoint=None, callbacks=()):
     model = trainer.build("small", recipe, seed)
-    history = trainer.fit(
-        model, examples(), examples(30, 1), recipe, seed=seed, checkpoint=checkpoint
-    )
-    return model, history
+    how = {"seed": seed, "checkpoint": checkpoint, "callbacks": callbacks}
+    return model, trainer.fit(model, examples(), examples(30, 1), recipe, **how)
+
+
+def equal(one, other):
+    return all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def of_epoch(batches, epoch):
+    batches.begin(epoch)
+    return list(batches)
 
 
 def test_copies_stand_in_for_the_faces_and_their_soft_labels_for_the_labels():
@@ -67,13 +86,13 @@ def test_copies_stand_in_for_the_faces_and_their_soft_labels_for_the_labels():
 
 def test_all_batches_asked_are_of_one_size(monkeypatch):
     model, _ = trained()
-    whole = trainer.predict(model, examples(30, 1), RECIPE)
+    whole = prediction.predict(model, examples(30, 1), RECIPE)
     sizes, ask = [], model.predict_on_batch
     monkeypatch.setattr(
         model, "predict_on_batch", lambda x: sizes.append(len(x["image"])) or ask(x)
     )
     monkeypatch.setattr(prediction, "BATCH", 8)
-    assert np.allclose(trainer.predict(model, examples(30, 1), RECIPE), whole, atol=1e-6)
+    assert np.allclose(prediction.predict(model, examples(30, 1), RECIPE), whole, atol=1e-6)
     assert sizes == [8, 8, 8, 8]
 
 
@@ -83,7 +102,7 @@ def test_mixed_faces_have_labels_mixed_by_the_same_weight():
     unmoved = Recipe(
         batch_size=30, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw", mixup=0.4
     )
-    [(x, targets)] = trainer.batches(data, unmoved, ["image"], seed=0, epoch=0)
+    [(x, targets)] = Batches(data, unmoved, ["image"], seed=0)
     assert np.allclose(targets.sum(1), 1) and (targets.max(1) < 1).mean() > 0.05
     assert np.allclose(x["image"].mean((1, 2, 3)), targets @ [0, 1, 2], atol=1e-5)
 
@@ -113,68 +132,86 @@ def test_a_seed_gives_the_same_numbers_and_another_seed_others():
     assert list(first.loss) == list(second.loss) != list(third.loss)
 
 
-@pytest.mark.parametrize("ema_momentum", [0.0, 0.9])
-def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, ema_momentum):
-    recipe = Recipe(**{**vars(RECIPE), "ema_momentum": ema_momentum})
+@pytest.mark.parametrize("changes", [{}, {"ema_momentum": 0.9}, {"optimizer": "adam"}])
+def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path, changes):
+    recipe = replace(RECIPE, **changes)
     whole, expected = trained(recipe, seed=4)
-    step, calls = keras.Model.train_on_batch, []
-
-    def killed_in_the_third_epoch(self, *arguments, **options):
-        calls.append(1)
-        if len(calls) == 10:  # four steps an epoch
-            raise KeyboardInterrupt
-        return step(self, *arguments, **options)
-
-    monkeypatch.setattr(keras.Model, "train_on_batch", killed_in_the_third_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        trained(recipe, seed=4, checkpoint=tmp_path)
-    monkeypatch.setattr(keras.Model, "train_on_batch", step)
+    with pytest.raises(KeyboardInterrupt):  # in the third epoch of four steps
+        trained(recipe, seed=4, checkpoint=tmp_path, callbacks=[Steps(kill=10)])
     resumed, history = trained(recipe, seed=4, checkpoint=tmp_path)
-    assert list(history.loss) == list(expected.loss)
-    assert all(
-        (a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True)
-    )
+    columns = [name for name in history if name != "seconds"]
+    assert history[columns].equals(expected[columns])
+    assert equal(whole, resumed)
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "flipped", "best gone", "no archive"])
+def test_a_damaged_checkpoint_is_a_new_start_with_a_warning(tmp_path, caplog, damage):
+    whole, expected = trained(seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        trained(seed=4, checkpoint=tmp_path, callbacks=[Steps(kill=10)])
+    file = tmp_path / "last.npz"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 255
+    if damage == "best gone":
+        (tmp_path / "best.npz").unlink()
+    else:
+        cut = bytes(content[: len(content) // 2])
+        options = {"cut": cut, "emptied": b"", "flipped": bytes(content), "no archive": b"x" * 99}
+        file.write_bytes(options[damage])
+    steps = Steps()
+    anew, history = trained(seed=4, checkpoint=tmp_path, callbacks=[steps])
+    assert steps.n == 16 and list(history.loss) == list(expected.loss) and equal(whole, anew)
+    assert "damaged" in caplog.text and "training starts anew" in caplog.text
+
+
+def test_a_callback_of_ones_own_sees_the_history_and_can_end_the_training():
+    seen = []
+    watching = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs))
+    stopping = keras.callbacks.EarlyStopping("val_loss", baseline=-1.0, patience=1)
+    _, history = trained(callbacks=[watching, stopping])
+    assert len(history) == 2 and list(history.epoch) == [1, 2]
+    names = ["accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]
+    for row, logs in zip(history.to_dict("records"), seen, strict=True):
+        assert {name: row[name] for name in names} == {name: logs[name] for name in names}
+
+
+def test_accuracy_and_loss_are_means_over_faces():
+    recipe = replace(RECIPE, epochs=1, batch_size=25)  # the last batch has ten
+    sums, sizes = np.zeros(2), [25, 25, 10]
+
+    def add(batch, logs):
+        sums[:] += sizes[batch] * np.array([logs["accuracy"], logs["loss"]])
+
+    _, history = trained(recipe, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=add)])
+    assert [history.accuracy[0], history.loss[0]] == list(sums / 60)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_the_mean_of_the_weights_over_steps_is_validated_and_kept(optimizer, monkeypatch):
-    step, mean = keras.Model.train_on_batch, None
+def test_the_mean_of_the_weights_over_steps_is_validated_and_kept(optimizer):
+    mean = []
 
-    def followed(self, *arguments, **options):
-        nonlocal mean
-        logs, weights = (
-            step(self, *arguments, **options),
-            [variable.numpy() for variable in self.trainable_variables],
-        )
-        mean = (
-            weights
-            if mean is None
-            else [0.8 * m + 0.2 * w for m, w in zip(mean, weights, strict=True)]
-        )
-        return logs
+    class Follow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights = [variable.numpy() for variable in self.model.trainable_variables]
+            mean[:] = (
+                [0.8 * m + 0.2 * w for m, w in zip(mean, weights, strict=True)] if mean else weights
+            )
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", followed)
-    model, history = trained(
-        Recipe(**{**vars(RECIPE), "epochs": 1, "ema_momentum": 0.8, "optimizer": optimizer})
-    )
+    recipe = replace(RECIPE, epochs=1, ema_momentum=0.8, optimizer=optimizer)
+    model, history = trained(recipe, callbacks=[Follow()])
     kept = [variable.numpy() for variable in model.trainable_variables]
     assert all(np.allclose(m, k, atol=1e-6) for m, k in zip(mean, kept, strict=True))
-    plain = trained(Recipe(**{**vars(RECIPE), "epochs": 1, "optimizer": optimizer}))[1]
-    assert (
-        history.loss[0] == pytest.approx(plain.loss[0], abs=1e-6)
-        and history.val_loss[0] != plain.val_loss[0]
-    )
+    plain = trained(replace(recipe, ema_momentum=0.0))[1]
+    assert history.loss[0] == pytest.approx(plain.loss[0], abs=1e-6)
+    assert history.val_loss[0] != plain.val_loss[0]
 
 
-def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_path, monkeypatch):
+def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_path):
     _, history = trained(checkpoint=tmp_path)
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            keras.Model, "train_on_batch", lambda *_, **__: pytest.fail("trained again")
-        )
-        _, again = trained(checkpoint=tmp_path)
-    assert list(again.loss) == list(history.loss)
-    _, other = trained(Recipe(**{**vars(RECIPE), "learning_rate": 0.01}), checkpoint=tmp_path)
+    steps = Steps()
+    _, again = trained(checkpoint=tmp_path, callbacks=[steps])
+    assert steps.n == 0 and list(again.loss) == list(history.loss)
+    _, other = trained(replace(RECIPE, learning_rate=0.01), checkpoint=tmp_path)
     assert list(other.loss) != list(history.loss)
 
 
@@ -187,9 +224,7 @@ def test_a_finished_training_is_not_repeated_and_another_recipe_starts_anew(tmp_
         {"soft_labels": 1 / 3},
     ],
 )
-def test_a_checkpoint_of_another_network_weights_or_inputs_is_left_alone(
-    tmp_path, monkeypatch, change
-):
+def test_a_checkpoint_of_another_network_weights_or_inputs_is_left_alone(tmp_path, change):
     def fit(builder=None, seed_of_weights=0, descriptors=1.0, soft_labels=None):
         model = trainer.build("small", RECIPE, seed_of_weights, **builder or {})
         train = examples()
@@ -197,46 +232,31 @@ def test_a_checkpoint_of_another_network_weights_or_inputs_is_left_alone(
         train = replace(
             train, descriptors={"dsift": descriptors * train.descriptors["dsift"]}, soft_labels=soft
         )
-        return trainer.fit(model, train, examples(30, 1), RECIPE, seed=0, checkpoint=tmp_path)
+        steps = Steps()
+        how = {"seed": 0, "checkpoint": tmp_path, "callbacks": [steps]}
+        trainer.fit(model, train, examples(30, 1), RECIPE, **how)
+        return steps.n
 
-    fit()
-    steps = []
-    step = keras.Model.train_on_batch
-    monkeypatch.setattr(
-        keras.Model, "train_on_batch", lambda *a, **k: steps.append(1) or step(*a, **k)
-    )
-    fit()
-    assert not steps
-    fit(**change)
-    assert steps
+    assert [fit(), fit(), fit(**change)] == [16, 0, 16]
 
 
-def test_a_cell_that_is_run_again_goes_on_with_the_model_it_had(tmp_path, monkeypatch):
-    def kill(row):
-        if row["epoch"] == 2:
-            raise KeyboardInterrupt
-
+def test_a_cell_that_is_run_again_goes_on_with_the_model_it_had(tmp_path):
     whole, expected = trained()
-    model, step, steps = trainer.build("small", RECIPE, 0), keras.Model.train_on_batch, []
-    asked = {"seed": 0, "checkpoint": tmp_path}
-    with pytest.raises(KeyboardInterrupt):
-        trainer.fit(model, examples(), examples(30, 1), RECIPE, **asked, on_epoch=kill)
-    monkeypatch.setattr(
-        keras.Model, "train_on_batch", lambda *a, **k: steps.append(1) or step(*a, **k)
-    )
+    model, steps = trainer.build("small", RECIPE, 0), Steps()
+    how = {"seed": 0, "checkpoint": tmp_path}
+    with pytest.raises(KeyboardInterrupt):  # after two epochs of four steps
+        trainer.fit(model, examples(), examples(30, 1), RECIPE, callbacks=[Steps(kill=9)], **how)
     for _ in range(2):
-        history = trainer.fit(model, examples(), examples(30, 1), RECIPE, **asked)
-        assert list(history.loss) == list(expected.loss) and len(steps) == 8  # four steps an epoch
-        assert all(
-            (a == b).all() for a, b in zip(whole.get_weights(), model.get_weights(), strict=True)
-        )
+        data = examples(), examples(30, 1)
+        history = trainer.fit(model, *data, RECIPE, callbacks=[steps], **how)
+        assert list(history.loss) == list(expected.loss) and steps.n == 8 and equal(whole, model)
 
 
 def test_descriptor_follows_a_mirrored_face_only_when_told():
     data = examples(40)
     for follows in (True, False):
         recipe = Recipe(batch_size=40, rotation=0, shift=0, zoom=0, descriptor_follows=follows)
-        [(x, labels)] = list(trainer.batches(data, recipe, ["image", "dsift"], seed=0, epoch=0))
+        [(x, labels)] = Batches(data, recipe, ["image", "dsift"], seed=0)
         assert labels.shape == (40, 3) and (labels.sum(axis=1) == 1).all()
         plain = augmentation.normalise(data.images)
         for k in range(40):
@@ -257,7 +277,7 @@ def test_the_first_epochs_see_smaller_faces_and_hand_their_weights_over(monkeypa
     )  # of those with whole faces
 
     seen = []
-    monkeypatch.setattr(trainer.networks, "copy_weights", lambda *models: seen.append(models))
+    monkeypatch.setattr(trainer.registry, "copy_weights", lambda *models: seen.append(models))
     trained(recipe)
     [(small, large)] = seen
     monkeypatch.undo()
@@ -266,50 +286,34 @@ def test_the_first_epochs_see_smaller_faces_and_hand_their_weights_over(monkeypa
     assert small.layers[-1].kernel.shape != large.layers[-1].kernel.shape
 
 
-@pytest.mark.parametrize("killed", [1, 3])
-def test_a_training_killed_in_either_size_ends_as_an_uninterrupted_one(tmp_path, killed):
-    def kill(row):
-        if row["epoch"] == killed:
-            raise KeyboardInterrupt
-
-    recipe = Recipe(**{**vars(RECIPE), "small_side": 8, "small_share": 0.5})
+@pytest.mark.parametrize("changes", [{}, {"ema_momentum": 0.9}])
+@pytest.mark.parametrize("killed", [6, 14])
+def test_a_training_killed_in_either_size_ends_as_an_uninterrupted_one(tmp_path, killed, changes):
+    recipe = replace(RECIPE, small_side=8, small_share=0.5, **changes)
     whole, expected = trained(recipe)
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(
-            trainer.build("small", recipe, 0),
-            examples(),
-            examples(30, 1),
-            recipe,
-            seed=0,
-            checkpoint=tmp_path,
-            on_epoch=kill,
-        )
+        trained(recipe, checkpoint=tmp_path, callbacks=[Steps(kill=killed)])
     resumed, history = trained(recipe, checkpoint=tmp_path)
-    assert list(history.loss) == list(expected.loss)
-    assert all(
-        (a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True)
-    )
+    assert list(history.loss) == list(expected.loss) and equal(whole, resumed)
 
 
 def test_descriptor_dropout_takes_a_share_of_the_numbers_and_keeps_their_mean():
     recipe = Recipe(batch_size=60, flip=False, descriptor_dropout=0.5)
     first, again, later = (
-        next(trainer.batches(examples(), recipe, ["dsift"], seed=0, epoch=epoch))[0]["dsift"]
+        of_epoch(Batches(examples(), recipe, ["dsift"], seed=0), epoch)[0][0]["dsift"]
         for epoch in (0, 0, 1)
     )
     assert (first == again).all() and (first != later).any()
     assert 0.3 < (first == 0).mean() < 0.7
-    [(plain, _)] = trainer.batches(
-        examples(), Recipe(batch_size=60, flip=False), ["dsift"], seed=0, epoch=0
-    )
+    [(plain, _)] = Batches(examples(), Recipe(batch_size=60, flip=False), ["dsift"], seed=0)
     assert np.allclose(first[first > 0], 2 * plain["dsift"][first > 0])
 
 
 def test_modality_dropout_withholds_all_descriptors_of_a_share_of_the_faces():
     recipe = Recipe(batch_size=60, flip=False, modality_dropout=0.75)
-    [(withheld, _)] = trainer.batches(examples(), recipe, ["image", "dsift"], seed=0, epoch=0)
-    [(plain, _)] = trainer.batches(
-        examples(), Recipe(batch_size=60, flip=False), ["image", "dsift"], seed=0, epoch=0
+    [(withheld, _)] = Batches(examples(), recipe, ["image", "dsift"], seed=0)
+    [(plain, _)] = Batches(
+        examples(), Recipe(batch_size=60, flip=False), ["image", "dsift"], seed=0
     )
     gone = (withheld["dsift"] == 0).all(1)
     assert 0.6 < gone.mean() < 0.9
@@ -322,7 +326,7 @@ def test_every_face_is_seen_once_an_epoch_in_another_order():
     unmoved = Recipe(batch_size=16, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw")
     first, second = (
         np.concatenate(
-            [x["image"] for x, _ in trainer.batches(data, unmoved, ["image"], seed=0, epoch=epoch)]
+            [x["image"] for x, _ in of_epoch(Batches(data, unmoved, ["image"], seed=0), epoch)]
         )
         for epoch in (0, 1)
     )
@@ -340,27 +344,6 @@ def test_mirrored_predictions_use_mirrored_descriptors():
     assert np.allclose(
         prediction.predict(model, data, RECIPE, augmentation.View(mirror=True)), expected, atol=1e-6
     )
-
-
-def test_saved_models_come_back_and_bad_files_are_one_line(tmp_path):
-    model, _ = trained()
-    path = trainer.save_model(model, tmp_path / "small.keras")
-    data = examples(5, 3)
-    again = trainer.load_model(path, classes=3)
-    assert np.allclose(
-        prediction.predict(model, data, RECIPE), prediction.predict(again, data, RECIPE), atol=1e-6
-    )
-    with pytest.raises(TrainingError, match=r"small.keras: tells 3 classes apart, the data has 7"):
-        trainer.load_model(path, classes=7)
-    whole = path.read_bytes()
-    middle, headers = bytearray(whole), whole.replace(b"PK\x01\x02", b"PK\x00\x00")
-    middle[len(whole) // 2] ^= 255
-    for damaged in (whole[:50], middle, headers):
-        path.write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"small.keras: no readable .keras file"):
-            trainer.load_model(path, classes=3)
-    with pytest.raises(TrainingError, match="no such file"):
-        trainer.load_model(tmp_path / "none.keras", classes=3)
 
 
 def test_a_record_tells_size_cost_and_course():
@@ -387,20 +370,6 @@ def test_predictions_hold_both_splits():
     assert np.allclose(ten.of(artifacts.TEST)[1], np.mean(both, axis=0)) and np.allclose(
         ten.of(artifacts.TEST)[0], both[0]
     )
-
-
-def test_each_epoch_is_told_and_can_end_the_training():
-    rows = []
-
-    def told(row):
-        rows.append(row)
-        if row["epoch"] == 2:
-            raise StopIteration
-
-    model = trainer.build("small", RECIPE, 0)
-    with pytest.raises(StopIteration):
-        trainer.fit(model, examples(), examples(30, 1), RECIPE, seed=0, on_epoch=told)
-    assert [row["epoch"] for row in rows] == [1, 2] and 0 <= rows[0]["val_accuracy"] <= 1
 
 
 def test_dropout_of_the_recipe_reaches_the_network():

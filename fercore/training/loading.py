@@ -1,0 +1,222 @@
+"""Trained models as `.keras` files: the one place that reads and writes them, for training and for
+recognition."""
+
+import json
+import logging
+import re
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from fercore import artifacts
+from fercore.config import SIDE
+from fercore.data.splits import SPLITS
+
+logger = logging.getLogger(__name__)
+
+LARGEST = 4 << 30  # bytes that a file may unpack to
+
+
+class TrainingError(ValueError):
+    """A trained model that cannot be used."""
+
+
+def save(model: keras.Model, path: Path, training: dict | None = None) -> Path:
+    """Write a model as .keras, atomically and without what its optimizer remembers. `training`,
+    plain values, is kept in the file for `training_of`."""
+    plain = keras.Model(model.input, model.output, name=model.name)
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "model.keras"
+        plain.save(temporary)
+        if training is not None:
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr("training.json", json.dumps(training))
+        return artifacts.write_atomically(path, temporary.read_bytes())
+
+
+def training_of(path: Path) -> dict:
+    """What `save` was given beside the model; empty where there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("training.json"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+
+
+def load(
+    path: str | Path,
+    classes: Sequence[str] | None = None,
+    *,
+    inputs: Sequence[str] = ("image",),
+    side: int | None = None,
+    wanted: Sequence[str] | None = None,
+) -> keras.Model:
+    """A trained model from a .keras file, made to take what the study feeds it.
+
+    `classes` names its outputs in their order; None: as the file itself or the card beside it says,
+    or its place in a run's folder (models/SPLIT/NETWORK/). With `wanted`, the same names in another
+    order, its outputs come in that one. A model of a single input may call it as it likes and take
+    another `side` than that of the faces, or RGB: gray faces [n, side, side, 1] are resized and
+    repeated inside it. `side` None: its own, SIDE where it takes any. Models with descriptors take
+    `inputs` by these names. Raises `TrainingError`, one line, when the file or the model cannot be
+    used, or nothing says what its outputs mean.
+    """
+    path = Path(path)
+    named = list(classes) if classes is not None else _known_classes(path)
+    model = _read(path)
+    _check_outputs(model, path.name, named)
+    model = _fed(model, path.name, inputs, side)
+    _check_probabilities(model, path.name)
+    if wanted is None or list(wanted) == named:
+        return model
+    order = _order(named, list(wanted), path.name)
+    return keras.Model(model.input, keras.ops.take(model.output, order, axis=1), name=model.name)
+
+
+def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
+    """Outputs [n, c] of the network `name`, each row divided by its sum where that is not one
+    already, as of a sigmoid. Raises `TrainingError` for outputs that are no probabilities."""
+    if not (outputs.min() >= 0 and outputs.max() <= 1.001):  # NaN fails as well
+        raise TrainingError(
+            f"{name}: outputs from {outputs.min():.3g} to {outputs.max():.3g} are no "
+            "probabilities; end the model with softmax or sigmoid"
+        )
+    sums = outputs.sum(1, keepdims=True)
+    return outputs if np.allclose(sums, 1, atol=0.001) else outputs / np.maximum(sums, 1e-12)
+
+
+def _known_classes(path: Path) -> list[str]:
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        card = None
+    for source in (card, training_of(path)):
+        names = source.get("class_names") if isinstance(source, dict) else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    if path.parents[2:] and path.parents[2].name == "models" and path.parents[1].name in SPLITS:
+        return list(SPLITS[path.parents[1].name].class_names)
+    _check_file(path)  # what is wrong with the file itself goes first
+    raise TrainingError(
+        f"{path.name}: nothing says which classes its outputs are; write them in their order as "
+        f'{{"class_names": [...]}} into {path.stem}.json beside it, or give them as class_names'
+    )
+
+
+def _read(path: Path) -> keras.Model:
+    _check_file(path)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever Keras, its layers and the backend raise
+        raise TrainingError(f"{path.name}: {_reason(error)}") from error
+    if not isinstance(model, keras.Model):
+        kind = type(model).__name__
+        raise TrainingError(f"{path.name}: holds a {kind} alone; save the whole model")
+    return model
+
+
+def _check_file(path: Path) -> None:
+    name = path.name
+    if not path.is_file():
+        what = "is no file" if path.exists() else "no such file"
+        raise TrainingError(f"{path}: {what}; give a .keras file, or null to train")
+    try:
+        if path.stat().st_size == 0:
+            raise TrainingError(f"{name}: is empty; copy or train it again")
+        with zipfile.ZipFile(path) as archive:
+            members = {one.filename: one.file_size for one in archive.infolist()}
+    except OSError as error:
+        raise TrainingError(f"{name}: cannot be read ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"{name}: no readable .keras file, which is a zip archive; copy or train it again"
+        ) from error
+    if "config.json" not in members:
+        raise TrainingError(f"{name}: no .keras file, it holds no config.json")
+    if sum(members.values()) > LARGEST:
+        size = sum(members.values()) / (1 << 30)
+        raise TrainingError(f"{name}: unpacks to {size:.0f} GB; at most {LARGEST >> 30} are read")
+
+
+def _reason(error: Exception) -> str:
+    """Why Keras could not read a model, in a line."""
+    text = str(error)
+    if "Lambda" in text and "deserializ" in text:
+        return (
+            "has a Lambda layer, that is Python code of its own, which is never run from a file; "
+            "build it of Keras's layers"
+        )
+    if isinstance(error, MemoryError) or "OOM" in text or "ResourceExhausted" in text:
+        return "too large for the memory of this machine"
+    if isinstance(error, ImportError):
+        return f"needs a package that is not here ({artifacts.printable(text)})"
+    inner = re.findall(r"Exception encountered: (.+)", text)
+    lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return f"no readable .keras file ({artifacts.printable(inner[-1] if inner else lines[0])})"
+
+
+def _check_outputs(model: keras.Model, name: str, classes: list[str]) -> None:
+    shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise TrainingError(f"{name}: must have one output, a probability a class; has {shapes}")
+    if shapes[0][1] != len(classes):
+        raise TrainingError(
+            f"{name}: predicts {shapes[0][1]} classes, expected are {len(classes)}: "
+            + artifacts.printable(", ".join(classes))
+        )
+
+
+def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None) -> keras.Model:
+    """The model with the `inputs` of the study, faces of `side` pixels."""
+    shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    single = len(shapes) == 1 and list(inputs) == ["image"]
+    if not single and set(shapes) != set(inputs):
+        raise TrainingError(f"{name}: takes {', '.join(shapes)}; wanted is {', '.join(inputs)}")
+    shape = next(iter(shapes.values())) if single else shapes["image"]
+    if len(shape) != 3 or shape[2] not in (1, 3, None) or shape[0] != shape[1]:
+        raise TrainingError(f"{name}: takes {_shown(shape)}, no square pictures, gray or RGB")
+    side = side or shape[0] or SIDE
+    if set(shapes) == set(inputs) and shape == (side, side, 1):
+        return model
+    if not single:
+        raise TrainingError(f"{name}: takes faces of {_shown(shape)}, they are {side}×{side}×1")
+    face = layers.Input((side, side, 1), name="image")
+    if shape[0] not in (None, side) or shape[2] == 3:
+        logger.warning("%s: takes %s, faces are %d×%d×1: adapted", name, _shown(shape), side, side)
+    seen = layers.Resizing(*shape[:2])(face) if shape[0] not in (None, side) else face
+    seen = layers.Concatenate()([seen] * 3) if shape[2] == 3 else seen
+    return keras.Model({"image": face}, model(seen), name=model.name)
+
+
+def _check_probabilities(model: keras.Model, name: str) -> None:
+    """Predict for two made-up inputs."""
+    rng = np.random.default_rng(0)
+    probe = {
+        tensor.name: rng.normal(size=(2, *tensor.shape[1:])).astype(np.float32)
+        for tensor in model.inputs
+    }
+    try:
+        outputs = np.asarray(model.predict_on_batch(probe))
+    except Exception as error:  # whatever its layers raise
+        raise TrainingError(f"{name}: cannot predict ({artifacts.printable(error)})") from error
+    distributions(outputs, name)
+
+
+def _order(named: list[str], wanted: list[str], name: str) -> list[int]:
+    """Positions of the classes `wanted` among those `named`, small and capital letters alike."""
+    known = [one.strip().casefold() for one in named]
+    if sorted(known) != sorted(one.casefold() for one in wanted):
+        raise TrainingError(
+            f"{name}: its classes are {artifacts.printable(', '.join(named))}; the data has "
+            + artifacts.printable(", ".join(wanted))
+        )
+    return [known.index(one.casefold()) for one in wanted]
+
+
+def _shown(shape: tuple) -> str:
+    return "×".join("any" if length is None else str(length) for length in shape)
