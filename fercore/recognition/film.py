@@ -138,16 +138,20 @@ class Film:
     """An annotated video that grows frame by frame: H.264 and AAC in an MP4 file.
 
     Each frame is shown from its own time on. `path` is the file to write, `source` gives rate and
-    sound. Raises `VideoError`.
+    sound; `written` frames were, `unheard` packets of sound were not, as their time stamps fall
+    back. Raises `VideoError`.
     """
 
     def __init__(self, path: Path, source: Source):
-        self.path, self.written = path, 0
+        self.path, self.written, self.unheard = path, 0, 0
         self._source, self._pts = source, -1
         self._early: list[Packet] = []  # of the sound, from before the first frame
         source.listener = self._listen
         self._video: Any = None
         self._sound: Any = None
+        self._resampler: Any = None
+        self._heard = -(2**62)  # the last time stamp of the sound
+        self._kind: tuple[str, str, int] | None = None  # of sound that the resampler takes
         with _one_line(path, "cannot be written"):
             faststart = {"movflags": "faststart"}
             self._file: Any = _av().open(f"file:{path}", "w", format="mp4", options=faststart)
@@ -210,12 +214,32 @@ class Film:
             for frame in frames:
                 if frame.pts is not None:
                     frame.pts -= round(self._source.begin / frame.time_base)
-                self._write(self._sound.encode(frame))
+                for part in self._resampled(frame):
+                    self._write(self._sound.encode(part))
+
+    def _resampled(self, frame: Any) -> list[Any]:
+        """Sound as the encoder was told it comes, also where the source changes midway."""
+        coder = self._sound.codec_context
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:
+            how = {"format": coder.format, "layout": coder.layout, "rate": coder.sample_rate}
+            self._resampler, self._kind = _av().AudioResampler(**how), kind
+        parts = self._resampler.resample(frame)
+        for part in parts:  # some count in ticks of the source, some in samples
+            if part.pts is not None:
+                part.pts = round(part.pts * part.time_base * coder.sample_rate)
+            part.time_base = Fraction(1, coder.sample_rate)
+        return parts
 
     def _write(self, packets: list["Packet"]) -> None:
         for packet in packets:
             if packet.stream is self._video and packet.time_base:  # the last frame's has no other
                 packet.duration = round(1 / (self._source.rate * packet.time_base))
+            elif packet.dts is not None:
+                if packet.dts <= self._heard:
+                    self.unheard += 1
+                    continue
+                self._heard = packet.dts
             self._file.mux(packet)
 
 

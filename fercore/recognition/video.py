@@ -96,6 +96,8 @@ def recognise_video(
             if film:
                 film.close()
                 files.append(target)
+                if film.unheard > film.written / 10:
+                    remarks.append("part of the sound is left out: its time stamps fall back")
         finally:
             source.close()
             if film:
@@ -266,8 +268,8 @@ def check_windows() -> None:
     """Raises `CameraError` when this OpenCV or this machine opens no windows."""
     if not cv2.currentUIFramework():
         raise CameraError(
-            "this build of OpenCV opens no windows; replace opencv-contrib-python-headless by "
-            "opencv-contrib-python; the app in the browser needs no window"
+            "this build of OpenCV opens no windows; replace its package by the one without "
+            "'headless' in its name; the app in the browser needs no window"
         )
     displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not displays:

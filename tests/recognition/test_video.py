@@ -93,7 +93,9 @@ def read(path):
     return frames
 
 
-def encode(path, stamps, *, sound=None, sound_from=0.0, aspect=None, box=None, **options):
+def encode(
+    path, stamps, *, sound=None, sound_from=0.0, rate=16_000, aspect=None, box=None, **options
+):
     """A film by PyAV: a frame at each of `stamps` (s); `sound` seconds of a tone."""
     with av.open(str(path), "w", format=box, options=options) as file:
         video = file.add_stream("libx264", rate=25, options={"crf": "15"})
@@ -101,17 +103,17 @@ def encode(path, stamps, *, sound=None, sound_from=0.0, aspect=None, box=None, *
         video.codec_context.time_base = Fraction(1, 12_000)
         if aspect:
             video.codec_context.sample_aspect_ratio = aspect
-        tone = file.add_stream("aac", rate=16_000, layout="mono") if sound else None
+        tone = file.add_stream("aac", rate=rate, layout="mono") if sound else None
         for number, stamp in enumerate(stamps):
             image = av.VideoFrame.from_ndarray(frame(number % 60), format="rgb24")
             image.pts, image.time_base = round(12_000 * stamp), Fraction(1, 12_000)
             file.mux(video.encode(image))
         file.mux(video.encode(None))
-        for start in range(0, round(16_000 * (sound or 0)), 1024):
+        for start in range(0, round(rate * (sound or 0)), 1024):
             wave = np.sin(np.arange(start, start + 1024)[None] * 0.17).astype(np.float32)
             part = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-            part.sample_rate, part.time_base = 16_000, Fraction(1, 16_000)
-            part.pts = start + round(16_000 * sound_from)
+            part.sample_rate, part.time_base = rate, Fraction(1, rate)
+            part.pts = start + round(rate * sound_from)
             file.mux(tone.encode(part))
         if tone:
             file.mux(tone.encode(None))
@@ -240,6 +242,37 @@ def test_sound_is_kept(tmp_path, seconds):
     assert begin == pytest.approx(0, abs=0.1) and end == pytest.approx(seconds, abs=0.15)
     assert pictures_end == pytest.approx((FRAMES - 1) / RATE), "sound has cut the film"
     assert len(read(outcome.video)) == FRAMES
+
+
+def test_sound_that_changes_midway_is_kept(tmp_path):
+    parts = []
+    for number, rate in enumerate((16_000, 44_100)):
+        path, stamps = tmp_path / f"{number}.ts", number + np.arange(20) / RATE
+        encode(path, stamps, sound=1, sound_from=number, rate=rate, box="mpegts")
+        parts.append(path.read_bytes())
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    outcome = video.recognise_video(tmp_path / "both.ts", Brightness(), out=tmp_path / "out")
+    assert outcome.frames == 40
+    codec, begin, end = streams(outcome.video)[1]
+    assert codec == "aac" and end - begin == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_are_a_film_or_one_line(tmp_path, seed):
+    rng, box = np.random.default_rng(seed), ("mp4", "matroska", "mpegts")[seed]
+    whole = encode(tmp_path / "whole", np.arange(6) / RATE, sound=0.4, box=box).read_bytes()
+    for size in (len(whole), 600):  # anywhere, and in the header
+        content = bytearray(whole)
+        for place in rng.integers(0, size, 20):
+            content[place] = rng.integers(256)
+        (tmp_path / "damaged").write_bytes(content)
+        try:
+            outcome = video.recognise_video(
+                tmp_path / "damaged", Brightness(), out=tmp_path / "out.mp4"
+            )
+            assert len(read(outcome.video)) == outcome.frames
+        except VideoError as error:
+            assert "\n" not in str(error) and len(str(error)) < 250
 
 
 @pytest.mark.parametrize(("pictures", "sound"), [(0.0, 1.5), (1.5, 0.0)])
