@@ -101,7 +101,8 @@ def _within(path: Path) -> Path:
     for file in sorted((file for file in near if file.suffix.lower() in KINDS), key=_rank):
         try:
             with readers.opened(file) as (content, _):
-                if {b"emotion", b"pixels"} <= set(re.findall(rb"\w+", content.readline(300))):
+                header = re.findall(rb"\w+", content.readline(300).lower())
+                if {b"emotion", b"pixels"} <= set(header):
                     return file
         except DatasetError as error:
             faults.append(error)
@@ -126,12 +127,13 @@ def _download() -> Path | None:
     """FER2013 from Kaggle into kagglehub's own cache; None without credentials or network."""
     try:
         import kagglehub
+        import requests
         from kagglehub.config import get_kaggle_credentials
-
+    except ImportError:  # only an extra brings them
+        return None
+    try:
         if not get_kaggle_credentials():
             return None
-        import requests
-
         requests.head("https://www.kaggle.com", timeout=5)  # kagglehub alone would try for minutes
         return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
     # kagglehub raises many kinds, and none may stop a run that has other data

@@ -5,11 +5,9 @@ import gzip
 import io
 import lzma
 import os
-import sys
 import tarfile
 import zipfile
 from dataclasses import replace
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -388,7 +386,7 @@ def kaggle(monkeypatch, download, reach=lambda *_, **__: None):
     """Credentials, and stand-ins for the two packages that talk to Kaggle."""
     monkeypatch.setenv("KAGGLE_USERNAME", "somebody")
     monkeypatch.setenv("KAGGLE_KEY", "something")
-    monkeypatch.setitem(sys.modules, "requests", SimpleNamespace(head=reach))
+    monkeypatch.setattr("requests.head", reach)
     monkeypatch.setattr("kagglehub.dataset_download", download)
 
 
