@@ -108,3 +108,14 @@ def test_notebooks_that_only_report_import_no_framework():
     command = [sys.executable, "-c", "\n".join(dict.fromkeys(lines))]
     call = subprocess.run(command, capture_output=True, text=True, cwd=paths.ROOT)
     assert call.stdout.strip() == "set()", call.stdout + call.stderr[-500:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_cell_takes_the_name_of_an_imported_module(name):
+    nodes = [
+        node for cell in code_cells(name) for node in ast.walk(ast.parse("".join(cell["source"])))
+    ]
+    aliases = [node.names for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {one.asname or one.name.partition(".")[0] for names in aliases for one in names}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    assert not imported & stored
