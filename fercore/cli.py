@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile"
     )
-    _command(commands, "documents", _documents, "write the results into README.md and RESULTS.md")
+    _command(
+        commands, "documents", _documents, "write the results into README.md and docs/results.md"
+    )
     _recognition(commands)
     _own_pictures(commands)
     return parser
@@ -208,9 +210,9 @@ def _publish(options: argparse.Namespace) -> None:
 
 
 def _documents(options: argparse.Namespace) -> None:
-    from fercore.workflow import publish
+    from fercore.workflow import documents
 
-    print(*publish.update_documents(), sep="\n")
+    print(*documents.update_documents(), sep="\n")
 
 
 def _recognise(options: argparse.Namespace) -> int:

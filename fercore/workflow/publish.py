@@ -5,7 +5,6 @@ Of trainings on a share of the faces, which are many, the table of their accurac
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,10 @@ import pandas as pd
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.data.splits import SPLITS
-from fercore.evaluation import comparison, scoring, tables
+from fercore.evaluation import comparison
 from fercore.workflow import pages, plan
 
 PUBLISHED = "published"
-DOCUMENTS = {
-    "README.md": ("outcome",),
-    "RESULTS.md": ("results", "changes", "few faces"),
-}  # and their tables
-CODE = ("network", "split", "before", "after", "recipe")  # columns of names in params/
 # bytes of predictions; with them the repository takes 15 MB, 5 more than was first meant, for the
 LIMIT = 8_000_000
 # sake of system A's VGGs on its own split and of further seeds
@@ -121,91 +115,6 @@ def _kept_tables(folder: Path) -> list[Path]:
     return [path for pattern in plan.TABLES.values() for path in found(pattern)]
 
 
-def update_documents() -> list[str]:
-    """Write the tables of both documents anew from those in outputs/published/tables; return what
-    was done."""
-    done = []
-    for name, text in documents().items():
-        path = paths.ROOT / name
-        changed = path.read_text() != text
-        if changed:
-            artifacts.write_atomically(path, text)
-        done.append(f"{name}: {'results written' if changed else 'up to date'}")
-    return done
-
-
-def documents() -> dict[str, str]:
-    """README.md and RESULTS.md as they must be: their own text around the tables made from the
-    published results."""
-    content = generated(*(_table(name) for name in ("results", "changes", "learning_curve")))
-    return {
-        name: filled((paths.ROOT / name).read_text(), {key: content[key] for key in keys}, name)
-        for name, keys in DOCUMENTS.items()
-    }
-
-
-def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -> dict[str, str]:
-    """What of the documents is made from tables of a run, as Markdown, by the name that its markers
-    have."""
-    return {
-        "outcome": _markdown(tables.foremost(results)),
-        "results": _results(results),
-        "changes": _changes(gains),
-        "few faces": _markdown(comparison.curve_text(curve)),
-    }
-
-
-def filled(document: str, content: Mapping[str, str], file: str) -> str:
-    """The text of a document, of the file of that name, with `content` between its markers. Raises
-    `EvaluationError` without markers."""
-    for name, text in content.items():
-        before, begin, rest = document.partition(f"<!-- {name}:begin -->")
-        _, end, after = rest.partition(f"<!-- {name}:end -->")
-        if not begin or not end:
-            marks = f"<!-- {name}:begin --> and <!-- {name}:end -->"
-            raise scoring.EvaluationError(f"{file}: {marks} must stand around its {name}")
-        document = f"{before}{begin}\n{text}{end}{after}"
-    return document
-
-
-def _table(name: str) -> pd.DataFrame:
-    path = paths.outputs(PUBLISHED) / "tables" / f"{name}.csv"
-    if not path.exists():
-        raise PublishingError(
-            f"{path.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it"
-        )
-    return pd.read_csv(path)
-
-
-def _markdown(rows: pd.DataFrame) -> str:
-    names = {column: "`" + rows[column] + "`" for column in CODE if column in rows and len(rows)}
-    return tables.markdown(rows.assign(**names)) + "\n"
-
-
-def _changes(gains: pd.DataFrame) -> str:
-    """What each change brings as Markdown: a table a change."""
-    parts = [
-        f"**{change.title}**\n\n{_markdown(comparison.changes_text(gains, key))}"
-        for key, change in parameters.changes().items()
-        if key in set(gains.change)
-    ]
-    return "\n".join(parts)
-
-
-def _results(results: pd.DataFrame) -> str:
-    """All results as Markdown: every system's networks, published beside its own and the official
-    split."""
-    rows = tables.everything(results)
-    known = tables.entries().keys() | set(
-        parameters.network_names()
-    )  # no averages of what nobody trained
-    waiting = ", ".join(
-        f"`{name}`" for name in scoring.catalogue() if name in known - set(results.network)
-    )
-    waiting = f"\n\nBuilt and not trained on all faces yet: {waiting}." if waiting else ""
-    return f"{_markdown(rows)}\n{_note(results)}{waiting}\n"
-
-
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
     if SPLITS[key[0]].share < 1:
         return []
@@ -228,20 +137,3 @@ def _check(record: dict, key: tuple[str, str, int]) -> None:
     found = pages.machine_paths(str(record))
     if found:
         raise PublishingError(f"{name}: its record holds a path of the machine: {found[0]}")
-
-
-def _note(results: pd.DataFrame) -> str:
-    test = results[(results.part == "test") & results.tta]
-    faces = {str(split): int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
-    counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
-    hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
-    return (
-        "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, "
-        "turned either way, each also mirrored), for the SVMs, `dsift_cnn_following` and system "
-        "A's CNNs over the face and its mirror image, with 95 % bootstrap intervals over faces "
-        f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
-        "faces, as their systems did; system C does not state its own. Official split: the same "
-        "classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Copies "
-        "removed: test faces (of the split, where run, else official) without an exact copy in "
-        f"training or validation. Training and its time: on {hardware or 'nothing yet'}."
-    )

@@ -1,16 +1,14 @@
-"""What may be published, and the tables of README.md and RESULTS.md."""
+"""What may be published."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import faces, predict, run
 
 from fercore import artifacts, paths
 from fercore.config import parameters, recipes
-from fercore.evaluation import comparison, scoring
+from fercore.evaluation import comparison
 from fercore.workflow import pages, plan, publish
 from fercore.workflow.publish import PublishingError
 
@@ -149,12 +147,6 @@ has_results = pytest.mark.skipif(
 
 
 @has_results
-def test_the_documents_show_the_published_results():
-    for name, text in publish.documents().items():
-        assert (paths.ROOT / name).read_text() == text, name
-
-
-@has_results
 def test_the_index_says_how_the_pages_are_made_that_are_not_committed():
     text = (PUBLISHED / "reports" / "index.html").read_text()
     assert "./run_all.sh --profile published</code> makes those" in text
@@ -168,75 +160,6 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
     for path in PUBLISHED.rglob("*"):
         if path.suffix in (".json", ".csv", ".md", ".html", ".svg"):
             assert pages.machine_paths(path.read_text()) == [], path
-
-
-def test_a_document_is_filled_between_its_markers(tmp_path):
-    data = faces()
-    for name in ("cnn", "dsift_cnn"):
-        predict(tmp_path, data, name, split="pooled_64_16_20")
-        predict(tmp_path, data, name)
-    made = run(tmp_path, data)
-    content = publish.generated(
-        scoring.results(made), comparison.changes(made), comparison.learning_curve(made)
-    )
-    blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
-    text = publish.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content, "RESULTS.md")
-    assert text.startswith("a\n<!-- outcome:begin -->\n| ") and text.endswith(
-        "<!-- few faces:end -->\nc\n"
-    )
-    assert "former" not in text and text.count("| A | `cnn` | `pooled_64_16_20` | 62.55 |") == 2
-    assert (
-        "| `aggregated_vgg`" not in text
-        and "`aggregated_vgg`" in text.split("not trained on all faces yet")[1]
-    )
-    assert "| `cnn` | `dsift_cnn` | `pooled_64_16_20` |" in text and "| 70 | `study` |" in text
-    assert publish.filled(text, content, "RESULTS.md") == text
-    with pytest.raises(
-        scoring.EvaluationError, match=r"RESULTS\.md: .*outcome:end --> must stand around"
-    ):
-        publish.filled("no markers", content, "RESULTS.md")
-
-
-@has_results
-def test_every_interval_that_the_documents_type_is_in_a_published_table():
-    """'70.1 [69.1, 71.1]' or '+0.9 [0.4, 1.4]' in its prose: a value and its interval, in one row
-    of one table."""
-    known = set()
-    for path in (path for path in (PUBLISHED / "tables").glob("*.csv") if path.read_text().strip()):
-        table = pd.read_csv(path)
-        for low in (name for name in table if name.endswith("low")):
-            high = low.removesuffix("low") + "high"
-            names = (low.removesuffix("_low"), "gain", "difference", "test", "accuracy")
-            value = next(name for name in names if name in table and name != low)
-            rows = table[[value, low, high]].dropna().to_numpy(float)
-            known |= {tuple(f"{number:z.1f}" for number in row) for row in rows}
-    text = "".join((paths.ROOT / name).read_text() for name in publish.DOCUMENTS)
-    text = re.sub(r"<!-- ([\w ]+):begin -->.*?<!-- \1:end -->", "", text, flags=re.S)
-    typed = re.findall(r"(-?\d+\.\d)\s%?\s?\[(-?\d+\.\d),\s(-?\d+\.\d)\]", text)
-    assert len(typed) > 15
-    assert [found for found in typed if found not in known] == []
-
-
-def test_links_of_the_documents_lead_somewhere():
-    """Files that are there, and headings as GitHub makes anchors of them."""
-    texts = {name: (paths.ROOT / name).read_text() for name in publish.DOCUMENTS}
-    anchors = {
-        name: {
-            re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
-            for line in re.findall(r"^#+ (.+)$", text, flags=re.M)
-        }
-        for name, text in texts.items()
-    }
-    links = [
-        (name, link)
-        for name, text in texts.items()
-        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)
-    ]
-    assert len(links) > 20
-    for name, link in links:
-        file, _, anchor = link.partition("#")
-        assert (paths.ROOT / (file or name)).exists(), link
-        assert not anchor or anchor in anchors[file or name], link
 
 
 def test_networks_average_the_views_that_the_results_say():
