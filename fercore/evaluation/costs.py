@@ -20,14 +20,10 @@ from fercore.evaluation.scoring import Entry, Key, Run
 
 OWN_EPOCHS, OWN_SHARE = 100, 0.64  # of system A's trainings: epochs, share of all faces
 OWN_TARGETS = ("cnn", "vgg", "aggregated_vgg")  # of system A: what is to be reached
-PLANNED_BY = {"published": "full"}  # the profile behind what was published
-COLUMNS: dict[
-    str, tuple[str, Callable]
-] = {  # of `trainings`, and how `readable` names them and their values
-    "network": ("network", str),
+PLANNED_BY = {"published": "full", "rederived": "full"}  # the profile behind what is committed
+# how `readable` names columns and writes their values
+COLUMNS: dict[str, tuple[str, Callable]] = {
     "seed": ("seed", str),
-    "recipe": ("recipe", str),
-    "name": ("name", str),
     "parameters": ("parameters", "{:,.0f}".format),
     "macs": ("multiply-adds, M", lambda macs: f"{macs / 1e6:,.0f}"),
     "epochs": ("epochs", "{:.0f}".format),
@@ -53,7 +49,7 @@ def trainings(run: Run) -> pd.DataFrame:
         and record.get("train_seconds") is not None  # else it was given trained
     ]
     rows.sort(key=lambda row: (row["split"], place.get(row["network"], len(place)), row["seed"]))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["split"])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
