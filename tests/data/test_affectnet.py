@@ -27,11 +27,11 @@ def picture(path, value):
 @pytest.fixture
 def annotated(tmp_path):
     """Ten pictures of each expression in images/ with their annotations, two more in val_set."""
-    for split, copies in (("train_set", 10), ("val_set", 2)):
+    for split, repeats in (("train_set", 10), ("val_set", 2)):
         for number in NUMBERS.values():
-            for copy in range(copies):
-                name = f"{100 * number + copy}"
-                picture(tmp_path / split / "images" / f"{name}.png", 20 * number + copy)
+            for repeat in range(repeats):
+                name = f"{100 * number + repeat}"
+                picture(tmp_path / split / "images" / f"{name}.png", 20 * number + repeat)
                 file = tmp_path / split / "annotations" / f"{name}_exp.npy"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 np.save(file, np.array(str(number)))
@@ -41,7 +41,7 @@ def annotated(tmp_path):
 def test_annotated_pictures_get_their_expression_and_contempt_is_left_out(annotated):
     images, labels, usage = image_folders.read_folder(annotated)
     assert np.bincount(labels).tolist() == [12] * 7 and (usage == 2).sum() == 14
-    expected = {20 * number + copy: name for name, number in NUMBERS.items() for copy in range(10)}
+    expected = {20 * number + repeat: name for name, number in NUMBERS.items() for repeat in range(10)}
     assert all(
         expected[image[0, 0]] == datasets.CLASS_NAMES[k]
         for image, k in zip(images, labels, strict=True)

@@ -9,7 +9,7 @@ import pytest
 
 from fercore import paths
 from fercore.cli import main
-from fercore.data import datasets, fer2013, image_folders, splits
+from fercore.data import datasets, fer2013, image_folders, splits, synthetic
 from fercore.data.faces import CLASS_NAMES, DatasetError
 
 TEN = {"happy": 5, "Sadness": 5}
@@ -194,7 +194,7 @@ def test_a_list_of_classes_that_makes_no_sense_is_one_line(folder):
 
 
 def test_drawn_faces_are_found_in_pictures_by_the_command(tmp_path):
-    faces = datasets.load("synthetic")
+    faces = synthetic.faces(train=84, validation=0, test=0)
     for name in ("happy", "sad"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         chosen = faces.images[faces.labels == CLASS_NAMES.index(name.capitalize())][:6]
