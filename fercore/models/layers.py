@@ -1,5 +1,6 @@
 """What the builders of networks share: blocks of layers, and three of Keras's layers whose training
-steps are faster on a processor. Other backends take Keras's own way."""
+steps are faster on a processor: benchmarks/layers.py says by how much. Other backends take Keras's
+own way."""
 
 import keras
 from keras import layers, ops
@@ -17,8 +18,8 @@ class BatchNormalization(layers.BatchNormalization):
     fused kernel.
 
     Keras casts the maps to float32 and passes over them several times; the kernel reads them once,
-    in bfloat16 too, and sums in float32: a network with many such layers trains 1.3 to 1.5 times as
-    fast. The running variance is the unbiased one, n/(n-1) times Keras's.
+    in bfloat16 too, and sums in float32. The running variance is the unbiased one, n/(n-1) times
+    Keras's.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -40,9 +41,9 @@ class Conv2D(layers.Conv2D):
     """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
     matrices.
 
-    For each place of the kernel, the map moved by that much times the gradient of what the layer
-    returns: the same sum. TensorFlow's own kernel gradient takes nearly twice as long on maps of
-    6×6; on maps that are not small, less.
+    For each place of the kernel, the map shifted by that much times the gradient of what the layer
+    returns: the same sum. TensorFlow's own kernel gradient takes longer on maps of 6×6; on maps
+    that are not small, less.
     """
 
     def convolution_op(self, inputs, kernel):
@@ -58,8 +59,7 @@ class Dropout(layers.Dropout):
     """Keras's layer (Srivastava et al. 2014), its mask drawn as whole numbers of 16 bits, two from
     a random word.
 
-    Keras draws a float for each number of a map, which takes a tenth of a step of a small network.
-    The rate is rounded to a 65,536th.
+    Keras draws a float for each number of a map. The rate is rounded to a 65,536th.
     """
 
     def call(self, inputs, training=False):
@@ -148,12 +148,12 @@ def _convolution(inputs, kernel, padding: str):
             border = [[pixels // 2, pixels - pixels // 2] for pixels in added]
             padded = tf.pad(inputs, [[0, 0], *border, [0, 0]])
             flat = tf.reshape(upstream, [-1, filters])
-            moved = [
+            shifted = [
                 tf.reshape(padded[:, y : y + height, x : x + width], [-1, channels])
                 for y in range(tall)
                 for x in range(wide)
             ]
-            of_kernel = tf.stack([tf.matmul(one, flat, transpose_a=True) for one in moved])
+            of_kernel = tf.stack([tf.matmul(one, flat, transpose_a=True) for one in shifted])
             of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
             return of_inputs, tf.reshape(of_kernel, kernel.shape)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from sklearn.svm import SVC
 
 from fercore import artifacts
@@ -114,34 +113,6 @@ def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
     for rows, similar in _kernel_rows(values, machines.vectors, machines.gamma, "decisions"):
         result[rows] = similar @ machines.coefficients + machines.intercepts
     return result
-
-
-def search(
-    values: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
-    *,
-    classes: int,
-    Cs: Sequence[float],
-    gammas: Sequence[float],
-) -> pd.DataFrame:
-    """Validation accuracy (0..1) of every pair of `C` and `gamma`, the best first; columns C,
-    gamma, accuracy.
-
-    `values` float32 [n, d] and `labels` [n] of all faces; `train` and `validation` are positions in
-    them.
-    """
-    rows = []
-    for gamma in artifacts.progress(gammas, "gamma", len(gammas)):
-        similar = kernel(values[train], values[train], gamma)
-        for C in Cs:
-            how = {"classes": classes, "C": C, "gamma": gamma, "similar": similar}
-            machines = fit(values[train], labels[train], **how)
-            right = decide(machines, values[validation]).argmax(1) == labels[validation]
-            rows.append({"C": C, "gamma": gamma, "accuracy": right.mean()})
-    found = pd.DataFrame(rows)
-    return found.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
 def _kernel_rows(

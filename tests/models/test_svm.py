@@ -58,15 +58,11 @@ def test_a_class_without_faces_is_never_chosen():
     assert (decisions[:, 4] == -np.inf).all()
 
 
-def test_the_search_finds_the_better_values_and_tells_all():
-    values, labels = np.concatenate([VALUES, OTHERS]), np.concatenate([LABELS, OTHER_LABELS])
-    train, validation = np.arange(200), np.arange(200, 280)
-    found = svm.search(
-        values, labels, train, validation, classes=4, Cs=[0.5, 5], gammas=[0.05, 500]
-    )
-    assert len(found) == 4 and found.accuracy.is_monotonic_decreasing and found.gamma[0] == 0.05
-    machines = svm.fit(VALUES, LABELS, classes=4, C=found.C[0], gamma=found.gamma[0])
-    assert found.accuracy[0] == (svm.decide(machines, OTHERS).argmax(1) == OTHER_LABELS).mean()
+def test_a_kernel_known_already_changes_nothing():
+    similar = svm.kernel(VALUES, VALUES, 0.1)
+    how = {"classes": 4, "C": 2.0, "gamma": 0.1}
+    machines, again = (svm.fit(VALUES, LABELS, **how, similar=k) for k in (None, similar))
+    assert np.array_equal(machines.coefficients, again.coefficients)
 
 
 def test_descriptors_weigh_alike_whatever_their_length_and_are_centred_on_training_faces():
