@@ -125,9 +125,9 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         what = "is no file" if path.exists() else "no such file"
         raise TrainingError(f"{path}: {what}; give a .keras file, or null to train")
+    if path.stat().st_size == 0:
+        raise TrainingError(f"{name}: is empty; copy or train it again")
     try:
-        if path.stat().st_size == 0:
-            raise TrainingError(f"{name}: is empty; copy or train it again")
         with zipfile.ZipFile(path) as archive:
             members = {one.filename: one.file_size for one in archive.infolist()}
     except OSError as error:
@@ -181,7 +181,8 @@ def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None)
     if len(shape) != 3 or shape[2] not in (1, 3, None) or shape[0] != shape[1]:
         raise TrainingError(f"{name}: takes {_shown(shape)}, no square pictures, gray or RGB")
     side = side or shape[0] or SIDE
-    if set(shapes) == set(inputs) and shape == (side, side, 1):
+    plain = isinstance(model, keras.Sequential)  # which takes its input without a name
+    if set(shapes) == set(inputs) and shape == (side, side, 1) and not plain:
         return model
     if not single:
         raise TrainingError(f"{name}: takes faces of {_shown(shape)}, they are {side}×{side}×1")
@@ -190,7 +191,9 @@ def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None)
         logger.warning("%s: takes %s, faces are %d×%d×1: adapted", name, _shown(shape), side, side)
     seen = layers.Resizing(*shape[:2])(face) if shape[0] not in (None, side) else face
     seen = layers.Concatenate()([seen] * 3) if shape[2] == 3 else seen
-    return keras.Model({"image": face}, model(seen), name=model.name)
+    named = not plain and isinstance(model.input, dict)
+    given = {model.inputs[0].name: seen} if named else seen
+    return keras.Model({"image": face}, model(given), name=model.name)
 
 
 def _check_probabilities(model: keras.Model, name: str) -> None:
