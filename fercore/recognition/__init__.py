@@ -1,7 +1,7 @@
 """Expressions in pictures and video: detector, recogniser, annotation, app, each
 a module of its own; the last needs the extra [study], videos need [video].
 
-Imports neither Keras nor pandas nor matplotlib; `Recogniser` and `table` come by their first use."""
+Imports neither Keras nor pandas nor matplotlib; `Recogniser` and `table` come by first use."""
 
 __all__ = ["Recogniser", "annotation", "app", "detection", "recogniser", "table", "video"]
 

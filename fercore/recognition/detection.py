@@ -61,7 +61,7 @@ class YuNet:
     file: str | Path | None = None
     threshold: float = 0.6
     longest: int | None = LONGEST
-    margin: ClassVar[float] = -0.03  # as benchmarks/margin.py measured it, for `recogniser.crop`
+    margin: ClassVar[float] = -0.025  # as benchmarks/margin.py measured it, for `recogniser.crop`
     _network: cv2.FaceDetectorYN = field(init=False, repr=False)
 
     def __post_init__(self):
