@@ -82,7 +82,7 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     known = known[~known.after.str.endswith(parameters.PUBLISHED_RECIPE)]
     rows = []
     for system, ours in figures.groupby("system"):
-        best = ours.loc[ours.published.idxmax()]
+        best = ours.iloc[int(ours.published.argmax())]
         pairs = known[[catalogue[name].system == system for name in known.after]]
         reached, gained = ours.high >= ours.published, pairs.high >= pairs.published
         whole = reached.all() and gained.all() and system not in LIMITED
@@ -150,6 +150,6 @@ def _note(results: pd.DataFrame) -> str:
         f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
         "faces, as their systems did; system C does not state its own. Official split: the same "
         "classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Duplicates "
-        "removed: test faces (of the split, where run, else official) without an exact duplicate in "
-        f"training or validation. Training and its time: on {hardware or 'nothing yet'}."
+        "removed: test faces (of the split, where run, else official) without an exact duplicate "
+        f"in training or validation. Training and its time: on {hardware or 'nothing yet'}."
     )
