@@ -127,21 +127,21 @@ def test_small_pictures_are_no_trouble(size):
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_and_bars_never_lie_over_each_other(seed, monkeypatch):
     rng = np.random.default_rng(seed)
-    areas, free = [], annotation._free
+    kept, paste = [], annotation._paste
 
-    def noted(*given, **options):
-        area = free(*given, **options)
-        areas.extend([area] if area else [])
-        return area
+    def noted(image, plate, places, faces, written, **options):
+        kept.append(written)
+        return paste(image, plate, places, faces, written, **options)
 
-    monkeypatch.setattr(annotation, "_free", noted)
+    monkeypatch.setattr(annotation, "_paste", noted)
     crowd = [face((*rng.integers(0, 400, 2), 70, 70)) for _ in range(25)]
     annotation.annotate(plain(480, 640), crowd)
+    areas = kept[-1]
     assert len(areas) > 15
     for k, one in enumerate(areas):
         x, y, width, height = one
         assert x >= 0 and y >= 0 and x + width <= 640 and y + height <= 480
-        assert not any(annotation._shared(one, other) for other in areas[:k])
+        assert not annotation.shared(one, areas[:k]).any()
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m\x00red", "long " * 5000, "", "\u202ecba"])
