@@ -98,7 +98,8 @@ def compare(name: str, theirs: Callable, in_memory: Callable, ours: Callable) ->
         ratios = [np.median([each[way][k] / each[2][k] for each in rounds]) for way in (0, 1)]
         print(
             f"  {kind:9} system A {files[k]:7.2f} s, in memory {memory[k]:7.2f} s, "
-            f"here {here[k]:6.3f} s: {ratios[0]:5.1f} times as fast as system A, {ratios[1]:5.1f} as in memory"
+            f"here {here[k]:6.3f} s: {ratios[0]:5.1f} times as fast as system A, "
+            f"{ratios[1]:5.1f} as in memory"
         )
 
 

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.validation import check_is_fitted
 
-from fercore import artifacts, machine
+from fercore import artifacts
 from fercore.data.faces import SIDE
 
 LENGTH = 128  # values of one SIFT descriptor
@@ -242,7 +242,7 @@ def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np
     starts, before = range(0, len(images), FACES_A_TASK), cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with ThreadPoolExecutor(machine.cores()) as threads:
+        with ThreadPoolExecutor(artifacts.cores()) as threads:
             parts = artifacts.progress(threads.map(task, starts), description, len(starts))
             return [row for part in parts for row in part]
     finally:
