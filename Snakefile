@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from fercore import machine, paths
+from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.workflow import plan, run
 
@@ -14,7 +14,7 @@ PROFILE = parameters.profile(config.get("profile", "quick"))
 RUN_FILE = paths.outputs(PROFILE.name) / "run.json"
 RUN = json.loads(RUN_FILE.read_text()) if "fingerprint" in config else run.prepare(PROFILE)
 FINGERPRINT = RUN["data"]["fingerprint"]
-CORES = int(config.get("cores", machine.cores()))  # of one machine; a cluster counts jobs
+CORES = int(config.get("cores", artifacts.cores()))  # of one machine; a cluster counts jobs
 JOBS = plan.jobs(PROFILE, RUN.get("left_out", ()))
 os.environ.update(run.QUIET)
 

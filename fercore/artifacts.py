@@ -4,16 +4,18 @@ import json
 import logging
 import os
 import platform
-import struct
+import secrets
+import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 VALIDATION, TEST = 1, 2
 MEMBERS = ("row_ids", "split", "probabilities", "probabilities_tta")  # of a file of predictions
 UNFINISHED = ".unfinished"
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "scikit-learn")
 
 log = logging.getLogger(__name__)
 
@@ -66,21 +69,17 @@ def replacing(path: Path) -> Iterator[Path]:
     or not there, also after a power cut. What a kill leaves is removed by `remove_unfinished`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = f"{platform.node()[:40]}-{os.getpid()}"
-    handle, name = tempfile.mkstemp(f"{path.suffix}{UNFINISHED}", f".{owner}-", path.parent)
+    owner = f".{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f"{owner}{path.suffix}{UNFINISHED}")
     try:
-        os.close(handle)
-        yield Path(name)
-        with open(name, "rb") as file:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):  # it has taken its name, or was never made
+            temporary.unlink()
 
 
 def write_atomically(path: Path, data: bytes | str) -> Path:
@@ -92,33 +91,22 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
 
 def remove_unfinished(*folders: Path) -> None:
     """Remove temporary files of processes that are gone; those of other machines after a day."""
+    import psutil  # not above: the recogniser comes without it
+
     for path in (one for folder in folders for one in Path(folder).rglob(f".*{UNFINISHED}")):
-        with suppress(OSError):
-            if _is_abandoned(path):
+        with suppress(OSError, ValueError):  # just finished, or none of this program's
+            host, process, _ = path.name[1:].rsplit("-", 2)
+            here, age = host == platform.node(), time.time() - path.stat().st_mtime
+            if not psutil.pid_exists(int(process)) if here else age > 86_400:
                 path.unlink()
 
 
-def _is_abandoned(path: Path) -> bool:
-    host, _, process = path.name[1:].rpartition("-")[0].rpartition("-")
-    if host != platform.node()[:40] or not process.isdigit():
-        return time.time() - path.stat().st_mtime > 86_400
-    try:
-        os.kill(int(process), 0)
-    except OSError as error:  # it may be another user's
-        return isinstance(error, ProcessLookupError)
-    return False
-
-
-def write_arrays(
-    path: Path, compression: int | Mapping[str, int] = zipfile.ZIP_DEFLATED, **arrays: np.ndarray
-) -> Path:
-    """Write named arrays as .npz, atomically. `compression` is one of zipfile's, for all arrays or
-    by name."""
+def write_arrays(path: Path, compression: int = zipfile.ZIP_DEFLATED, **arrays: np.ndarray) -> Path:
+    """Write named arrays as .npz, atomically. `compression` is one of zipfile's."""
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")
-            one = compression if isinstance(compression, int) else compression[name]
-            member.compress_type = one
+            member = zipfile.ZipInfo(f"{name}.npy")  # of no date: equal arrays are equal files
+            member.compress_type = compression
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     return Path(path)
@@ -130,12 +118,11 @@ def cached(
     compute: Callable[[], Mapping[str, np.ndarray]],
     compression: int = zipfile.ZIP_STORED,
 ) -> dict[str, np.ndarray]:
-    """The named arrays that `compute` gives: read from `path` where it holds those of the same
-    `key`, else computed and kept there.
+    """The named arrays that `compute` gives: those that `path` keeps under the same `key`, else
+    computed and kept there.
 
-    What is stored uncompressed is mapped into memory, not read; writing to such an array does not
-    change the file. A damaged file is made again. A place that cannot be written is a warning, no
-    error.
+    What is stored uncompressed is mapped into memory; writing to such an array does not change the
+    file. A damaged file is made again. A place that cannot be written is a warning, no error.
     """
     try:
         found = _mapped(path)
@@ -154,8 +141,7 @@ def cached(
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, checked; those stored uncompressed as copy-on-write maps of the
-    file."""
+    """The arrays of an .npz, checked; those stored uncompressed as copy-on-write maps."""
     arrays = {}
     with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:
         for member in archive.infolist():
@@ -165,14 +151,12 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
                 else:
                     while file.read(1 << 20):  # to the end, where its check sum is compared
                         pass
-                    raw.seek(member.header_offset + 26)
-                    raw.seek(sum(struct.unpack("<HH", raw.read(4))), os.SEEK_CUR)
+                    raw.seek(member.header_offset + 30 + len(member.filename) + 20)  # of zip64
                     np.lib.format.read_magic(raw)
                     shape, fortran, kind = np.lib.format.read_array_header_1_0(raw)
-                    order: Literal["F", "C"] = "F" if fortran else "C"
-                    mapped = np.memmap(raw, kind, "c", raw.tell(), shape, order)
-                    array = np.asarray(mapped) if mapped.size else mapped
-                arrays[member.filename.removesuffix(".npy")] = array
+                    order = "F" if fortran else "C"
+                    array = np.memmap(raw, kind, "c", raw.tell(), shape, order)  # type: ignore[call-overload]
+                arrays[member.filename.removesuffix(".npy")] = np.asarray(array)
     return arrays
 
 
@@ -183,28 +167,27 @@ def write_json(path: Path, content: dict) -> Path:
 
 def prediction_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where predictions lie inside a run's folder; the record is beside, as .json."""
-    return Path(folder) / "predictions" / split / network / f"seed{seed}.npz"
+    return Path(folder, "predictions", split, network, f"seed{seed}.npz")
 
 
 def history_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where the training history of a network lies inside a run's folder."""
-    return Path(folder) / "histories" / split / network / f"seed{seed}.csv"
+    return Path(folder, "histories", split, network, f"seed{seed}.csv")
 
 
 def model_path(folder: Path, split: str, network: str, seed: int) -> Path:
     """Where the trained model of a network lies inside a run's folder."""
-    return Path(folder) / "models" / split / network / f"seed{seed}.keras"
+    return Path(folder, "models", split, network, f"seed{seed}.keras")
 
 
 def save_predictions(
     folder: Path, split: str, network: str, seed: int, predictions: Predictions, record: dict
 ) -> Path:
-    """Save probabilities and their record. To be packed in less than half the space they are
-    float16 and rounded, and rows are sorted."""
+    """Save probabilities, as float16 and rounded, which halves the file, and their record."""
     path, rows = prediction_path(folder, split, network, seed), _by_row(predictions)
     write_arrays(
         path,
-        dict.fromkeys(MEMBERS, zipfile.ZIP_BZIP2) | {"row_ids": zipfile.ZIP_LZMA},
+        zipfile.ZIP_BZIP2,
         row_ids=rows.row_ids.astype(np.int32),
         split=rows.part.astype(np.int8),
         probabilities=_rounded(rows.probabilities),
@@ -220,41 +203,39 @@ def _by_row(predictions: Predictions) -> Predictions:
 
 
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
-    """To three decimals, below a tenth, where the highest of the face is above .11, to multiples of
-    .005: float16."""
+    """To three decimals; what is below a tenth, and not near the face's highest, to .005."""
     exact = np.asarray(probabilities, np.float64)
     decides_nothing = (exact < 0.1) & (exact.max(-1, keepdims=True) > 0.11)
-    return np.where(decides_nothing, np.round(200 * exact) / 200, np.round(exact, 3)).astype(
-        np.float16
-    )
+    rounded = np.where(decides_nothing, np.round(200 * exact) / 200, np.round(exact, 3))
+    return rounded.astype(np.float16)
 
 
 def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predictions:
     """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
     `row_ids`. Raises `RunError` when it is missing or damaged."""
-    path = prediction_path(folder, split, network, seed)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return _by_row(Predictions(*(file[name] for name in MEMBERS)))
-    except FileNotFoundError:
-        missing = f"no predictions; train {network} on {split} first"
-        raise RunError(f"{_short(path)}: {missing}") from None
-    except Exception as error:
-        raise RunError(f"{_short(path)}: damaged ({error}); delete it") from error
+    with _naming(prediction_path(folder, split, network, seed)) as path, np.load(path) as file:
+        return _by_row(Predictions(*(file[name] for name in MEMBERS)))
 
 
 def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
     """The record saved beside the predictions. Raises `RunError` when it is missing or damaged."""
-    path = prediction_path(folder, split, network, seed).with_suffix(".json")
-    try:
+    with _naming(prediction_path(folder, split, network, seed).with_suffix(".json")) as path:
         record = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise RunError(f"{_short(path)}: no record; train {network} on {split} first") from None
-    except ValueError as error:
-        raise RunError(f"{_short(path)}: not JSON ({error}); train {network} again") from error
     if "protocol" in record:  # as records of 2026 call the split
         record["split"] = record.pop("protocol")
     return record
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[Path]:
+    """Whatever goes wrong with the file of a training is a `RunError` that names it."""
+    try:
+        yield path
+    except FileNotFoundError:
+        split, network = path.parts[-3:-1]
+        raise RunError(f"{paths.place(path)}: missing; train {network} on {split} first") from None
+    except Exception as error:
+        raise RunError(f"{paths.place(path)}: damaged ({error}); delete it") from error
 
 
 def list_predictions(folder: Path) -> list[tuple[str, str, int]]:
@@ -282,17 +263,42 @@ def best_epoch(history: "pd.DataFrame") -> "pd.Series":
 def progress(
     iterable: Iterable | None = None, description: str = "", total: int | None = None
 ) -> tqdm:
-    """A progress bar with time left, as text, gone at the end; silent when nobody looks.
-
-    In a notebook it is written to standard output, which JupyterLab does not shade; a widget would
-    leave an error there when the notebook is opened again.
-    """
-    unseen = {"PAPERMILL", "NBCONVERT"} & os.environ.keys() or not (
-        in_kernel() or sys.stderr.isatty()
-    )
+    """A progress bar with time left, gone at the end; silent when nobody looks. In notebooks it is
+    text on standard output: a widget would leave an error when the notebook is opened again."""
+    watched = in_kernel() or sys.stderr.isatty()
+    silent = not watched or bool({"PAPERMILL", "NBCONVERT"} & os.environ.keys())
     file = sys.stdout if in_kernel() else sys.stderr
-    return tqdm(iterable, description, total, leave=False, disable=bool(unseen), file=file)
+    return tqdm(iterable, description, total, leave=False, disable=silent, file=file)
 
 
-def _short(path: Path) -> str:
-    return str(path.relative_to(paths.ROOT)) if path.is_relative_to(paths.ROOT) else path.name
+def provenance() -> dict:
+    """Code, versions and machine behind a result."""
+    commit = _commit()
+    installed = {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
+    return {
+        "git_commit": commit.removesuffix("-dirty") or None,
+        "git_dirty": commit.endswith("-dirty"),
+        "versions": {"python": platform.python_version()} | installed,
+        "processor": _processor(),
+        "cores": cores(),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _commit() -> str:
+    """The commit of the code, with '-dirty' where tracked files differ; '' outside of git."""
+    how = ("git", "-C", paths.ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    with suppress(OSError):
+        return subprocess.run(how, capture_output=True, text=True).stdout.strip()
+    return ""
+
+
+def _processor() -> str:
+    with suppress(OSError, IndexError):
+        return Path("/proc/cpuinfo").read_text().split("model name\t: ")[1].splitlines()[0]
+    return platform.processor() or platform.machine()

@@ -1,11 +1,11 @@
 """Commands behind run_all.sh and those of the recogniser: fercore COMMAND."""
 
-import argparse
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fercore import paths
+from fercore import artifacts, paths
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,231 +15,169 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments[:end])
     options.snakemake = arguments[end + 1 :]
     try:
-        if options.run in STUDY:
-            paths.check_clone()
+        if options.run in STUDY and not paths.IN_CLONE:
+            raise ValueError(
+                "this command belongs to the study: clone its repository and use ./run_all.sh "
+                "there; pip brings the recogniser alone"
+            )
         return options.run(options) or 0
-    except ValueError as error:
-        _tell(error)
-    except ModuleNotFoundError as error:
-        _tell(f"{error.name} is not installed; pip install 'fercore[study]' brings it")
     except KeyboardInterrupt:
-        _tell("interrupted")
+        print("fercore: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        mistake = f"{error.name} is not installed; pip install 'fercore[study]' brings it"
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        _tell(f"{place}{error.strerror or error}")
+        mistake = f"{place}{error.strerror or error}"
+    except (ValueError, RuntimeError, TypeError) as error:
+        mistake = str(error)
+    print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
     return 2
 
 
-def _tell(mistake: object) -> None:
-    from fercore import artifacts
-
-    print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fercore", description=__doc__)
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="fercore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    run = _command(commands, "run", _run, "run a profile; options of Snakemake go behind --")
+
+    def command(function, *names: str) -> ArgumentParser:
+        """A command of positional arguments; the function's docstring is its help."""
+        one = commands.add_parser(function.__name__.strip("_"), help=function.__doc__)
+        one.set_defaults(run=function)
+        for name in names:
+            one.add_argument(name)
+        return one
+
+    run = command(_run)
     run.add_argument("profile", nargs="?", help="default: quick with FER2013, else rederived")
-    run.add_argument("--cores", type=int, default=None)
+    run.add_argument("--cores", type=int, default=artifacts.cores())
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
-    _command(
-        commands,
-        "execute",
-        _execute,
-        "a notebook, executed and exported",
-        "profile",
-        "notebook",
-        "executed",
-        "target",
-        "parameters",
-    )
-    _command(commands, "index", _index, "the index page of a run", "profile")
-    _command(
-        commands,
-        "renew",
-        _renew,
-        "ask the trained models of a run again where `views` changed",
-        "profile",
-    )
-    _command(
-        commands, "publish", _publish, "copy a run on FER2013 into outputs/published", "profile"
-    )
-    _command(
-        commands, "documents", _documents, "write the results into README.md and docs/results.md"
-    )
-    _recognition(commands)
-    _own_pictures(commands)
+    command(_execute, "profile", "notebook", "executed", "target", "parameters")
+    command(_index, "profile")
+    command(_renew, "profile")
+    command(_publish, "profile")
+    command(_documents)
+    recognise = command(_recognise)
+    add = recognise.add_argument
+    add("paths", nargs="+", metavar="path", help="pictures and folders, or one video")
+    add("--out", help="file to write; for several annotated pictures, a folder")
+    add("--format", help="csv, json, png; of a video mp4; default: by the name of --out")
+    _recogniser_options(recognise)
+    camera = command(_camera)
+    _recogniser_options(camera)
+    camera.add_argument("--device", default="0", help="the camera's number, or a video's address")
+    export = command(_export, "model", "target")
+    export.add_argument("--data", help="FER2013, a file or a folder; default: what is at hand")
+    _dataset_options(command(_dataset, "folder", "target"))
     return parser
 
 
-def _recognition(commands) -> None:
-    """The commands of the recogniser."""
-    recognise = _command(
-        commands, "recognise", _recognise, "expressions in pictures, folders or a video"
-    )
-    recognise.add_argument(
-        "paths", nargs="+", metavar="path", help="pictures and folders, or one video"
-    )
-    recognise.add_argument("--out", help="file to write; for several annotated pictures, a folder")
-    recognise.add_argument(
-        "--format", help="csv, json, png; of a video mp4; default: by the name of --out"
-    )
-    _recogniser_options(recognise)
-    camera = _command(commands, "camera", _camera, "expressions live, in a window; q quits")
-    _recogniser_options(camera)
-    camera.add_argument(
-        "--device", default="0", help="number of the camera, or a video's file or address"
-    )
-    export = _command(
-        commands,
-        "export",
-        _export,
-        "a trained network as ONNX with its model card",
-        "model",
-        "target",
-    )
-    export.add_argument(
-        "--data", help="FER2013, a file or a folder; default: where it is usually looked for"
-    )
-
-
-def _recogniser_options(parser: argparse.ArgumentParser) -> None:
+def _recogniser_options(parser: ArgumentParser) -> None:
     """Network and detector, as `command.recogniser` reads them."""
     add = parser.add_argument
     add("--model", default="compact", help="a name, or a file .onnx or .keras")
-    add(
-        "--detector",
-        help="yunet, haar, whole, a cascade file .xml or YuNet's file .onnx; default: yunet, or "
-        "haar where YuNet's model is not there",
-    )
+    add("--detector", help="yunet, haar, whole, a file .xml or .onnx; default: yunet, else haar")
     add("--classes", help="what a .keras file of one's own predicts, in its order, by commas")
     add("--margin", type=float, help="share of a box's side to add on each side")
     add("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
     add("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
-    add(
-        "--prior",
-        help="how common the expressions are: fer2013, uniform, or NAME=SHARE,...; default: what "
-        "the model's card recommends",
-    )
+    add("--prior", help="shares of the classes: fer2013, uniform, or NAME=SHARE,...")
 
 
-def _own_pictures(commands) -> None:
-    """The command that makes a data set."""
-    dataset = _command(
-        commands, "dataset", _dataset, "a data set of one's own pictures", "folder", "target"
-    )
-    dataset.description = (
+def _dataset_options(parser: ArgumentParser) -> None:
+    parser.description = (
         "folder: a subfolder of pictures for each class; target: the folder to write, which any "
         "notebook and run_all.sh take as data"
     )
-    dataset.add_argument(
-        "--faces",
-        default="haar",
-        help="yunet, haar, a file .xml or .onnx; whole: pictures are faces",
-    )
-    dataset.add_argument(
-        "--classes",
-        help="names of the subfolders to use, by commas; default: those in FOLDER's "
-        "classes.txt, else FER2013's seven",
-    )
-    dataset.add_argument(
-        "--split", type=float, nargs=3, default=(80, 10, 10), metavar=("TRAIN", "VAL", "TEST")
-    )
-    dataset.add_argument("--seed", type=int, default=0, help="which pictures go where")
+    add = parser.add_argument
+    add("--faces", default="haar", help="a detector as of recognise; whole: pictures are faces")
+    add("--classes", help="subfolders, by commas; default: by classes.txt, else FER2013's seven")
+    shares = ("TRAIN", "VAL", "TEST")
+    add("--split", type=float, nargs=3, default=(80, 10, 10), metavar=shares)
+    add("--seed", type=int, default=0, help="which pictures go where")
 
 
-def _command(commands, name: str, function, text: str, *arguments: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text)
-    parser.set_defaults(run=function)
-    for argument in arguments:
-        parser.add_argument(argument)
-    return parser
-
-
-def _run(options: argparse.Namespace) -> int:
-    from fercore import machine
+def _run(options: Namespace) -> int:
+    """run a profile; options of Snakemake go behind --"""
     from fercore.workflow import run
 
     return run.run(
         options.profile or run.default(),
-        cores=options.cores or machine.cores(),
+        cores=options.cores,
         force=options.force,
         dry_run=options.dry_run,
         extra=options.snakemake,
     )
 
 
-def _execute(options: argparse.Namespace) -> int:
+def _execute(options: Namespace) -> int:
+    """a notebook, executed and exported"""
     # jsonschema's parser of addresses takes most of the start, and no notebook's format needs it
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     from fercore.workflow import execute
 
+    values = json.loads(options.parameters)
     return execute.execute(
-        options.profile,
-        options.notebook,
-        options.executed,
-        options.target,
-        json.loads(options.parameters),
+        options.profile, options.notebook, options.executed, options.target, values
     )
 
 
-def _index(options: argparse.Namespace) -> None:
+def _index(options: Namespace) -> None:
+    """the index page of a run"""
     from fercore.workflow import pages
 
     pages.index(options.profile)
 
 
-def _renew(options: argparse.Namespace) -> None:
+def _renew(options: Namespace) -> None:
+    """let the trained models of a run predict again where `views` changed"""
     from fercore.training import runs
 
-    found = runs.outdated(options.profile)
-    for key in found:
+    for key in runs.outdated(options.profile):
         runs.renew(options.profile, *key)
         print("predicted again:", *key, flush=True)
-    if not found:
-        print(f"outputs/{options.profile}: no model has to predict again")
 
 
-def _publish(options: argparse.Namespace) -> None:
+def _publish(options: Namespace) -> None:
+    """copy a run on FER2013 into outputs/published"""
     from fercore.workflow import publish
 
     print(publish.publish(options.profile))
 
 
-def _documents(options: argparse.Namespace) -> None:
+def _documents(options: Namespace) -> None:
+    """write the results into README.md and docs/results.md"""
     from fercore.workflow import documents
 
     print(*documents.update_documents(), sep="\n")
 
 
-def _recognise(options: argparse.Namespace) -> int:
+def _recognise(options: Namespace) -> int:
+    """expressions in pictures, folders or a video"""
     from fercore.recognition import command
 
     return command.run(options)
 
 
-def _camera(options: argparse.Namespace) -> None:
+def _camera(options: Namespace) -> None:
+    """expressions live, in a window; q quits"""
     from fercore.recognition import command, video
 
     video.check_windows()
     video.show(command.recogniser(options), options.device)
 
 
-def _export(options: argparse.Namespace) -> None:
+def _export(options: Namespace) -> None:
+    """a trained network as ONNX with its model card"""
     from fercore.data import datasets
     from fercore.recognition import model_card
 
-    print(
-        model_card.summary(
-            model_card.write(Path(options.model), Path(options.target), datasets.load(options.data))
-        )
-    )
+    faces = datasets.load(options.data)
+    print(model_card.summary(model_card.write(Path(options.model), Path(options.target), faces)))
 
 
-def _dataset(options: argparse.Namespace) -> None:
+def _dataset(options: Namespace) -> None:
+    """a data set of one's own pictures"""
     from fercore.data import image_folders
     from fercore.recognition import detection, recogniser
 

@@ -20,17 +20,10 @@ def outputs(profile: str) -> Path:
     """The folder in which the run named `profile` writes. Raises `ValueError` for a name that leads
     out of outputs/."""
     if not re.fullmatch(r"\w[\w-]*", profile):
-        raise ValueError(
-            f"profile {profile[:80]!r}: a name of letters, digits, - and _ expected, no path"
-        )
+        raise ValueError(f"profile {profile[:80]!r}: a name of letters, digits, - and _ expected")
     return OUTPUTS / profile
 
 
-def check_clone() -> None:
-    """Raises `ValueError` outside a clone of the study: a wheel brings neither notebooks nor
-    parameters."""
-    if not IN_CLONE:
-        raise ValueError(
-            "this command belongs to the study: clone its repository and use ./run_all.sh there; "
-            "pip brings the recogniser alone"
-        )
+def place(path: Path) -> str:
+    """A path as messages name it: from the project's folder."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fercore import artifacts, machine, paths
+from fercore import artifacts, paths
 
 
 def predictions(n=5):
@@ -49,7 +49,7 @@ def test_predictions_come_back_by_split_and_row(tmp_path):
 
 
 def test_missing_and_damaged_predictions_are_one_line(tmp_path):
-    with pytest.raises(artifacts.RunError, match="no predictions; train cnn on official first"):
+    with pytest.raises(artifacts.RunError, match="missing; train cnn on official first"):
         artifacts.load_predictions(tmp_path, "official", "cnn", 0)
     path = artifacts.save_predictions(tmp_path, "official", "cnn", 0, predictions(), {})
     path.write_bytes(path.read_bytes()[:100])
@@ -69,7 +69,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
 
 def test_provenance_names_versions():
-    assert machine.provenance()["versions"]["keras"].startswith("3.")
+    assert artifacts.provenance()["versions"]["keras"].startswith("3.")
 
 
 def test_rounding_changes_no_answer_among_many_classes(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore import artifacts, machine
+from fercore import artifacts
 from fercore.data import augmentation, splits
 from fercore.data.faces import SIDE, DatasetError, Faces
 from fercore.evaluation import metrics
@@ -55,7 +55,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
         "data": faces.origin,
         "parameters": model.count_params(),
         "multiply_adds": registry.multiply_adds(model),
-        "provenance": machine.provenance(),
+        "provenance": artifacts.provenance(),
         "bytes": len(content),
         "shares": shares(faces, split),
     }

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
-from fercore import artifacts, machine, paths
+from fercore import artifacts, paths
 from fercore.config import notebooks, parameters
 from fercore.evaluation import scoring
 from fercore.workflow import plan
@@ -204,7 +204,7 @@ def _facts(run: dict, folder: Path) -> dict[str, str]:
 def _provenance(run: dict, meta: dict) -> dict[str, str]:
     """What a reader needs to make the page again. The published pages say no time: the same run
     gives the same page."""
-    state = machine.provenance()
+    state = artifacts.provenance()
     data = f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
     found = {"Data": data, "Profile": run["profile"]}
     if meta.get("duration"):
