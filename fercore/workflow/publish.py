@@ -105,7 +105,8 @@ def _differing(expected: pd.DataFrame, found: pd.DataFrame) -> int:
         if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
             wrong |= ~np.isclose(one.astype(float), other.astype(float), 1e-4, 1e-3, equal_nan=True)
         else:
-            wrong |= (one.astype(str) != other.astype(str)).to_numpy()
+            texts = (column.astype(object).where(column.notna(), "") for column in (one, other))
+            wrong |= np.not_equal(*(text.astype(str).to_numpy(object) for text in texts))
     return int(wrong.sum())
 
 

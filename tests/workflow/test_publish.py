@@ -120,7 +120,7 @@ def test_a_run_that_rederives_is_compared_row_by_row(outputs):
     (outputs / "full").rename(outputs / "published")
     tables = outputs / "published" / "tables"
     artifacts.write_atomically(tables / "own_way.csv", "a\n1\n")
-    rows = pd.DataFrame({"network": ["cnn", "vgg"], "accuracy": [67.3, None]})
+    rows = pd.DataFrame({"network": ["cnn", None], "accuracy": [67.3, None]})
     for name in ("results.csv", "changes.csv"):
         artifacts.write_atomically(tables / name, rows.to_csv(index=False))
     publish.fetch("published", "rederived")
