@@ -110,7 +110,8 @@ class YuNet:
             raise DetectorError(f"{name}: fails on a picture; give OpenCV's {YUNET}") from error
         if found is None:
             return np.empty((0, 6))
-        found = found[np.isfinite(found).all(axis=1)]
+        # of a low picture it may see faces without end
+        found = found[np.abs(found).max(axis=1) < 4 * max(rgb.shape)]
         right, left = found[:, 4:6], found[:, 6:8]  # eyes of the person, who looks at us
         tilts = np.degrees(np.arctan2(*(left - right).T[::-1]))
         return np.column_stack([found[:, :4] * factor, tilts, found[:, -1]])
