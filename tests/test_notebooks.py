@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from fercore import paths
-from fercore.config import notebooks, parameters
+from fercore.config import parameters, reading
 from fercore.workflow import plan
 
-NAMES = notebooks.names()
+NAMES = reading.notebooks()
 FIRST_SERIES = (
     "00_dataset",
     "01_eda",
@@ -26,7 +26,7 @@ FIRST_SERIES = (
 
 
 def code_cells(name):
-    return [cell for cell in notebooks.cells(name) if cell["cell_type"] == "code"]
+    return [cell for cell in reading.cells(name) if cell["cell_type"] == "code"]
 
 
 def test_the_series_is_complete():
@@ -64,7 +64,7 @@ def test_cells_are_short_and_have_no_classes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_begins_with_its_question_and_ends_with_what_it_shows(name):
-    cells = notebooks.cells(name)
+    cells = reading.cells(name)
     first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
     assert first.startswith("# ") and "question" in first.lower()
     assert last.startswith("## What this shows")
@@ -72,7 +72,7 @@ def test_begins_with_its_question_and_ends_with_what_it_shows(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_says_what_data_it_takes(name):
-    assert notebooks.declared(name)["data"] == "Optional[str]"
+    assert reading.declared(name)["data"][0] == "Optional[str]"
 
 
 @pytest.mark.parametrize("name", parameters.profiles())

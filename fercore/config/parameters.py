@@ -5,11 +5,12 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from fercore import paths
-from fercore.config import checking, recipes
-from fercore.config.checking import ParameterError, checked, place, read_yaml, shown, suggestion
+from fercore.config import reading, recipes
+from fercore.config.reading import ParameterError, checked, read_yaml, shown, suggestion
+from fercore.paths import place
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
 STUDY_ENSEMBLE = "study_ensemble"  # the weighted one, of all networks of a split
@@ -21,7 +22,15 @@ LANDMARKS = ("dlib", "face_recognition_models")
 class Checked(BaseModel):
     """A file, or a part of one: unknown keys are refused, no type is taken for another."""
 
-    model_config = checking.STRICT
+    model_config = reading.STRICT
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, content: object) -> object:
+        for key in content if isinstance(content, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(reading.unknown(key, cls.model_fields))
+        return content
 
 
 class Profile(Checked):
@@ -187,9 +196,8 @@ def network(name: str) -> dict:
 def lacking(content: dict) -> str | None:
     """What a network of this file needs and is not installed, and how to get it; None when it can
     be trained."""
-    if "landmarks" not in content.get("inputs", ()) or all(
-        map(importlib.util.find_spec, LANDMARKS)
-    ):
+    there = all(map(importlib.util.find_spec, LANDMARKS))
+    if there or "landmarks" not in content.get("inputs", ()):
         return None
     return "needs landmarks: pip install dlib-bin face_recognition_models"
 
@@ -200,7 +208,7 @@ def aggregates(path: Path | None = None) -> dict[str, Aggregate]:
     entry and what is wrong in it."""
     path = path or paths.PARAMS / "aggregates.yaml"
     found: dict[str, Aggregate] = {}
-    for name, entry in (_entries(path) if path.exists() else {}).items():
+    for name, entry in (read_yaml(path) if path.exists() else {}).items():
         one = checked(Aggregate, entry, f"{place(path)}: {name}", name=name)
         for ending in ("", PUBLISHED_RECIPE):
             members, optional = ([m + ending for m in key] for key in (one.members, one.optional))
@@ -216,13 +224,12 @@ def changes(path: Path | None = None) -> dict[str, Change]:
     path = path or paths.PARAMS / "changes.yaml"
     known = {*network_names(), *aggregates(), STUDY_ENSEMBLE}
     found: dict[str, Change] = {}
-    for key, entry in _entries(path).items():
-        found[key] = checked(Change, entry, f"{place(path)}: {key}")
+    for key, entry in read_yaml(path).items():
+        where = f"{place(path)}: {key}"
+        found[key] = checked(Change, entry, where)
         for name in (name for pair in found[key].pairs for name in pair if name not in known):
             near = suggestion(name, known)
-            raise ParameterError(
-                f"{place(path)}: {key}: {name!r} is no network or aggregate; {near}"
-            )
+            raise ParameterError(f"{where}: {name!r} is no network or aggregate; {near}")
     return found
 
 
@@ -231,40 +238,10 @@ def search(name: str) -> Search:
     understood, or goes beyond what a recipe may hold."""
     path = _file("searches", name)
     found = checked(Search, read_yaml(path), place(path))
-    schema = TypeAdapter(recipes.Recipe).json_schema()["properties"]
-    real = [key for key, one in schema.items() if checking.valid(one).startswith("number")]
     for key, ends in found.ranges.items():
-        where = f"{place(path)}: ranges: {key}"
-        if key not in real:
-            raise ParameterError(f"{where} is no real number of a recipe; {suggestion(key, real)}")
         for limit in (ends.low, ends.high):
-            recipes.check({key: limit}, f"{where}: ")
+            recipes.check({key: limit}, f"{place(path)}: ranges: ")
     return found
-
-
-def documentation() -> str:
-    """docs/parameters.md: every key of every file in params/, from the models themselves."""
-    parts = {
-        "params/profiles/": Profile,
-        "params/networks/": Network,
-        "`fine_tuning` in params/networks/": FineTuning,
-        "params/recipes/": recipes.Recipe,
-        "params/aggregates.yaml, by the aggregate's name": Aggregate,
-        "params/changes.yaml, by the change's key": Change,
-        "params/searches/": Search,
-        "`ranges` in params/searches/": Range,
-    }
-    tables = [f"## {title}\n\n{checking.explained(model)}" for title, model in parts.items()]
-    return "\n\n".join([INTRODUCTION, *tables]) + "\n"
-
-
-INTRODUCTION = """# Parameters
-
-Every key of every file in `params/`, from the models in `fercore/config` that check them: a test
-holds this page to them. A misspelt key, a value of another type or out of range is one line before
-anything runs. A recipe may name another as `extends`: it then says only what differs. Parameters of
-notebooks stand, each with a comment, in the notebooks' first code cell; a profile's `parameters`
-replace them."""
 
 
 def _file(folder: str, name: str) -> Path:
@@ -277,13 +254,3 @@ def _file(folder: str, name: str) -> Path:
 
 def _names(folder: str) -> list[str]:
     return sorted(path.stem for path in (paths.PARAMS / folder).glob("*.yaml"))
-
-
-def _entries(path: Path) -> dict[str, dict]:
-    entries = read_yaml(path)
-    for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise ParameterError(
-                f"{place(path)}: {name} is {shown(entry)}: should be keys with values"
-            )
-    return entries

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +12,9 @@ from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from fercore import artifacts, paths
-from fercore.config import SIDE, checking
-from fercore.config.checking import ParameterError
+from fercore.config import SIDE, reading
+from fercore.config.reading import ParameterError, mistake, read_yaml, shown, suggestion
+from fercore.paths import place
 
 UNAUGMENTED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
 Count = Annotated[int, Field(gt=0)]
@@ -23,11 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1, le=SIDE)]
 
 
-class RecipeError(ParameterError):
-    """A recipe that is missing or cannot be followed."""
-
-
-@dataclass(frozen=True, config=checking.STRICT)  # so that dataclasses.replace changes one, checked
+@dataclass(frozen=True, config=reading.STRICT)  # so that dataclasses.replace changes one, checked
 class Recipe:
     """The values of a recipe; `params/recipes/` holds the published and the study's own. What each
     value does stands in its description, and with its range in docs/parameters.md."""
@@ -138,35 +136,24 @@ def path_of(name: str) -> Path:
 
 def exists(name: str) -> bool:
     """Whether the file that `path_of` gives is there."""
-    try:
-        return path_of(name).is_file()
-    except (OSError, ValueError):  # too long, or no path at all
-        return False
+    return os.path.isfile(path_of(name))
 
 
 def files(name: str) -> list[Path]:
     """The files that a recipe is read from: its own, then those that it extends. Raises
-    `RecipeError` when one is missing or they extend each other in a circle."""
+    `ParameterError` when one is missing or they extend each other in a circle."""
     found: list[Path] = []
-    where, wanted = "", name
-    while True:
-        if not exists(wanted):
-            near = checking.suggestion(wanted, names())
-            raise RecipeError(f"{where}recipe {checking.shown(wanted)}: no such file; {near}")
-        path = path_of(wanted)
-        if path in found:
-            circle = " extends ".join(one.stem for one in [*found, path])
-            raise RecipeError(f"{checking.place(found[0])}: {circle}, a circle; name another one")
-        found.append(path)
-        where, extends = (
-            f"{checking.place(path)}: extends ",
-            checking.read_yaml(path).get("extends"),
-        )
-        if extends is None:
-            return found
-        if not isinstance(extends, str):
-            raise RecipeError(f"{where}is {checking.shown(extends)}: should be a recipe's name")
-        wanted = extends
+    while name is not None:
+        where = f"{place(found[-1])}: extends " if found else ""
+        if not exists(name):
+            raise ParameterError(
+                f"{where}recipe {shown(name)}: no such file; {suggestion(name, names())}"
+            )
+        found.append(path_of(name))
+        if found[-1] in found[:-1]:
+            raise ParameterError(f"{where}{found[-1].stem}, a circle; name another one")
+        name = read_yaml(found[-1]).get("extends")
+    return found
 
 
 def values(name: str) -> dict:
@@ -174,32 +161,29 @@ def values(name: str) -> dict:
     defaults of `Recipe`. Raises as `read` does."""
     found: dict = {}
     for path in reversed(files(name)):
-        own = checking.read_yaml(path)
+        own = read_yaml(path)
         own.pop("extends", None)
-        check(own, f"{checking.place(path)}: ")
+        check(own, f"{place(path)}: ")
         found |= own
     return found
 
 
 def read(name: str, **changes) -> Recipe:
     """The recipe in the file that `path_of` gives, upon those it extends; `changes` that are not
-    None replace its values.
-
-    Raises `RecipeError` naming the file and the key when it is missing or not understood,
-    `ParameterError` when it is no YAML.
-    """
+    None replace its values. Raises `ParameterError` naming the file and the key when it is missing
+    or not understood."""
     given = {key: value for key, value in changes.items() if value is not None}
     return check(values(name) | given)
 
 
 def check(content: dict, where: str = "") -> Recipe:
-    """A recipe of the values in `content`. Raises `RecipeError` that begins with `where`."""
+    """A recipe of the values in `content`. Raises `ParameterError` that begins with `where`."""
     for key in content.keys() - FIELDS.keys():
-        raise RecipeError(where + checking.unknown(key, FIELDS))
+        raise ParameterError(where + reading.unknown(key, FIELDS))
     try:
         return Recipe(**content)
     except ValidationError as error:
-        raise RecipeError(where + checking.mistake(error, Recipe)) from None
+        raise ParameterError(where + mistake(error)) from None
 
 
 def write(recipe: Recipe, path: Path, *, comment: str) -> Path:

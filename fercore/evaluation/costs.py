@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from fercore import artifacts
-from fercore.config import SIDE, notebooks, parameters, recipes
+from fercore.config import SIDE, parameters, reading, recipes
 from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, synthetic
 from fercore.data.splits import SPLITS
@@ -176,16 +176,16 @@ def command(profile: str, record: dict) -> str:
     """The call of papermill that trains the network of a record again into a profile's folder."""
     content = parameters.network(record["network"])
     notebook = content["notebook"]
-    declared, used = notebooks.declared(notebook), record.get("recipe_parameters", {})
+    declared, used = reading.declared(notebook), record.get("recipe_parameters", {})
     values = {key: record.get(key) for key in ("network", "split", "seed", "epochs")}
     if (recipe := record.get("recipe")) != content.get("recipe"):
         values["recipe"] = recipe
     kept = vars(recipes.read(recipe)) if recipe and recipes.exists(recipe) else {}
-    for name, default in notebooks.defaults(notebook).items():
+    for name, (annotation, default) in declared.items():
         if name in recipes.FIELDS and name not in values:
             if kept and name in used and used[name] != kept[name]:
                 values[name] = used[name]
-            elif default is not None and declared[name].startswith("Optional"):
+            elif default != "None" and annotation.startswith("Optional"):
                 values[name] = None  # for a try by hand: null takes the recipe's
     plain = recipes.UNAUGMENTED.items()
     if kept and plain <= used.items() and not plain <= kept.items():

@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from fercore import artifacts, paths
-from fercore.config import notebooks, parameters
+from fercore.config import parameters, reading
 from fercore.evaluation import scoring
 from fercore.workflow import plan
 
@@ -110,7 +110,7 @@ def first_heading(cells: list) -> str | None:
 def question(notebook: str) -> str:
     """What a notebook asks: the paragraph marked as its question, else the first one after its
     title."""
-    first = "".join(notebooks.cells(notebook)[0]["source"])
+    first = "".join(reading.cells(notebook)[0]["source"])
     blocks = [block.strip() for block in first.split("\n\n") if not block.lstrip().startswith("#")]
     marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
     text = (marked or blocks or [""])[0]
@@ -279,7 +279,7 @@ def _card(folder: Path, notebook: str, made: list) -> dict:
         for path in sorted((folder / "figures").glob(f"{name}/thumbnail.webp"))
     ]
     data = base64.b64encode(pictures[0].read_bytes()).decode() if pictures else ""
-    title = first_heading(notebooks.cells(notebook)) or notebook
+    title = first_heading(reading.cells(notebook)) or notebook
     return {
         "name": notebook,
         "title": re.sub(r"^\d+ · ", "", title),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fercore import artifacts, paths
-from fercore.config import notebooks, parameters, recipes
-from fercore.config.notebooks import declared
-from fercore.config.parameters import ParameterError, Profile
+from fercore.config import parameters, reading, recipes
+from fercore.config.parameters import Profile
+from fercore.config.reading import ParameterError, declared
 from fercore.data import splits
 
 # First digit of the notebooks that train, that read predictions (from 3 on once, not once a split),
@@ -162,7 +162,7 @@ def _job(
     parts = [notebook, split, network, None if seed is None else f"seed{seed}"]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
     if not notebook.startswith(TRAINING):  # cheap: a change of the code behind it counts
-        files += notebooks.modules_used(notebook)
+        files += reading.modules_used(notebook)
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
         kept = sorted((folder / "tables").glob(TABLES[notebook]))
@@ -187,7 +187,7 @@ def _recipe(chosen: Profile, split: str, network: str) -> str | None:
 
 
 def _selected(chosen: Profile) -> list[str]:
-    others = [name for name in notebooks.names() if not name.startswith(TRAINING)]
+    others = [name for name in reading.notebooks() if not name.startswith(TRAINING)]
     return list(chosen.notebooks) or others
 
 
@@ -197,25 +197,25 @@ def _about(chosen: Profile, notebook: str) -> str | None:
 
 
 def _check_parameters(chosen: Profile) -> None:
-    place = parameters.place(paths.PARAMS / "profiles" / f"{chosen.name}.yaml")
+    place = paths.place(paths.PARAMS / "profiles" / f"{chosen.name}.yaml")
     for split in chosen.networks:
         if split not in splits.SPLITS:
-            near = parameters.suggestion(split, splits.SPLITS)
+            near = reading.suggestion(split, splits.SPLITS)
             raise ParameterError(f"{place}: split {split!r} is unknown; {near}")
     for name, values in chosen.parameters.items():
         anywhere = name == "all" or name in splits.SPLITS
         notebook = (
             parameters.network(name)["notebook"] if name in parameters.network_names() else name
         )
-        concerned = notebooks.names() if anywhere else [notebook]
+        concerned = reading.notebooks() if anywhere else [notebook]
         known = {key for one in concerned for key in declared(one)}
         where = "any notebook" if anywhere else f"notebook {notebook}"
         for key, value in (values or {}).items():
             if key not in known:
-                near = parameters.suggestion(key, known)
+                near = reading.suggestion(key, known)
                 raise ParameterError(f"{place}: {key!r} is no parameter of {where}; {near}")
             for one in concerned:
-                if wrong := notebooks.misfit(key, value, declared(one).get(key, "")):
+                if wrong := reading.misfit(key, value, declared(one).get(key, ("", ""))[0]):
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
     for split, names in chosen.networks.items():
         for name in names:

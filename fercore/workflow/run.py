@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fercore import artifacts, paths
 from fercore.config import parameters
-from fercore.config.parameters import ParameterError, Profile
+from fercore.config.parameters import Profile
+from fercore.config.reading import ParameterError
 from fercore.data import datasets, splits
 from fercore.workflow import plan, progress
 

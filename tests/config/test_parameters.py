@@ -1,11 +1,13 @@
 """What stands in params/ is read; a mistake is one line that says what is valid."""
 
+import runpy
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fercore import paths
-from fercore.config import notebooks, parameters, recipes
+from fercore.config import parameters, reading, recipes
 from fercore.config.parameters import ParameterError
 
 
@@ -27,15 +29,16 @@ def test_every_file_of_the_study_is_read():
     known = {"full", "published", "quick", "rederived", "smoke"}
     assert {parameters.profile(name).name for name in parameters.profiles()} == known
     for name in parameters.network_names():
-        assert parameters.network(name)["notebook"] in notebooks.names()
+        assert parameters.network(name)["notebook"] in reading.notebooks()
     for name in ("one_cycle", "system_e"):
         assert parameters.search(name).ranges["dropout"].low == 0.01
     assert "descriptor" in parameters.changes()
 
 
 def test_the_page_of_all_keys_is_current():
-    page = paths.ROOT / "docs/parameters.md"
-    assert page.read_text() == parameters.documentation(), "write what documentation() returns"
+    page = runpy.run_path(str(paths.ROOT / "docs/parameters.py"))["page"]()
+    held = (paths.ROOT / "docs/parameters.md").read_text()
+    assert held == page, "run docs/parameters.py"
 
 
 @pytest.mark.parametrize(
@@ -47,24 +50,24 @@ def test_the_page_of_all_keys_is_current():
         (None, "Optional[str]", None),
         (None, "str", "x is empty: should be a valid string"),
         ([1], "list[int]", None),
-        (1, "list", "x is 1: should be a valid list; write [1]"),
+        (1, "list", "x is 1: should be a valid list"),
         ("anything", "", None),
         ("anything", "Path", None),
         (True, "bool", None),
         (
             "2e-1",
             "float",
-            "x is '2e-1': should be a valid number; YAML takes it for text: write 0.2",
+            "x is '2e-1': should be a valid number",
         ),
         (
             "1e-5",
             "Optional[float]",
-            "x is '1e-5': should be a valid number; YAML takes it for text: write 1.0e-05",
+            "x is '1e-5': should be a valid number",
         ),
-        ("1e3", "int", "x is '1e3': should be a valid integer; YAML takes it for text: write 1000"),
+        ("1e3", "int", "x is '1e3': should be a valid integer"),
         ("fast", "float", "x is 'fast': should be a valid number"),
-        (["a", 1], "list[str]", "x is 1: should be a valid string; write '1'"),
-        ("a", "list[str]", "x is 'a': should be a valid list; write [a]"),
+        (["a", 1], "list[str]", "x is 1: should be a valid string"),
+        ("a", "list[str]", "x is 'a': should be a valid list"),
         (
             {"a": {"b": None}},
             "dict[str, dict[str, float]]",
@@ -73,11 +76,11 @@ def test_the_page_of_all_keys_is_current():
     ],
 )
 def test_the_parameters_of_notebooks_are_checked(value, annotation, said):
-    assert notebooks.misfit("x", value, annotation) == said
+    assert reading.misfit("x", value, annotation) == said
 
 
 def test_a_message_shows_at_most_80_characters_of_what_was_given():
-    said = notebooks.misfit("x", "a\0" * 5000, "int")
+    said = reading.misfit("x", "a\0" * 5000, "int")
     assert len(said) < 130 and said.isprintable()
 
 
@@ -87,7 +90,7 @@ def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ParameterError, match=r"network 'vg16_scratch'.* did you mean 'vgg16_"):
         parameters.network("vg16_scratch")
     with pytest.raises(ParameterError, match=r"notebook '10_cn': .* did you mean '10_cnn'"):
-        notebooks.cells("10_cn")
+        reading.cells("10_cn")
     with pytest.raises(ParameterError, match=r"network '../recipes/study': no such file"):
         parameters.network("../recipes/study")
 
@@ -95,10 +98,10 @@ def test_an_unknown_name_lists_the_known_ones():
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("seeds: 3", "small.yaml: seeds is 3: should be a valid list; write [3]"),
+        ("seeds: 3", "small.yaml: seeds is 3: should be a valid list"),
         (
             "notebooks: 01_eda",
-            "small.yaml: notebooks is '01_eda': should be a valid list; write [01_eda]",
+            "small.yaml: notebooks is '01_eda': should be a valid list",
         ),
         ("parameters: {10_cnn: 5}", "small.yaml: parameters: 10_cnn is 5: should be a valid dict"),
         (
@@ -139,7 +142,7 @@ def test_a_profile_that_is_not_understood(write, content, words):
         ),
         (
             "{notebook: 10_cnn, teachers: cnn}",
-            "net.yaml: teachers is 'cnn': should be a valid list; write [cnn]",
+            "net.yaml: teachers is 'cnn': should be a valid list",
         ),
         (
             "{notebook: 10_cnn, published: {official: 65}}",
@@ -184,8 +187,8 @@ def test_a_network_with_a_model_of_its_own_needs_no_base(write):
         ("pair: {members: [cnn, vgg], optional: [vgg16]}", "pair: has `optional` ones that are"),
         ("pair: {members: [cnn, vgg", None),
         ("pair: [cnn, vgg]", "pair is ['cnn', 'vgg']: should be keys with values"),
-        ("pair: {members: cnn}", "pair: members is 'cnn': should be a valid list; write [cnn]"),
-        ("pair: {members: [cnn, 3]}", "pair: members is 3: should be a valid string; write '3'"),
+        ("pair: {members: cnn}", "pair: members is 'cnn': should be a valid list"),
+        ("pair: {members: [cnn, 3]}", "pair: members is 3: should be a valid string"),
         ("pair: {members: [cnn, vgg], optionl: [vgg]}", "pair: unknown key 'optionl'; did you"),
     ],
 )
@@ -193,7 +196,7 @@ def test_an_aggregate_that_is_not_understood(write, content, words):
     path = write("aggregates.yaml", content)
     with pytest.raises(ParameterError) as error:
         parameters.aggregates(path)
-    place = "aggregates.yaml: " if words else "aggregates.yaml, line 1: not YAML"
+    place = "aggregates.yaml: " if words else "aggregates.yaml, line 2: not YAML"
     assert str(error.value).startswith(place + (words or ""))
 
 
@@ -212,7 +215,7 @@ def test_aggregates_stand_for_the_published_recipe_too():
         ("sift: {title: SIFT}", "sift: needs `pairs`"),
         ("sift: {title: SIFT, pairs: [[cnn]]}", "sift: pairs is ['cnn']: List should have at lea"),
         ("sift: {title: SIFT, pairs: []}", "sift: pairs is []: List should have at least 1 item"),
-        ("sift: {title: SIFT, pairs: 5}", "sift: pairs is 5: should be a valid list; write [5]"),
+        ("sift: {title: SIFT, pairs: 5}", "sift: pairs is 5: should be a valid list"),
         (
             "sift: {title: SIFT, pairs: [[cnn, [vgg]]]}",
             "sift: pairs is ['vgg']: should be a valid string",
@@ -234,17 +237,23 @@ def test_a_change_that_is_not_understood(tmp_path, content, words):
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("ranges: {momentun: {low: 0, high: 1}}", "ranges: momentun is no real number of a recipe"),
-        ("ranges: {batch_size: {low: 0, high: 1}}", "ranges: batch_size is no real number of a "),
+        ("ranges: {momentun: {low: 0, high: 1}}", "ranges: unknown key 'momentun'; did you mean"),
+        (
+            "ranges: {batch_size: {low: 1, high: 2}}",
+            "ranges: batch_size is 1.0: should be a valid ",
+        ),
         ("ranges: {momentum: {from: 1}}", "ranges: momentum: unknown key 'from'; there are high"),
         ("ranges: {momentum: {low: 1}}", "ranges: momentum: needs `high`"),
         ("ranges: {momentum: 0.9}", "ranges: momentum is 0.9: should be a valid dict"),
-        ("ranges: {momentum: {low: 1e-5, high: 1}}", "ranges: momentum: low is '1e-5': should be"),
+        (
+            "ranges: {momentum: {low: '1e-5', high: 1}}",
+            "ranges: momentum: low is '1e-5': should be",
+        ),
         ("ranges: {dropout: {low: 0.3, high: 0.1}}", "ranges: dropout: low 0.3 must be below high"),
         ("ranges: {decay: {low: 0, high: 1, log: true}}", "ranges: decay: low 0.0 must be below"),
         (
             "ranges: {dropout: {low: 0.1, high: 1}}",
-            "ranges: dropout: dropout is 1.0: should be less",
+            "ranges: dropout is 1.0: should be less",
         ),
         ("ranges: {}", "ranges is {}: Dictionary should have at least 1 item"),
         ("ranges:", "ranges is empty: should be a valid dictionary"),

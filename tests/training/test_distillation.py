@@ -146,6 +146,6 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
         "second",
     ]
     with pytest.raises(
-        recipes.RecipeError, match=r"soft_share is 1\.5: should be less than or equal to 1"
+        recipes.ParameterError, match=r"soft_share is 1\.5: should be less than or equal to 1"
     ):
         recipes.read("compact", soft_share=1.5)
