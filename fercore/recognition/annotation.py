@@ -1,29 +1,34 @@
 """Recognised faces drawn into their picture: box, label with probability, a bar for each
-expression; and the expressions of a film over time.
+expression; and followed from picture to picture of a film.
 
 Sizes follow the picture and the face. Boxes and plates carry the colours of the study, with a dark
 edge that keeps them visible. Pillow draws: OpenCV's letters have no accents, and matplotlib would
 take a second to import.
 """
 
-import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fercore.artifacts import printable
 from fercore.plots.palette import colours
-from fercore.recognition.recogniser import Face
+from fercore.recognition.detection import YuNet
+from fercore.recognition.recogniser import Face, Recogniser, crop
 
 INK, PAPER = "#181818", "white"
 SMALLEST = 9  # pixels: lower letters cannot be read, and nothing is written
 LONGEST_NAME = 40  # characters of a class's name that are written
 PLATE, EMPTY = "#181818B8", "#4B4B4BD2"  # under the bars, and what a bar does not fill
-TRACKS = 6  # panels of a timeline, each so high and wide, so far from the left
-PANEL, TIMELINE, LEFT = 100, 720, 70
+LONGEST = 480  # pixels: larger frames are reduced for the search; faces of 5 % of it are found
+SLOW = 4  # frames from search to search with a detector that cannot keep up with a film
+SMOOTHING = 0.35  # s: time constant of the mean over time
+OVERLAP = 0.3  # of intersection and union: from there on a box found belongs to a track
+STILL = 0.9  # of them: from there on a face has not moved, its detector trembles
+PATIENCE = 0.4  # s that a face is kept while searches miss it
 
 Area = tuple[int, int, int, int]  # x, y, width, height
 
@@ -70,52 +75,6 @@ def shared(box: Sequence[int] | np.ndarray, others: Sequence | np.ndarray) -> np
     low = np.maximum(one[:2], others[:, :2])
     high = np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:])
     return np.clip(high - low, 0, None).prod(axis=1)
-
-
-def timeline(table: Path, class_names: Sequence[str], *, seconds: float) -> Image.Image:
-    """Probabilities over time, stacked, a panel for each of the `TRACKS` faces seen longest.
-
-    `table`: a CSV whose first column is the time, the third the track, the last ones a share for
-    each class, as `recognise_video` writes it. `seconds`: length of the film.
-    """
-    count = len(class_names)
-    with open(table, newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        next(lines)
-        values = ([float(text) for text in (row[0], row[2], *row[-count:])] for row in lines)
-        rows = np.fromiter(values, np.dtype((float, (count + 2,))))
-    tracks, lengths = np.unique(rows[:, 1], return_counts=True)
-    longest = np.sort(tracks[np.argsort(-lengths, kind="stable")[:TRACKS]])
-    bottom = 10 + PANEL * max(1, len(longest))
-    image = Image.new("RGB", (LEFT + TIMELINE + 30, bottom + 50), PAPER)
-    draw = ImageDraw.Draw(image)
-    times = np.arange(TIMELINE) * seconds / TIMELINE
-    frame = 1.5 * seconds / max(1, min(TIMELINE, len(np.unique(rows[:, 0]))))
-    for panel, track in enumerate(longest):
-        mine = rows[rows[:, 1] == track]
-        last = np.searchsorted(mine[:, 0], times, side="right") - 1  # the frame shown at each time
-        seen = (last >= 0) & (times - mine[last, 0] < frame)
-        stack = Image.fromarray(_stacked(mine[last, 2:], class_names))
-        mask = Image.fromarray(np.repeat(seen[None], stack.height, axis=0))
-        image.paste(stack, (LEFT, PANEL * panel + 10), mask)
-        draw.text((8, PANEL * panel + PANEL // 2), f"face {track:.0f}", INK)
-    if not len(longest):
-        draw.text((LEFT, PANEL // 2), "No face was found", INK)
-    for k in range(5):
-        draw.text((LEFT + TIMELINE * k / 4, bottom), f"{seconds * k / 4:.1f} s", INK, anchor="ma")
-    step = TIMELINE // count
-    for k, (name, colour) in enumerate(zip(class_names, colours(class_names), strict=True)):
-        draw.rectangle((LEFT + k * step, bottom + 26, LEFT + k * step + 10, bottom + 36), colour)
-        draw.text((LEFT + k * step + 15, bottom + 25), printable(name, step // 7), INK)
-    return image
-
-
-def _stacked(shares: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Shares [n, c] as stacked colours, uint8 [h, n, 3], the first class at the foot."""
-    levels = np.linspace(1, 0, PANEL - 10, endpoint=False)
-    which = (levels[:, None, None] > shares.cumsum(axis=1)).sum(axis=2)
-    palette = [ImageColor.getrgb(colour) for colour in colours(class_names)]
-    return np.array(palette, np.uint8)[np.minimum(which, len(palette) - 1)]
 
 
 @lru_cache(maxsize=64)
@@ -192,3 +151,81 @@ def _paste(
         image.paste(plate, best[:2], plate)
         written.append(best)
     return bool(free)
+
+
+@dataclass(eq=False)
+class Track:
+    """A face over time: `place` float [5], its box and tilt, last found at `found` seconds, `hits`
+    times in all; `probabilities` float [c] smoothed, last renewed at `seconds`."""
+
+    number: int
+    place: np.ndarray
+    score: float
+    found: float
+    hits: int = 1
+    probabilities: np.ndarray | None = None
+    seconds: float = 0.0
+
+    def renew(self, fresh: np.ndarray, seconds: float, smoothing: float) -> np.ndarray:
+        """Take in the probabilities of one more frame: an exponential mean over time."""
+        before = fresh if self.probabilities is None else self.probabilities
+        kept = np.exp((self.seconds - seconds) / smoothing) if smoothing > 0 else 0.0
+        self.probabilities, self.seconds = fresh + kept * (before - fresh), seconds
+        return self.probabilities.astype(np.float32)
+
+
+class Tracker:
+    """Recognises the faces of frame after frame, and counts the tracks `begun`.
+
+    `smoothing` in seconds, 0 for none. YuNet searches every frame, other detectors every `SLOW`th;
+    in between boxes stay where they are.
+    """
+
+    def __init__(self, recogniser: Recogniser, smoothing: float = SMOOTHING):
+        self.recogniser, self.smoothing = recogniser, smoothing
+        self.every = 1 if isinstance(recogniser.detector, YuNet) else SLOW
+        self.tracks: list[Track] = []
+        self.begun = self.frames = 0
+
+    def step(self, rgb: np.ndarray, seconds: float) -> list[tuple[int, Face]]:
+        """The faces of the next frame, uint8 [h, w, 3], shown at `seconds`: numbers of their
+        tracks, and faces."""
+        if self.frames % self.every == 0:
+            self._search(rgb, seconds)
+        self.frames += 1
+        reader, crops, seen = self.recogniser, [], []
+        for *box, tilt in (track.place for track in self.tracks):
+            crops.append(crop(rgb, np.array(box), margin=reader.margin, tilt=tilt))
+        found = reader.probabilities(np.array(crops)) if crops else ()
+        for track, fresh in zip(self.tracks, found, strict=True):
+            x, y, width, height = (round(value) for value in track.place[:4].tolist())
+            smoothed = track.renew(fresh, seconds, self.smoothing)
+            face = Face((x, y, width, height), track.score, smoothed, reader.class_names)
+            seen.append((track.number, face))
+        return seen
+
+    def _search(self, rgb: np.ndarray, seconds: float) -> None:
+        """Give each face found to its track, or to a new one; end tracks without faces."""
+        scale = min(1.0, LONGEST / max(rgb.shape[:2]))
+        size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
+        small = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        boxes, scores, tilts = self.recogniser.find(small)
+        places, missed = np.column_stack([boxes / scale, tilts]), list(self.tracks)
+        for place, score in zip(places, scores.tolist(), strict=True):  # best first
+            shares = overlap(place[:4], [track.place[:4] for track in missed])
+            if len(missed) and shares.max() >= OVERLAP:
+                track = missed.pop(int(shares.argmax()))
+                track.place = (track.place + place) / 2 if shares.max() > STILL else place
+                track.score, track.found, track.hits = score, seconds, track.hits + 1
+            else:
+                self.begun += 1
+                self.tracks.append(Track(self.begun, place, score, seconds))
+        for track in missed:
+            if track.hits == 1 or seconds - track.found > PATIENCE:
+                self.tracks.remove(track)
+
+
+def overlap(box: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
+    """Intersection over union of a box (x, y, width, height) with each of `others`: float [k]."""
+    common = shared(box, others)
+    return common / (box[2:].prod() + np.reshape(others, (-1, 4))[:, 2:].prod(axis=1) - common)

@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 from fercore import artifacts
 from fercore.artifacts import printable
 from fercore.data import pictures
-from fercore.recognition import annotation, film, video
+from fercore.recognition import annotation, video
 from fercore.recognition import recogniser as recognition
 from fercore.recognition.inference import Prior
 from fercore.recognition.recogniser import Face, Recogniser, RecognitionError
@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
     """
     paths = [Path(os.path.expanduser(path)) for path in options.paths]
     out = Path(os.path.expanduser(options.out)) if options.out else None
-    films = [path for path in paths if film.is_video(path)]
+    films = [path for path in paths if video.is_video(path)]
     if films and len(paths) > 1:
         name = printable(films[0].name)
         raise RecognitionError(f"{name}: give a video by itself, {len(paths)} paths were given")
@@ -220,7 +220,7 @@ def _video(path: Path, out: Path | None, options: Namespace) -> int:
     outcome = video.recognise_video(path, recogniser(options), out=out, format=options.format)
     for remark in outcome.remarks:
         _say(f"{printable(path.name)}: {remark}")
-    for file in filter(None, (outcome.video, outcome.table, outcome.timeline)):
+    for file in filter(None, (outcome.video, outcome.table)):
         print(_escaped(file))
     return 130 if outcome.interrupted else 0
 

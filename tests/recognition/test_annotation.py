@@ -15,8 +15,6 @@ RGB = {
     name: tuple(int(text[k : k + 2], 16) for k in (1, 3, 5)) for name, text in CLASS_COLOURS.items()
 }
 
-PANEL, WIDE, LEFT = annotation.PANEL, annotation.TIMELINE, annotation.LEFT
-
 
 def face(box, expression="Happy", probability=0.8):
     """A face with a chosen expression; the rest of the probability is shared by the others."""
@@ -172,29 +170,3 @@ def test_matplotlib_is_not_imported():
         "sys.exit(bool({'matplotlib', 'pandas', 'keras', 'av'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_a_timeline_shows_when_a_face_is_seen_and_what_it_shows(tmp_path):
-    """Track 2 is seen in the second half, half Happy, half Sad; seven others for a frame each."""
-    names, rows = ("Happy", "Sad"), []
-    for k in range(100):
-        tracks = [(1, 1.0)] + [(2, 0.5)] * (k >= 50) + [(3 + k, 0.0)] * (k < 7)
-        rows += [f"{k / 10},{k},{track},9,9,9,9,1,Happy,1,{p},{1 - p}" for track, p in tracks]
-    table = tmp_path / "t.csv"
-    table.write_text("\n".join(["time,frame,track,x,y,width,height,score,e,p,Happy,Sad", *rows]))
-    image = np.asarray(annotation.timeline(table, names, seconds=10.0))
-    panels = [image[PANEL * k : PANEL * (k + 1)] for k in range(annotation.TRACKS)]
-    happy, sad = (
-        [of_colour(panel, name)[:, LEFT : LEFT + WIDE].mean(axis=0) for panel in panels]
-        for name in names
-    )
-    assert (happy[0] > 0.85).all() and not sad[0].any(), "one colour from beginning to end"
-    assert not happy[1][: WIDE // 2].any() and (happy[1][WIDE // 2 + 1 :] > 0.4).all()
-    assert (np.abs(happy[1] - sad[1]) < 0.05).all()
-    assert sum(panel.sum() > 0 for panel in sad[2:]) == 4
-
-
-def test_a_timeline_without_faces(tmp_path):
-    (tmp_path / "t.csv").write_text("time,frame,track,Happy\n")
-    image = annotation.timeline(tmp_path / "t.csv", ("Happy",), seconds=0.0)
-    assert np.asarray(image).min() < 100

@@ -7,7 +7,7 @@ from test_video import Brightness, frame
 
 from fercore import cli as command
 from fercore.recognition import video
-from fercore.recognition.video import CameraError
+from fercore.recognition.video import VideoError
 
 
 class Capture:
@@ -41,11 +41,10 @@ def window(monkeypatch):
     return state
 
 
-def test_frames_are_mirrored_marked_and_carry_their_rate(window):
+def test_frames_are_mirrored_and_marked(window):
     assert video.show(Brightness()) == 10 and len(window.shown) == 10
     plain = frame(9)[:, ::-1, ::-1]
     changed = (np.abs(window.shown[0].astype(int) - plain) > 40).any(axis=2)
-    assert changed[200:, :120].sum() > 100, "no frames per second"
     assert changed[:145].sum() > 300, "no box, label and bars"
     assert changed.mean() < 0.5
     assert not window.open
@@ -70,15 +69,15 @@ def test_the_cross_of_the_window_and_ctrl_c_quit(window, monkeypatch):
 
 
 def test_no_camera_is_one_line(window):
-    with pytest.raises(CameraError, match="there is no camera 3; --device takes"):
+    with pytest.raises(VideoError, match="no pictures from device 3; --device takes"):
         video.show(Brightness(), 3)
-    with pytest.raises(CameraError, match=r"video 'none\.mp4' cannot be opened"):
+    with pytest.raises(VideoError, match=r"no pictures from device none\.mp4"):
         video.show(Brightness(), "none.mp4")
 
 
 def test_a_real_camera_that_is_not_there_talks_in_one_line_only(monkeypatch, capfd):
     monkeypatch.setattr(video, "check_windows", lambda: None)
-    with pytest.raises(CameraError, match="there is no camera 97"):
+    with pytest.raises(VideoError, match="no pictures from device 97"):
         video.show(Brightness(), "97")
     assert capfd.readouterr().err == ""
 
@@ -88,7 +87,7 @@ def test_a_window_that_fails_is_one_line(window, monkeypatch):
         raise cv2.error("line one\nline two")
 
     monkeypatch.setattr(cv2, "imshow", fail)
-    with pytest.raises(CameraError, match=r"the window failed \(line one\?line two\)"):
+    with pytest.raises(VideoError, match=r"the window failed \(line one\?line two\)"):
         video.show(Brightness())
     assert not window.open
 
@@ -97,10 +96,10 @@ def test_a_build_without_windows_and_a_machine_without_display_are_told(window, 
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(CameraError, match="no display"):
+    with pytest.raises(VideoError, match="no display"):
         video.show(Brightness())
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
-    with pytest.raises(CameraError, match="this build of OpenCV opens no windows; replace"):
+    with pytest.raises(VideoError, match="this build of OpenCV opens no windows; replace"):
         video.show(Brightness())
 
 
