@@ -26,46 +26,37 @@ def accuracy(matrix: np.ndarray) -> np.ndarray:
     return np.trace(matrix, axis1=-2, axis2=-1) / np.maximum(matrix.sum((-2, -1)), 1)
 
 
-def precision(matrix: np.ndarray) -> np.ndarray:
-    """Share of right ones among the faces predicted as a class, [..., c]; 0 where a class is never
-    predicted."""
-    return _diagonal(matrix) / np.maximum(matrix.sum(-2), 1)
-
-
 def recall(matrix: np.ndarray) -> np.ndarray:
-    """Share of right ones among the faces of a class, [..., c]; 0 where a class has no face."""
-    return _diagonal(matrix) / np.maximum(matrix.sum(-1), 1)
+    """Share of right ones among the faces of a class, [..., c, c] -> [..., c]; 0 where a class has
+    no face."""
+    return np.diagonal(matrix, axis1=-2, axis2=-1) / np.maximum(matrix.sum(-1), 1)
 
 
-def f1(matrix: np.ndarray) -> np.ndarray:
-    """Harmonic mean of precision and recall of each class, [..., c]."""
-    return 2 * _diagonal(matrix) / np.maximum(matrix.sum(-1) + matrix.sum(-2), 1)
+def class_scores(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each class of a matrix [c, c], each [c]; 0 where a class is never
+    predicted or has no face."""
+    from sklearn.metrics import precision_recall_fscore_support  # takes seconds to import
 
-
-def weighted_f1(matrix: np.ndarray) -> np.ndarray:
-    """F1 averaged over classes, each counting by its faces, [...]."""
-    return _by_faces(f1(matrix), matrix)
-
-
-def weighted_precision(matrix: np.ndarray) -> np.ndarray:
-    """Precision averaged over classes, each counting by its faces, [...]. Recall averaged so is
-    accuracy."""
-    return _by_faces(precision(matrix), matrix)
+    labels, predicted = np.indices(matrix.shape).reshape(2, -1)
+    return precision_recall_fscore_support(
+        labels, predicted, sample_weight=matrix.ravel(), zero_division=0
+    )[:3]
 
 
 def scores(matrix: np.ndarray) -> dict[str, float]:
     """Accuracy with its 95 % interval, F1, precision and recall of a matrix [c, c], in 0..1; the
     last two and macro-F1 averaged over the classes that have faces, weighted F1 by their faces."""
-    some = matrix.sum(1) > 0
+    faces = matrix.sum(1)
+    precise, recalled, f1 = class_scores(matrix)
     low, high = accuracy_interval(matrix)
     return {
         "accuracy": accuracy(matrix),
         "accuracy_low": low,
         "accuracy_high": high,
-        "macro_f1": f1(matrix)[some].mean(),
-        "weighted_f1": weighted_f1(matrix),
-        "precision": precision(matrix)[some].mean(),
-        "recall": recall(matrix)[some].mean(),
+        "macro_f1": f1[faces > 0].mean(),
+        "weighted_f1": np.average(f1, weights=faces),
+        "precision": precise[faces > 0].mean(),
+        "recall": recalled[faces > 0].mean(),
     }
 
 
@@ -77,10 +68,9 @@ def resample(matrix: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -
     return draws.reshape(resamples, *matrix.shape)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The central interval of bootstrap `values` [resamples, ...]: (low, high), each [...]."""
-    tail = 50 * (1 - level)
-    low, high = np.percentile(values, [tail, 100 - tail], axis=0)
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The central 95 % of bootstrap `values` [resamples, ...]: (low, high), each [...]."""
+    low, high = np.percentile(values, [2.5, 97.5], axis=0)
     return low, high
 
 
@@ -95,15 +85,10 @@ def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, floa
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
     """A row a class that has faces: faces, precision, recall with its 95 % interval, F1; all but
     the faces in %."""
+    names = ["precision", "recall", "recall_low", "recall_high", "f1"]
+    precise, recalled, f1 = class_scores(matrix)
     low, high = interval(recall(resample(matrix)))
-    columns = {
-        "precision": precision(matrix),
-        "recall": recall(matrix),
-        "recall_low": low,
-        "recall_high": high,
-        "f1": f1(matrix),
-    }
-    table = pd.DataFrame({name: 100 * values for name, values in columns.items()})
+    table = pd.DataFrame(100 * np.column_stack([precise, recalled, low, high, f1]), columns=names)
     table.insert(0, "class", class_names)
     table.insert(1, "n", matrix.sum(1))
     return table[table.n > 0].reset_index(drop=True)
@@ -129,8 +114,6 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     n, fewer = only_first + only_second, min(only_first, only_second)
-    if n == 0:
-        return McNemar(0, 0, 1.0, 1.0)
     up_to, below = float(bdtr(fewer, n, 0.5)), float(bdtr(fewer - 1, n, 0.5)) if fewer else 0.0
     return McNemar(only_first, only_second, min(1.0, 2 * up_to), min(1.0, up_to + below))
 
@@ -150,11 +133,8 @@ def recall_change(
 
     Columns class (those that have faces), n, change, low, high.
     """
-    classes = len(class_names)
-    outcome = _outcome(before == labels, after == labels)
-    table = np.bincount(np.asarray(labels, int) * 3 + outcome, minlength=3 * classes).reshape(
-        classes, 3
-    )
+    outcome = 1 + (after == labels).astype(int) - (before == labels)  # 0 lost, 1 unchanged, 2 won
+    table = confusion(labels, outcome, max(len(class_names), 3))[: len(class_names), :3]
     low, high = interval(_change(resample(table)))
     columns = {"class": class_names, "n": table.sum(1), "change": _change(table)}
     frame = pd.DataFrame(columns | {"low": low, "high": high})
@@ -233,55 +213,20 @@ def fit_pool(
     logs: np.ndarray, labels: np.ndarray, start: Sequence[float] | None = None
 ) -> np.ndarray:
     """Weights [m], none below 0, that make `labels` [n] most likely given log probabilities `logs`
-    [m, c, n]: Newton's method, projected (Bertsekas 1982), from `start` or equal weights."""
-    size = len(logs)
-    weights = np.full(size, 1 / size) if start is None else np.array(start, float)
-    loss = cross_entropy(logs, labels, weights)
-    for _ in range(50):
-        slope, curvature = slopes(logs, labels, weights)
-        free = np.flatnonzero((weights > 0) | (slope < 0))
-        if not np.abs(slope[free]).max(initial=0) > 1e-9:
-            break
-        step, share = np.zeros(size), 1.0
-        inner = curvature[np.ix_(free, free)] + 1e-10 * np.eye(len(free))
-        step[free] = -np.linalg.solve(inner, slope[free])
-        while share > 1e-6:
-            moved = np.maximum(0, weights + share * step)
-            lower = cross_entropy(logs, labels, moved)
-            if lower <= loss + 1e-4 * slope @ (moved - weights):
-                break
-            share /= 2
-        if not lower < loss:
-            break
-        weights, loss = moved, lower
-    return weights
+    [m, c, n]: L-BFGS-B from `start` or equal weights."""
+    from scipy.optimize import minimize
 
+    faces = np.arange(len(labels))
 
-def slopes(
-    logs: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slope [m] and curvature [m, m] of the cross-entropy at `weights`."""
-    size, _, n = logs.shape
-    weighted = logs * np.exp(pooled(logs, weights))
-    expected = weighted.sum(1)
-    slope = (expected.sum(1) - logs[:, labels, np.arange(n)].sum(1)) / n
-    curvature = weighted.reshape(size, -1) @ logs.reshape(size, -1).T - expected @ expected.T
-    return slope, curvature / n
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        together = pooled(logs, weights)
+        expected = np.tensordot(logs, np.exp(together), 2)
+        slope = expected - logs[:, labels, faces].sum(1)
+        return -together[labels, faces].mean(), slope / len(labels)
 
-
-def _by_faces(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    faces = matrix.sum(-1)
-    return (values * faces).sum(-1) / np.maximum(faces.sum(-1), 1)
-
-
-def _diagonal(matrix: np.ndarray) -> np.ndarray:
-    return np.diagonal(matrix, axis1=-2, axis2=-1)
-
-
-def _outcome(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """0 lost, 1 unchanged, 2 won, by face: a face keeps both its predictions when faces are drawn
-    anew."""
-    return 1 + after.astype(int) - before.astype(int)
+    first = np.full(len(logs), 1 / len(logs)) if start is None else start
+    exact = {"ftol": 1e-15, "gtol": 1e-8}
+    return minimize(loss, first, jac=True, bounds=[(0, None)] * len(logs), options=exact).x
 
 
 def _change(table: np.ndarray) -> np.ndarray:

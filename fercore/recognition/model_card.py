@@ -151,7 +151,7 @@ def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str
         "accuracy": _short(metrics.accuracy(matrix)),
         "accuracy_low": _short(low),
         "accuracy_high": _short(high),
-        "macro_f1": _short(metrics.f1(matrix).mean()),
+        "macro_f1": _short(metrics.class_scores(matrix)[2].mean()),
         "calibration_error": _short(metrics.calibration_error(probabilities, labels)),
         "by_class": recall,
     }

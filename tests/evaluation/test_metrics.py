@@ -22,9 +22,11 @@ def test_confusion_counts_labels_in_rows(matrix):
 
 def test_scores_by_hand(matrix):
     assert metrics.accuracy(matrix) == pytest.approx(4 / 6)
-    assert metrics.precision(matrix) == pytest.approx([1, 1 / 2, 1 / 2])
     assert metrics.recall(matrix) == pytest.approx([2 / 3, 1 / 2, 1])
-    assert metrics.f1(matrix) == pytest.approx([0.8, 0.5, 2 / 3])
+    precision, recall, f1 = metrics.class_scores(matrix)
+    assert precision == pytest.approx([1, 1 / 2, 1 / 2])
+    assert recall == pytest.approx([2 / 3, 1 / 2, 1])
+    assert f1 == pytest.approx([0.8, 0.5, 2 / 3])
 
 
 def test_scores_agree_with_scikit_learn():
@@ -35,21 +37,16 @@ def test_scores_agree_with_scikit_learn():
     assert metrics.scores(matrix)["macro_f1"] == pytest.approx(
         reference.f1_score(labels, predicted, average="macro")
     )
-    assert metrics.weighted_f1(matrix) == pytest.approx(
+    assert metrics.scores(matrix)["weighted_f1"] == pytest.approx(
         reference.f1_score(labels, predicted, average="weighted")
-    )
-    assert metrics.weighted_precision(matrix) == pytest.approx(
-        reference.precision_score(labels, predicted, average="weighted")
-    )
-    assert metrics.precision(matrix) == pytest.approx(
-        reference.precision_score(labels, predicted, average=None)
     )
 
 
 def test_classes_without_faces_or_predictions_score_zero():
     matrix = metrics.confusion(np.array([0, 0]), np.array([0, 0]), 3)
     assert metrics.recall(matrix).tolist() == [1, 0, 0]
-    assert metrics.precision(matrix).tolist() == [1, 0, 0]
+    assert [values.tolist() for values in metrics.class_scores(matrix)] == [[1, 0, 0]] * 3
+    assert metrics.scores(matrix)["macro_f1"] == metrics.scores(matrix)["weighted_f1"] == 1
 
 
 def test_resampled_matrices_keep_the_number_of_faces_and_repeat(matrix):
