@@ -1,22 +1,19 @@
-"""Profiles, networks, aggregates, changes and searches: what a file of each may hold, and how it
-is read. Recipes have a module of their own."""
+"""What a file of a profile, network, aggregate, change or search may hold, and how it is read."""
 
 import importlib.util
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from fercore import paths
 from fercore.config import reading, recipes
-from fercore.config.reading import ParameterError, checked, read_yaml, shown, suggestion
+from fercore.config.reading import Model, ParameterError, checked, read_yaml, shown, suggestion
 from fercore.paths import place
 
 PUBLISHED_RECIPE = "_published"  # a network trained by its system's own recipe has this ending
 STUDY_ENSEMBLE = "study_ensemble"  # the weighted one, of all networks of a split
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Accuracies = dict[str, dict[Literal["validation", "test"], float]]
-LANDMARKS = ("dlib", "face_recognition_models")
 
 
 class Checked(BaseModel):
@@ -48,10 +45,9 @@ class Profile(Checked):
     predictions: str | None = None
     """A run whose predictions are copied in; then the tables of both are compared."""
     networks: dict[str, list[str]] = {}
-    """The networks trained, by split; a network without predictions has no row."""
+    """The networks trained, by split."""
     parameters: dict[str, dict | None] = {}
-    """Values for the parameters of notebooks: by `all`, a notebook, a split or a network, the later
-    over the earlier."""
+    """Values for notebooks: by `all`, a notebook, a split, a network; the last counts."""
     minutes: dict[Literal["synthetic", "FER2013"], dict[str, float]] = {}
     """Minutes on two cores, by kind of data and by notebook or network."""
     requires_fer2013: bool = False
@@ -154,9 +150,8 @@ class Range(Checked):
     @model_validator(mode="after")
     def _rises(self) -> "Range":
         if self.low > self.high or (self.log and self.low <= 0):
-            raise ValueError(
-                f"low {self.low} must be below high {self.high}, and above 0 where `log` is true"
-            )
+            order = f"low {self.low} must be below high {self.high}"
+            raise ValueError(f"{order}, and above 0 where `log` is true")
         return self
 
 
@@ -180,48 +175,41 @@ def network_names() -> list[str]:
 
 
 def profile(name: str) -> Profile:
-    """Read params/profiles/<name>.yaml. Raises `ParameterError` for an unknown profile or key, or a
-    value of a wrong type."""
-    path = _file("profiles", name)
-    return checked(Profile, read_yaml(path), place(path), name=name)
+    """Read params/profiles/<name>.yaml. Raises `ParameterError` as all that read here do."""
+    return _read(Profile, "profiles", name, name=name)
 
 
 def network(name: str) -> dict:
-    """The keys that params/networks/<name>.yaml holds. Raises `ParameterError` when there is none
-    or it says what cannot be done."""
-    path = _file("networks", name)
-    return checked(Network, read_yaml(path), place(path)).model_dump(exclude_unset=True)
+    """The keys that params/networks/<name>.yaml holds."""
+    return _read(Network, "networks", name).model_dump(exclude_unset=True)
 
 
 def lacking(content: dict) -> str | None:
     """What a network of this file needs and is not installed, and how to get it; None when it can
     be trained."""
-    there = all(map(importlib.util.find_spec, LANDMARKS))
+    there = all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
     if there or "landmarks" not in content.get("inputs", ()):
         return None
     return "needs landmarks: pip install dlib-bin face_recognition_models"
 
 
-def aggregates(path: Path | None = None) -> dict[str, Aggregate]:
+def aggregates() -> dict[str, Aggregate]:
     """The aggregates of params/aggregates.yaml by name, of the study's recipe and of the published
-    one (ending `_published`); none where there is no such file. Raises `ParameterError` naming the
-    entry and what is wrong in it."""
-    path = path or paths.PARAMS / "aggregates.yaml"
+    one (ending `_published`); none where there is no such file."""
+    path = paths.PARAMS / "aggregates.yaml"
     found: dict[str, Aggregate] = {}
     for name, entry in (read_yaml(path) if path.exists() else {}).items():
         one = checked(Aggregate, entry, f"{place(path)}: {name}", name=name)
         for ending in ("", PUBLISHED_RECIPE):
             members, optional = ([m + ending for m in key] for key in (one.members, one.optional))
-            found[name + ending] = one.model_copy(
-                update={"name": name + ending, "members": members, "optional": optional}
-            )
+            own = {"name": name + ending, "members": members, "optional": optional}
+            found[name + ending] = one.model_copy(update=own)
     return found
 
 
-def changes(path: Path | None = None) -> dict[str, Change]:
-    """The changes of params/changes.yaml by their key, in its order. Raises `ParameterError` that
-    says what is wrong in which."""
-    path = path or paths.PARAMS / "changes.yaml"
+def changes() -> dict[str, Change]:
+    """The changes of params/changes.yaml by their key, in its order."""
+    path = paths.PARAMS / "changes.yaml"
     known = {*network_names(), *aggregates(), STUDY_ENSEMBLE}
     found: dict[str, Change] = {}
     for key, entry in read_yaml(path).items():
@@ -234,22 +222,21 @@ def changes(path: Path | None = None) -> dict[str, Change]:
 
 
 def search(name: str) -> Search:
-    """The search in params/searches/<name>.yaml. Raises `ParameterError` when it is missing, not
-    understood, or goes beyond what a recipe may hold."""
-    path = _file("searches", name)
-    found = checked(Search, read_yaml(path), place(path))
+    """The search in params/searches/<name>.yaml, within what a recipe may hold."""
+    found = _read(Search, "searches", name)
     for key, ends in found.ranges.items():
         for limit in (ends.low, ends.high):
-            recipes.check({key: limit}, f"{place(path)}: ranges: ")
+            recipes.check({key: limit}, f"params/searches/{name}.yaml: ranges: ")
     return found
 
 
-def _file(folder: str, name: str) -> Path:
-    if name not in _names(folder):
-        what = {"profiles": "profile", "networks": "network", "searches": "search"}[folder]
-        near = suggestion(name, _names(folder))
-        raise ParameterError(f"{what} {shown(name)}: no such file in params/{folder}/; {near}")
-    return paths.PARAMS / folder / f"{name}.yaml"
+def _read(model: type[Model], folder: str, file: str, **own: str) -> Model:
+    """A file in a folder of params/, by its name without ending."""
+    if file not in _names(folder):
+        near = suggestion(file, _names(folder))
+        raise ParameterError(f"{shown(file)}: no such file in params/{folder}/; {near}")
+    path = paths.PARAMS / folder / f"{file}.yaml"
+    return checked(model, read_yaml(path), place(path), **own)
 
 
 def _names(folder: str) -> list[str]:

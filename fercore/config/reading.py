@@ -1,6 +1,5 @@
-"""Values that people write, in YAML files and in the parameters cells of notebooks: read, and held
-against pydantic models. A mistake is one line that names the file, the key, the value and what is
-valid."""
+"""What people write in YAML files and in the parameters cells of notebooks, read and checked: a
+mistake is one line that names the file, the key, the value and what is valid."""
 
 import ast
 import difflib
@@ -18,11 +17,8 @@ from fercore import paths
 from fercore.artifacts import printable
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-TYPES: dict[str, Any] = {"Optional": Optional} | {
-    one.__name__: one for one in (int, float, str, bool, list, dict)
-}
-# what PyYAML lets through of values that do not fit their tag, such as `!!int x` or 2001-99-99
-OF_TAGS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+PLAIN = (int, float, str, bool, list, dict)
+TYPES: dict[str, Any] = {"Optional": Optional} | {one.__name__: one for one in PLAIN}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -44,10 +40,9 @@ def checked(model: type[Model], content: dict, where: str, **own: str) -> Model:
 
 
 def mistake(error: ValidationError, *at: str) -> str:
-    """The first mistake of several in words; one that is not a missing key, where there is one. The
-    value that was checked stands at the keys `at`."""
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] != "missing"), found[0])
+    """The first mistake of several in words, in a value that stands at the keys `at`."""
+    # a key that is missing is told last, as others may be that key misspelt
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] == "missing")
     path = [printable(part) for part in (*at, *first["loc"]) if not isinstance(part, int)]
     if first["type"] == "missing":
         return ": ".join([*path[:-1], f"needs `{path[-1]}`"])
@@ -82,13 +77,12 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> dict:
-    """A YAML file whose top level is a mapping. Raises `ParameterError` naming the line at
-    fault."""
+    """A YAML file of keys and values. Raises `ParameterError` naming the line at fault."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ParameterError(f"{paths.place(path)}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, *OF_TAGS) as error:
+    except Exception as error:  # of `!!int x` or 2001-99-99 PyYAML raises errors of any kind
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = printable(getattr(error, "problem", None) or error)

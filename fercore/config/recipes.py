@@ -27,8 +27,7 @@ Pixels = Annotated[int, Field(ge=1, le=SIDE)]
 
 @dataclass(frozen=True, config=reading.STRICT)  # so that dataclasses.replace changes one, checked
 class Recipe:
-    """The values of a recipe; `params/recipes/` holds the published and the study's own. What each
-    value does stands in its description, and with its range in docs/parameters.md."""
+    """The values of a recipe, as docs/parameters.md lists them with their ranges."""
 
     epochs: Count = 40
     """Passes over the training faces."""
@@ -41,12 +40,10 @@ class Recipe:
     momentum: Fraction = 0.9
     """Share of the last step that the next one keeps."""
     ema_momentum: Fraction = 0.0
-    """Share that each step leaves of an exponential moving average of the weights (Polyak &
-    Juditsky 1992), which is then validated and kept; 0: the weights themselves."""
+    """Share that each step leaves of the average of the weights that is kept; 0: no average."""
     schedule: Literal["one_cycle", "constant", "exponential"] = "one_cycle"
-    """`one_cycle` rises linearly over `warmup` and falls along a half cosine to 0 (Smith & Topin
-    2017, arXiv:1708.07120); `constant` stays; `exponential` is multiplied by `decay` every
-    `decay_steps` steps."""
+    """`one_cycle` rises linearly over `warmup` and falls along a half cosine (arXiv:1708.07120);
+    `exponential` is multiplied by `decay` every `decay_steps` steps."""
     warmup: Share = 0.25
     """Share of the steps in which `one_cycle` rises."""
     decay: Positive = 1.0
@@ -62,10 +59,9 @@ class Recipe:
     soft_share: Share = 0.7
     """Weight of soft targets against labels, for networks with teachers or voters."""
     copies: Annotated[int, Field(ge=0)] = 0
-    """Augmented copies that are made once of each face, in mixed pairs if `mixup` says so. Epochs
-    take them in turn, and the only targets are what teachers predict for the copy itself (after
-    Beyer et al. 2022, arXiv:2106.05237, who predict in every step); 0: teachers predict for the
-    unaugmented face."""
+    """Augmented copies made once of each face, in mixed pairs if `mixup` says so, that epochs take
+    in turn; their only targets are what teachers predict for them (after Beyer et al. 2022,
+    arXiv:2106.05237); 0: teachers predict for the unaugmented face."""
     normalisation: Literal["standardise", "unit", "raw"] = "standardise"
     """`standardise` gives each face mean 0 and deviation 1; `unit` is 0 to 1; `raw` 0 to 255."""
     rotation: Amount = 10.0
@@ -77,32 +73,27 @@ class Recipe:
     flip: bool = True
     """Augmentation: half of the faces are mirrored."""
     erasing: Share = 0.0
-    """Augmentation: probability that a rectangle is filled with the face's mean (Zhong et al. 2020,
-    arXiv:1708.04896)."""
+    """Augmentation: probability that a rectangle is filled with the mean (arXiv:1708.04896)."""
     sharp: Share = 0.0
     """Augmentation: share of the faces that are shifted by whole pixels and mirrored only, so that
-    nothing is interpolated; 0: none, and the others stay as they are without it."""
+    nothing is interpolated."""
     mixup: Amount = 0.0
     """Each face and its target are mixed with another's by a weight from a beta distribution with
-    both parameters so large (Zhang et al. 2018, arXiv:1710.09412); 0: not."""
+    both parameters so large (arXiv:1710.09412); 0: not."""
     crop: Pixels | None = None
     """Side in pixels of the centre that the network sees; null: all of it."""
     small_side: Pixels | None = None
-    """Side to which faces are shrunk in the first epochs, which makes these cheaper by the area
-    (progressive resizing, Howard 2018); null: no such epochs."""
+    """Side to which faces are shrunk in the first epochs (progressive resizing); null: none."""
     small_share: Fraction = 0.5
     """Share of the epochs that see `small_side`."""
     dropout: Fraction | None = None
     """Share of units dropped; null: as the network's builder has it."""
     descriptor_follows: bool = True
-    """A mirrored face gets the descriptor of the mirrored face; in system A it keeps that of the
-    unmirrored one."""
+    """A mirrored face gets the descriptor of the mirrored face; in system A not."""
     descriptor_dropout: Fraction = 0.0
-    """Share of a descriptor's numbers that each step sets to 0, the others raised in proportion: to
-    a descriptor that stays while its face is augmented, networks overfit."""
+    """Share of a descriptor's numbers that each step sets to 0, the others raised in proportion."""
     modality_dropout: Fraction = 0.0
-    """Share of the faces that each step shows without any descriptor (all 0), so that the pixels
-    are learned too (ModDrop, Neverova et al. 2016, arXiv:1501.00102)."""
+    """Share of the faces that each step shows without descriptors (ModDrop, arXiv:1501.00102)."""
     descriptor_scaling: dict[str, str] = field(
         default_factory=lambda: {"sift": "hellinger", "dsift": "unit"}
     )
@@ -114,8 +105,7 @@ class Recipe:
 
     @property
     def small_epochs(self) -> int:
-        """How many epochs see faces of `small_side` pixels; the last one sees whole faces in any
-        case."""
+        """How many epochs see faces of `small_side` pixels; the last one sees whole faces."""
         return min(round(self.epochs * self.small_share), self.epochs - 1) if self.small_side else 0
 
 
@@ -128,8 +118,7 @@ def names() -> list[str]:
 
 
 def path_of(name: str) -> Path:
-    """`params/recipes/<name>.yaml`; where `name` ends with .yaml that path, from the project's
-    folder if relative."""
+    """params/recipes/<name>.yaml, or a path that ends so, from the project's folder if relative."""
     own = str(name).endswith(".yaml")
     return paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
 
@@ -143,22 +132,21 @@ def files(name: str) -> list[Path]:
     """The files that a recipe is read from: its own, then those that it extends. Raises
     `ParameterError` when one is missing or they extend each other in a circle."""
     found: list[Path] = []
-    while name is not None:
+    wanted: str | None = name
+    while wanted is not None:
         where = f"{place(found[-1])}: extends " if found else ""
-        if not exists(name):
-            raise ParameterError(
-                f"{where}recipe {shown(name)}: no such file; {suggestion(name, names())}"
-            )
-        found.append(path_of(name))
+        if not exists(wanted):
+            near = suggestion(wanted, names())
+            raise ParameterError(f"{where}recipe {shown(wanted)}: no such file; {near}")
+        found.append(path_of(wanted))
         if found[-1] in found[:-1]:
-            raise ParameterError(f"{where}{found[-1].stem}, a circle; name another one")
-        name = read_yaml(found[-1]).get("extends")
+            raise ParameterError(f"{where}{wanted}, a circle; name another one")
+        wanted = read_yaml(found[-1]).get("extends")
     return found
 
 
 def values(name: str) -> dict:
-    """What a recipe's file and those that it extends say, each over what it extends, without the
-    defaults of `Recipe`. Raises as `read` does."""
+    """What a recipe's file says over those that it extends, without the defaults of `Recipe`."""
     found: dict = {}
     for path in reversed(files(name)):
         own = read_yaml(path)

@@ -85,13 +85,13 @@ def test_a_message_shows_at_most_80_characters_of_what_was_given():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ParameterError, match="profile 'big': no such file in params/profiles/; "):
+    with pytest.raises(ParameterError, match="'big': no such file in params/profiles/; "):
         parameters.profile("big")
-    with pytest.raises(ParameterError, match=r"network 'vg16_scratch'.* did you mean 'vgg16_"):
+    with pytest.raises(ParameterError, match=r"'vg16_scratch'.* did you mean 'vgg16_"):
         parameters.network("vg16_scratch")
     with pytest.raises(ParameterError, match=r"notebook '10_cn': .* did you mean '10_cnn'"):
         reading.cells("10_cn")
-    with pytest.raises(ParameterError, match=r"network '../recipes/study': no such file"):
+    with pytest.raises(ParameterError, match=r"'../recipes/study': no such file"):
         parameters.network("../recipes/study")
 
 
@@ -193,9 +193,9 @@ def test_a_network_with_a_model_of_its_own_needs_no_base(write):
     ],
 )
 def test_an_aggregate_that_is_not_understood(write, content, words):
-    path = write("aggregates.yaml", content)
+    write("aggregates.yaml", content)
     with pytest.raises(ParameterError) as error:
-        parameters.aggregates(path)
+        parameters.aggregates()
     place = "aggregates.yaml: " if words else "aggregates.yaml, line 2: not YAML"
     assert str(error.value).startswith(place + (words or ""))
 
@@ -226,11 +226,12 @@ def test_aggregates_stand_for_the_published_recipe_too():
         ),
     ],
 )
-def test_a_change_that_is_not_understood(tmp_path, content, words):
-    path = tmp_path / "changes.yaml"
-    path.write_text(content)
+def test_a_change_that_is_not_understood(write, content, words):
+    write("changes.yaml", content)
+    for name in ("cnn", "vgg", "sift_cnn"):
+        write(f"networks/{name}.yaml", "")
     with pytest.raises(ParameterError) as error:
-        parameters.changes(path)
+        parameters.changes()
     assert str(error.value).startswith(f"changes.yaml: {words}")
 
 
@@ -263,7 +264,7 @@ def test_a_search_that_is_not_understood(write, content, words):
     write("searches/s.yaml", "recipe: study\n" + content)
     with pytest.raises(ParameterError) as error:
         parameters.search("s")
-    assert str(error.value).startswith(f"s.yaml: {words}")
+    assert f"s.yaml: {words}" in str(error.value)
 
 
 WORDS = st.sampled_from(
