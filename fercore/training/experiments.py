@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import artifacts, machine, paths
+from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation, datasets, fer2013, splits
@@ -23,7 +23,7 @@ from fercore.data.faces import SIDE, Faces
 from fercore.models import layers
 from fercore.training import callbacks as keeping
 from fercore.training import distillation, loading, prediction, trainer
-from fercore.training.loading import distributions
+from fercore.training.loading import TrainingError, distributions
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read(
     `settings` replace those of the network's file; `changes` that are not None replace the recipe's
     values, and all but the learning rate those of fine-tuning. Where a split learns from a share of
     the faces and `epochs` are not given, the recipe's are divided by its square root: between as
-    many epochs and as many steps as with all faces. Raises `ParameterError`, `RecipeError` or
+    many epochs and as many steps as with all faces. Raises `ParameterError` or
     `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
@@ -109,7 +109,7 @@ def read(
     name = recipe or settings["recipe"]
     settings["recipe"] = Path(name).stem
     followed = recipes.read(name, **changes)
-    record = machine.provenance()  # of the code that is about to train
+    record = artifacts.provenance()  # of the code that is about to train
     everybody = datasets.subset(datasets.load(data), subset)
     faces, partition = splits.prepare(everybody, split)
     if changes.get("epochs") is None:
@@ -160,7 +160,8 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
         experiment.recipe,
         **descriptor_parameters,
     )
-    parts = Parts(*(everything.select(part) for part in experiment.partition.parts().values()))
+    train, validation, test = map(everything.select, experiment.partition.parts().values())
+    parts = Parts(train, validation, test)
     soft = None if experiment.votes is None else experiment.votes[experiment.partition.train]
     if teachers := experiment.settings.get("teachers"):
         seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
@@ -232,6 +233,8 @@ def fine_tune(
     Returns the history of both stages, column `stage` 1 and 2; the model ends with the best epoch
     of all on validation.
     """
+    if experiment.tuning is None:
+        raise TrainingError(f"{experiment.network}: its file has no fine_tuning")
     frozen, learning = model.get_weights(), [layer.trainable for layer in model.layers]
     layers.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
     try:

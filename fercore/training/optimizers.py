@@ -44,7 +44,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"rates": self.rates}
 
 
-class _OnePass:
+class _OnePass(keras.optimizers.Optimizer):
     """Weight decay in one pass: w (1 - rate × decay)."""
 
     def _apply_weight_decay(self, variables):

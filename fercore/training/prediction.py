@@ -3,6 +3,7 @@ predicts, averaged over views or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -89,7 +90,8 @@ class Batches(keras.utils.PyDataset):
         self._classes = classes or int(train.labels.max()) + 1
         self._given, self._recipe = copies or (train,), recipe
         if copies:
-            self._recipe = replace(recipe, **recipes.UNAUGMENTED, mixup=0.0, soft_share=1.0)
+            as_it_is: dict[str, Any] = {**recipes.UNAUGMENTED, "mixup": 0.0, "soft_share": 1.0}
+            self._recipe = replace(recipe, **as_it_is)
         self.begin(0)
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import optuna
@@ -170,7 +171,9 @@ def importances(trials: pd.DataFrame, space: Search) -> pd.Series:
     if len(whole) < 4 or whole.value.nunique() < 2:
         return pd.Series(dtype=float, name="importance")
     drawn = optuna.distributions.FloatDistribution
-    limits = {name: drawn(r.low, r.high, log=r.log) for name, r in space.ranges.items()}
+    limits: dict[str, optuna.distributions.BaseDistribution] = {
+        name: drawn(r.low, r.high, log=r.log) for name, r in space.ranges.items()
+    }
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         [
@@ -193,14 +196,15 @@ def best(trials: pd.DataFrame, name: str) -> pd.Series:
     whole = trials[trials.state == "complete"]
     if whole.empty:
         raise SearchError(f"search {name!r}: no trial ran to its end yet; let it go on")
-    return whole.loc[whole.value.idxmax()]
+    return whole.iloc[int(whole.value.argmax())]
 
 
 def best_recipe(trials: pd.DataFrame, space: Search, recipe: Recipe, name: str) -> Recipe:
     """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its
     end."""
     row = best(trials, name)
-    return dataclasses.replace(recipe, **{key: float(row[key]) for key in space.ranges})
+    found: dict[str, Any] = {key: float(row[key]) for key in space.ranges}
+    return dataclasses.replace(recipe, **found)
 
 
 def save_best(trials: pd.DataFrame, space: Search, recipe: Recipe, folder: Path, name: str) -> Path:
@@ -223,7 +227,7 @@ def place(storage: str) -> str:
 
 
 def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Search) -> float:
-    drawn = {
+    drawn: dict[str, Any] = {
         name: trial.suggest_float(name, r.low, r.high, log=r.log)
         for name, r in space.ranges.items()
     }
@@ -236,7 +240,7 @@ def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Sea
             raise optuna.TrialPruned
 
     watching = keras.callbacks.LambdaCallback(on_epoch_end=report)
-    how = {"seed": experiment.seed, "callbacks": [watching]}
+    how: dict[str, Any] = {"seed": experiment.seed, "callbacks": [watching]}
     try:
         history = trainer.fit(model, parts.train, parts.validation, recipe, **how)
     finally:

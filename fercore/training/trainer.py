@@ -96,7 +96,7 @@ def fit(
 
     state = prepared(model, checkpoint, small)
     with artifacts.progress(description=model.name, total=total) as bar:
-        if small and not rows:
+        if recipe.small_side and small and not rows:
             keras.utils.set_random_seed(seed)
             twin = registry.resized(model, recipe.small_side)
             trained(twin, prepared(twin, checkpoint and checkpoint / "small", 0), small)
@@ -244,7 +244,7 @@ def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
 def _checks(arrays: Iterable[np.ndarray]) -> list:
     """Shape and check sum of each array."""
     return [
-        [list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8))]
+        [list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)]
         for array in arrays
     ]
 

@@ -157,7 +157,9 @@ def test_classes_in_another_order_are_put_right(experiment, tmp_path):
 
 def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(experiment):
     steps, parts = [], experiments.examples(experiment)
-    counting = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: steps.append(1))
+    counting = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(1)
+    )
 
     def fit(model):
         return experiments.fit(experiment, model, parts, callbacks=[counting])
