@@ -30,8 +30,6 @@ OVERLAP = 0.3  # of intersection and union: from there on a box found belongs to
 STILL = 0.9  # of them: from there on a face has not moved, its detector trembles
 PATIENCE = 0.4  # s that a face is kept while searches miss it
 
-Area = tuple[int, int, int, int]  # x, y, width, height
-
 
 def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np.ndarray:
     """A copy of the picture, uint8 [h, w, 3], with its faces marked.
@@ -48,7 +46,7 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     boxes = np.array([face.box for face in faces]).reshape(-1, 4)
     low, high = (np.clip(at, 0, image.size) for at in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:]))
     boxes, labelled = np.hstack([low, high - low]), []
-    written: list[Area] = []
+    written: list[np.ndarray] = []
     for face, (x, y, width, height) in zip(faces, boxes.tolist(), strict=True):
         largest = round(np.clip(0.14 * width, 0.018 * side, 0.035 * side))
         for letters in range(max(SMALLEST, largest), SMALLEST - 1, -1):
@@ -69,12 +67,12 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     return np.array(image)
 
 
-def shared(box: Sequence[int] | np.ndarray, others: Sequence | np.ndarray) -> np.ndarray:
-    """The area that a box (x, y, width, height) shares with each of `others` [k, 4]: float [k]."""
-    one, others = np.asarray(box, float), np.reshape(others, (-1, 4))
-    low = np.maximum(one[:2], others[:, :2])
-    high = np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:])
-    return np.clip(high - low, 0, None).prod(axis=1)
+def shared(boxes: np.ndarray, others: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """The areas that boxes [n, 4] (x, y, width, height) share with others [k, 4]: [n, k]."""
+    boxes, others = boxes[:, None], np.reshape(others, (-1, 4))
+    low = np.maximum(boxes[..., :2], others[:, :2])
+    high = np.minimum(boxes[..., :2] + boxes[..., 2:], others[:, :2] + others[:, 2:])
+    return np.maximum(high - low, 0).prod(axis=2)
 
 
 @lru_cache(maxsize=64)
@@ -130,7 +128,7 @@ def _paste(
     plate: Image.Image,
     places: list[tuple[int, int]],
     faces: np.ndarray,
-    written: list[Area],
+    written: list[np.ndarray],
     *,
     most: float,
 ) -> bool:
@@ -139,18 +137,15 @@ def _paste(
     room = np.subtract(image.size, plate.size)
     if room.min() < 0:
         return False
-    areas = [(x, y, *plate.size) for x, y in np.clip(places, 0, room).tolist()]
-    allowed = most * faces[:, 2:].prod(axis=1)
-    free = [
-        area
-        for area in areas
-        if not shared(area, written).any() and (shared(area, faces) <= allowed).all()
-    ]
-    if free:
-        best = min(free, key=lambda area: shared(area, faces).sum())
-        image.paste(plate, best[:2], plate)
+    areas = np.hstack([np.clip(places, 0, room), [plate.size] * len(places)])
+    covered = shared(areas, faces)
+    fits = (covered <= most * faces[:, 2:].prod(axis=1)).all(axis=1)
+    fits &= ~shared(areas, written).any(axis=1)
+    if fits.any():
+        best = areas[np.where(fits, covered.sum(axis=1), np.inf).argmin()]
+        image.paste(plate, tuple(best[:2].tolist()), plate)
         written.append(best)
-    return bool(free)
+    return bool(fits.any())
 
 
 @dataclass(eq=False)
@@ -227,5 +222,5 @@ class Tracker:
 
 def overlap(box: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
     """Intersection over union of a box (x, y, width, height) with each of `others`: float [k]."""
-    common = shared(box, others)
+    common = shared(box[None], others)[0]
     return common / (box[2:].prod() + np.reshape(others, (-1, 4))[:, 2:].prod(axis=1) - common)

@@ -24,7 +24,10 @@ function render({ model, el }) {
     <button class="fercore-button" data-does="camera">Use the camera</button>
     <button class="fercore-button" data-does="take" hidden>Take the picture</button>
     <p class="fercore-status" role="status"></p>
-    <video autoplay playsinline muted hidden></video>`;
+    <video autoplay playsinline muted hidden></video>
+    <p><small>An expression in a picture is not a feeling: labels of the training data are words that people agreed on in
+    about two cases of three. Your picture goes from your browser to the machine that runs this page and no further: it is
+    held in memory, never written to a file.</small></p>`;
   const [file, video, status] = ["input", "video", "p"].map((name) => el.querySelector(name));
   const [camera, take] = ["camera", "take"].map((name) => el.querySelector(`[data-does=${name}]`));
   let stream;

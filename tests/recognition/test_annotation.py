@@ -139,7 +139,7 @@ def test_labels_and_bars_never_lie_over_each_other(seed, monkeypatch):
     for k, one in enumerate(areas):
         x, y, width, height = one
         assert x >= 0 and y >= 0 and x + width <= 640 and y + height <= 480
-        assert not annotation.shared(one, areas[:k]).any()
+        assert not annotation.shared(one[None], areas[:k]).any()
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m\x00red", "long " * 5000, "", "\u202ecba"])
