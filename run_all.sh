@@ -153,9 +153,5 @@ if [[ -n ${FER2013:-} && $FER2013 != synthetic ]]; then
     found=$(absolute "$FER2013") || fail "FER2013=$FER2013: no such file or folder"
     export FER2013=$found
 fi
-if [[ -n ${FERPLUS:-} ]]; then
-    found=$(absolute "$FERPLUS") || fail "FERPLUS=$FERPLUS: no such file or folder"
-    export FERPLUS=$found
-fi
 find_python
 exec "$python" -m fercore run ${profile:+"$profile"} ${cores:+--cores "$cores"} ${arguments[@]+"${arguments[@]}"}

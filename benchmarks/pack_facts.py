@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from fercore import artifacts
-from fercore.data import fer2013, readers
+from fercore.data import fer2013
 from fercore.data.faces import from_arrays, pixel_hashes
 
 
 def pack(faces: Path, votes: Path, target: Path) -> Path:
     """Write the facts of all rows of fer2013.csv, with the votes of fer2013new.csv."""
-    images, labels, codes = readers.read_csv(faces)
+    images, labels, codes = fer2013.read_csv(faces)
     voted = pd.read_csv(votes)
     if list(voted.Usage) != list(from_arrays(images, labels, codes, "").usage):
         raise SystemExit(f"{votes.name}: Usage differs from that of {faces.name}")

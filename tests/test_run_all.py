@@ -173,11 +173,9 @@ def test_a_mistake_is_answered_in_one_line(arguments, words):
     assert status == 2 and words in text and len(text.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["FER2013", "FERPLUS"])
-def test_a_place_in_the_environment_that_is_not_there_is_named(monkeypatch, name):
-    monkeypatch.delenv("FER2013", raising=False)
-    monkeypatch.setenv(name, "/nosuch")
-    assert run_all("--dry-run") == (2, f"run_all.sh: {name}=/nosuch: no such file or folder\n")
+def test_a_place_in_the_environment_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("FER2013", "/nosuch")
+    assert run_all("--dry-run") == (2, "run_all.sh: FER2013=/nosuch: no such file or folder\n")
 
 
 def test_help_lists_profiles_and_options():

@@ -1,6 +1,7 @@
 """Faces as a network sees them: light normalised, augmented in training, and in several fixed views
 for test-time augmentation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 import cv2
@@ -30,9 +31,7 @@ class Augmentation:
 
 def augmentation(recipe) -> Augmentation:
     """What of a `recipes.Recipe` augments faces."""
-    return Augmentation(
-        **{field.name: getattr(recipe, field.name) for field in fields(Augmentation)}
-    )
+    return Augmentation(**{one.name: getattr(recipe, one.name) for one in fields(Augmentation)})
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,11 @@ def views(number: int) -> list[View]:
 
 def seen(images: np.ndarray, view: View) -> np.ndarray:
     """Images uint8 [n, h, w] in one view; border pixels are repeated outwards."""
-    height, width = images.shape[1:3]
-    if (view.zoom, view.rotation) != (1, 0) and len(images):
+    if (view.zoom, view.rotation) != (1, 0):
+        height, width = images.shape[1:]
         centre = (width - 1) / 2, (height - 1) / 2
         matrix = cv2.getRotationMatrix2D(centre, view.rotation, view.zoom)
-        images = np.stack([_warped(image, matrix) for image in images])
+        images = _warped(images, [matrix] * len(images))
     return images[:, :, ::-1] if view.mirror else images
 
 
@@ -103,13 +102,10 @@ def crop(images: np.ndarray, side: int | None) -> np.ndarray:
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
     """Square images uint8 [n, h, h] at `side` x `side` pixels, areas averaged; as they are where
-    they have that side.
-    """
+    they have that side."""
     if images.shape[1] == side or not len(images):
         return images
-    return np.stack(
-        [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
-    )
+    return np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in images])
 
 
 def augment(
@@ -121,41 +117,41 @@ def augment(
     faces were flipped, so that a descriptor can follow.
     """
     mirrored = rng.random(len(images)) < (0.5 if how.flip else 0.0)
-    matrices = _affine_matrices(rng, mirrored, how, *images.shape[:0:-1])
+    matrices = _affine_matrices(rng, mirrored, how, np.array(images.shape[:0:-1]))
     if replace(how, sharp=0.0) == Augmentation():
         return images, mirrored
-    augmented = np.empty_like(images)
-    for image, matrix, target in zip(images, matrices, augmented, strict=True):
-        _warped(image, matrix, target)
+    augmented = _warped(images, matrices)
     if how.erasing:
         for k in np.flatnonzero(rng.random(len(images)) < how.erasing):
             _erase(augmented[k], rng)
     return augmented, mirrored
 
 
-def _warped(image: np.ndarray, matrix: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
-    size = image.shape[1], image.shape[0]
-    return cv2.warpAffine(image, matrix, size, dst=target, borderMode=cv2.BORDER_REPLICATE)
+def _warped(images: np.ndarray, matrices: Iterable[np.ndarray]) -> np.ndarray:
+    warped = np.empty_like(images)
+    for image, matrix, target in zip(images, matrices, warped, strict=True):
+        cv2.warpAffine(image, matrix, image.shape[::-1], target, borderMode=cv2.BORDER_REPLICATE)
+    return warped
 
 
 def _affine_matrices(
-    rng: np.random.Generator, mirrored: np.ndarray, how: Augmentation, width: int, height: int
+    rng: np.random.Generator, mirrored: np.ndarray, how: Augmentation, size: np.ndarray
 ) -> np.ndarray:
-    """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then
-    shift."""
+    """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then shift.
+    `size`: width, height."""
     n = len(mirrored)
     angle = np.deg2rad(rng.uniform(-1, 1, n) * how.rotation)
     zoom = 1 + rng.uniform(-1, 1, n) * how.zoom
-    shift = rng.uniform(-1, 1, (n, 2)) * how.shift * (width, height)
+    shift = rng.uniform(-1, 1, (n, 2)) * how.shift * size
     if how.sharp:  # without it no number is drawn: the others stay as they are
         kept = rng.random(n) < how.sharp
         angle[kept], zoom[kept], shift[kept] = 0, 1, np.round(shift[kept])
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
     linear = np.empty((n, 2, 2))
     linear[:, 0, 0] = linear[:, 1, 1] = zoom * np.cos(angle)
     linear[:, 0, 1] = -zoom * np.sin(angle)
     linear[:, 1, 0] = -linear[:, 0, 1]
     linear[mirrored, :, 0] *= -1
+    centre = (size - 1) / 2
     offset = centre + shift - linear @ centre
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 

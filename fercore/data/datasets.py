@@ -6,31 +6,20 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fercore import artifacts, paths
 from fercore.artifacts import printable
-from fercore.data import faces as faces_module
-from fercore.data import fer2013, image_folders, pictures, readers, synthetic
+from fercore.data import fer2013, image_folders, pictures, synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
 from fercore.data.fer2013 import VOTE_NAMES as VOTE_NAMES
 from fercore.data.fer2013 import load_votes as load_votes
 
 SYNTHETIC = "synthetic"
-VOTES_FILE = "fer2013new.csv"  # of FER+; its votes are packed in the package
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
 DEPTH = 3  # folders below the one given in which a CSV is looked for
 KINDS = (".csv", ".zip", ".gz", ".tgz", ".tar", ".xz", "")  # Kaggle's own tar has no ending
-CODE = (
-    faces_module,
-    fer2013,
-    image_folders,
-    pictures,
-    readers,
-    synthetic,
-)  # what makes faces out of files
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +33,54 @@ def load(source: str | Path | None = None) -> Faces:
     named, or what lies in the data folder, cannot be used.
     """
     path = find(source)
-    key = "\n".join([*map(_digest, CODE), *(_state(path) if path else ["synthetic"])])
-    name = hashlib.sha256(str(path.resolve() if path else "").encode(errors="replace")).hexdigest()
-    arrays = artifacts.cached(
+    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    state = "\n".join(_state(path) if path else [SYNTHETIC]).encode(errors="replace")
+    name = hashlib.sha256(str(path and path.resolve()).encode(errors="replace")).hexdigest()
+    kept = artifacts.cached(
         paths.CACHE / "datasets" / f"{name[:16]}.npz",
-        hashlib.sha256(key.encode(errors="replace")).hexdigest(),
-        lambda: _as_arrays(_read(path) if path else synthetic.faces()),
+        hashlib.sha256(code + state).hexdigest(),
+        lambda: {key: np.asarray(value) for key, value in vars(_read(path)).items()},
     )
-    known: dict[str, Any] = {**arrays, "class_names": tuple(arrays["class_names"].tolist())}
-    known |= {name: str(arrays[name]) for name in ("origin", "fingerprint")}
-    return Faces(**known, source=str(path or ""))
+    texts = {key: str(kept[key]) for key in ("origin", "fingerprint")}
+    texts["source"] = str(path or "")
+    names = tuple(kept["class_names"].tolist())
+    return Faces(**{**kept, **texts, "class_names": names})  # type: ignore[arg-type]
 
 
 def facts() -> Faces:
-    """FER2013's faces without pixels, from the packed facts: enough for splits, duplicates, votes
-    and every table."""
-    return fer2013.without_pixels()
+    """FER2013's faces without pixels, images [n, 0, 0], from the packed facts: enough for splits,
+    duplicates, votes and every table."""
+    known = fer2013.facts()
+    return Faces(
+        images=np.empty((len(known.labels), 0, 0), np.uint8),
+        labels=known.labels,
+        row_ids=np.arange(len(known.labels), dtype=np.int32),
+        usage=np.array(USAGES)[known.codes],
+        origin="FER2013, labels and votes without pixels",
+        fingerprint=fer2013.FINGERPRINT,
+    )
+
+
+def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
+    """At most `per_split` faces of each usage, drawn class by class; all of them for None.
+
+    At least one face of each class stays when `per_split` allows it. Order is kept.
+    """
+    if per_split is None:
+        return faces
+    if per_split < 1:
+        cure = "give a positive number of faces per split, or None for all"
+        raise DatasetError(f"subset is {per_split}; {cure}")
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for usage in USAGES:  # shuffled classes are interleaved by rank, and the first ones taken
+        positions = rng.permutation(np.flatnonzero(faces.usage == usage))
+        rank = np.empty(len(positions))
+        for label in np.unique(faces.labels[positions]):
+            members = np.flatnonzero(faces.labels[positions] == label)
+            rank[members] = np.arange(len(members)) / len(members)
+        chosen.append(positions[np.argsort(rank, kind="stable")[:per_split]])
+    return faces.select(np.sort(np.concatenate(chosen)))
 
 
 def find(source: str | Path | None = None) -> Path | None:
@@ -74,9 +95,8 @@ def find(source: str | Path | None = None) -> Path | None:
                 return _within(path)
         cure = f"give FER2013's CSV, archive or folder, or '{SYNTHETIC}'"
         raise DatasetError(f"{printable(named)}: no such file or folder; {cure}")
-    lying = sorted(path.name for path in paths.DATA.iterdir()) if paths.DATA.is_dir() else []
-    lying = [name for name in lying if name != VOTES_FILE and not name.startswith(".")]
-    if lying:
+    lying = sorted(path.name for path in paths.DATA.glob("[!.]*"))
+    if lying not in ([], ["fer2013new.csv"]):  # FER+, whose votes come with the package
         try:
             return _within(paths.DATA)
         except DatasetError as error:
@@ -95,30 +115,30 @@ def _within(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise DatasetError(f"{printable(path)}: neither a file nor a folder")
-    files = [file for file in readers.files_below(path) if file.is_file()]
+    files = [file for file in image_folders.files_below(path) if file.is_file()]
     near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
     faults = []
     for file in sorted((file for file in near if file.suffix.lower() in KINDS), key=_rank):
         try:
-            with readers.opened(file) as (content, _):
+            with fer2013.opened(file) as (content, _):
                 header = re.findall(rb"\w+", content.readline(300).lower())
                 if {b"emotion", b"pixels"} <= set(header):
                     return file
         except DatasetError as error:
             faults.append(error)
     if any(file.suffix.lower() in pictures.SUFFIXES and file.parent != path for file in files):
-        lists = [file.parent for file in files if file.name == readers.CLASSES_FILE]
+        lists = [file.parent for file in files if file.name == image_folders.CLASSES_FILE]
         return lists[0] if len(lists) == 1 else path
     if faults:
         raise faults[0]
-    names = ", ".join(readers.CSV_NAMES)
+    names = ", ".join(fer2013.CSV_NAMES)
     raise DatasetError(f"{printable(path.name)}: holds neither {names} nor pictures by class")
 
 
 def _rank(path: Path) -> tuple[bool, int, int]:
     """Plain files before packed ones, known names before others, near ones before deep ones."""
     stem = re.split(r"\W", path.name.lower())[0]
-    known = [name.removesuffix(".csv") for name in readers.CSV_NAMES]
+    known = [Path(name).stem for name in fer2013.CSV_NAMES]
     place = known.index(stem) if stem in known else len(known)
     return path.suffix.lower() != ".csv", place, len(path.parts)
 
@@ -129,24 +149,35 @@ def _download() -> Path | None:
         import kagglehub
         import requests
         from kagglehub.config import get_kaggle_credentials
-    except ImportError:  # only an extra brings them
-        return None
-    try:
+
         if not get_kaggle_credentials():
             return None
         requests.head("https://www.kaggle.com", timeout=5)  # kagglehub alone would try for minutes
         return _within(Path(kagglehub.dataset_download(KAGGLE_DATASET)))
-    # kagglehub raises many kinds, and none may stop a run that has other data
-    except Exception as error:
-        fault = f"{KAGGLE_DATASET} could not be downloaded ({type(error).__name__})"
-        log.warning("Kaggle: %s", fault)
+    except ImportError:  # only an extra brings them
+        return None
+    except Exception as error:  # of many kinds, and none may stop a run that has other data
+        kind = type(error).__name__
+        log.warning("Kaggle: %s could not be downloaded (%s)", KAGGLE_DATASET, kind)
         return None
 
 
-def _read(path: Path) -> Faces:
-    class_names = readers.class_names_of(path)
+def _state(path: Path) -> list[str]:
+    """Changes when the file, any file of the folder or its classes change."""
+    files = image_folders.files_below(path) if path.is_dir() else [path]
+    try:
+        states = [(file, file.stat()) for file in files if file.exists()]
+    except OSError as error:
+        raise DatasetError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+    return [f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states]
+
+
+def _read(path: Path | None) -> Faces:
+    if path is None:
+        return synthetic.faces()
+    class_names = image_folders.class_names_of(path)
     arrays = (
-        image_folders.read_folder(path, class_names) if path.is_dir() else readers.read_csv(path)
+        image_folders.read_folder(path, class_names) if path.is_dir() else fer2013.read_csv(path)
     )
     shown = printable(path.name)
     faces = from_arrays(*arrays, f"not FER2013: {shown}", class_names)
@@ -159,50 +190,3 @@ def _read(path: Path) -> Faces:
         labels = np.searchsorted(present, faces.labels).astype(np.int8)
         faces = replace(faces, labels=labels, class_names=tuple(class_names[k] for k in present))
     return faces
-
-
-def _as_arrays(faces: Faces) -> dict[str, np.ndarray]:
-    names = ("images", "labels", "row_ids", "usage", "class_names", "origin", "fingerprint")
-    return {name: np.asarray(getattr(faces, name)) for name in names}
-
-
-def _state(path: Path) -> list[str]:
-    """Changes when the file, any file of the folder or its classes change."""
-    files = readers.files_below(path) if path.is_dir() else [path]
-    try:
-        states = [(file, file.stat()) for file in files if file.exists()]
-    except OSError as error:
-        raise DatasetError(f"{printable(path)}: cannot be read ({error.strerror})") from error
-    return [f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states]
-
-
-def _digest(module) -> str:
-    return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
-
-
-def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
-    """At most `per_split` faces of each usage, in the class proportions of that usage; None means
-    all.
-
-    At least one face of each class stays when `per_split` allows it. Order is kept.
-    """
-    if per_split is None:
-        return faces
-    if per_split < 1:
-        raise DatasetError(
-            f"subset is {per_split}; give a positive number of faces per split, or None for all"
-        )
-    generator = np.random.default_rng(seed)
-    chosen = [_stratified(faces, usage, per_split, generator) for usage in USAGES]
-    return faces.select(np.sort(np.concatenate(chosen)))
-
-
-def _stratified(faces: Faces, usage: str, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions of `size` faces of a usage: shuffled classes are interleaved by rank, and the first
-    ones taken."""
-    positions = generator.permutation(np.flatnonzero(faces.usage == usage))
-    rank = np.empty(len(positions))
-    for label in range(len(faces.class_names)):
-        members = np.flatnonzero(faces.labels[positions] == label)
-        rank[members] = np.arange(len(members)) / max(len(members), 1)
-    return positions[np.argsort(rank, kind="stable")[:size]]

@@ -49,8 +49,7 @@ class Faces:
     @property
     def usage_codes(self) -> np.ndarray:
         """Position in `USAGES` of each face's usage, int8 [n]."""
-        codes = (code * (self.usage == usage) for code, usage in enumerate(USAGES))
-        return np.asarray(sum(codes)).astype(np.int8)
+        return np.argmax([self.usage == usage for usage in USAGES], axis=0).astype(np.int8)
 
     def select(self, positions: np.ndarray) -> "Faces":
         """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay

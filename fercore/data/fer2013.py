@@ -1,30 +1,140 @@
-"""What is known of FER2013 without its pixels, packed in `fer2013_facts.npz`.
+"""FER2013: its CSV, plain or packed, and what is known of it without pixels.
 
-Of each row of fer2013.csv: label, usage, 32 bits of a hash of its pixels, the group of its exact
-duplicates, whether it is of one grey value, and the votes of FER+. Facts only. Sources: FER2013
-(Goodfellow et al. 2013, arXiv:1307.0414) and FER+ (Barsoum et al. 2016, arXiv:1608.01041;
+`fer2013_facts.npz` holds of each row of fer2013.csv: label, usage, 32 bits of a hash of its pixels,
+the group of its exact duplicates, whether it is of one grey value, and the votes of FER+. Sources:
+FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) and FER+ (Barsoum et al. 2016, arXiv:1608.01041;
 github.com/microsoft/FERPlus, MIT licence). `benchmarks/pack_facts.py` makes the file anew.
+
+Damage is a `DatasetError` of one line: file, row, cure. A row is counted as data row, 1-based, and
+as the line that a text editor shows (one more, for the header).
 """
 
+import csv
+import gzip
+import io
 import logging
+import lzma
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fercore.artifacts import printable
 from fercore.data import synthetic
-from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, pixel_hashes
+from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, DatasetError, Faces, pixel_hashes
 
 FILE = Path(__file__).with_name("fer2013_facts.npz")
 FINGERPRINT = "6bc2f740b19d75b8"  # of the faces that the published results were computed on
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 EXPRESSIONS = (*CLASS_NAMES, "Contempt")
 _FIRST = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 VOTE_NAMES = (*_FIRST, "contempt", "unknown", "NF")
-# the column of `VOTE_NAMES` of each of `EXPRESSIONS`
-COLUMNS = np.array([4, 5, 6, 1, 3, 2, 0, 7])
+COLUMNS = np.array([4, 5, 6, 1, 3, 2, 0, 7])  # in `VOTE_NAMES`, of each of `EXPRESSIONS`
+LONGEST = 100_000  # characters of a line
+AGAIN = "download the file again"
+LABELS = [str(label) for label in range(len(CLASS_NAMES))]
 
 log = logging.getLogger(__name__)
+
+
+def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All faces of a FER2013 CSV: images uint8 [n, 48, 48], labels int8 [n], usage codes int8 [n]
+    (0, 1, 2).
+
+    Columns `emotion`, `pixels` and `Usage`, in any order; without `Usage` (the competition's
+    train.csv) every face is Training. Raises `DatasetError` at the first damaged row.
+    """
+    images, labels, codes = bytearray(), bytearray(), bytearray()  # in memory only once
+    with opened(path) as (file, name):
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+        rows = csv.reader(iter(lambda: text.readline(LONGEST), ""), skipinitialspace=True)
+        first = next(rows, [])
+        header = [column.strip().lower() for column in first]
+        alone = Path(name).name.lower().startswith("train")
+        if not {"emotion", "pixels", "emotion" if alone else "usage"} <= set(header):
+            start = printable(",".join(first), 40)
+            cure = "line 1 must be emotion,pixels,Usage, or emotion,pixels in a file train.csv"
+            raise DatasetError(f"{name}: not FER2013's CSV (begins with '{start}'); {cure}")
+        for number, fields in enumerate(rows, start=1):
+            if not any(fields) and not text.read(LONGEST).strip():
+                break  # blank lines at the end
+            try:
+                pixels, label, code = _row(header, fields)
+            except ValueError as error:
+                place = f"{name}: row {number} (line {number + 1})"
+                raise DatasetError(f"{place}: {error}; {AGAIN} or delete the row") from error
+            images += pixels.tobytes()
+            labels.append(label)
+            codes.append(code)
+    if not labels:
+        raise DatasetError(f"{name}: a header and no rows; {AGAIN}")
+    faces = np.frombuffer(images, np.uint8).reshape(-1, SIDE, SIDE)
+    return faces, np.frombuffer(labels, np.int8), np.frombuffer(codes, np.int8)
+
+
+def _row(header: list[str], fields: list[str]) -> tuple[np.ndarray, int, int]:
+    """Pixels uint8 [2304], label and usage code of a row; `ValueError` says what is wrong."""
+    if len(fields) != len(header):
+        raise ValueError(f"{len(fields)} fields instead of {len(header)}")
+    row = dict(zip(header, fields, strict=True))
+    label, usage, text = row["emotion"], row.get("usage", USAGES[0]), row["pixels"]
+    if label not in LABELS:
+        raise ValueError(f"emotion '{printable(label, 20)}' is not 0 to {len(LABELS) - 1}")
+    if text.count(" ") != SIDE * SIDE - 1:
+        raise ValueError(f"{len(text.split())} pixels instead of {SIDE * SIDE} ({SIDE} by {SIDE})")
+    digits = text.replace(" ", "").isdecimal()
+    pixels = np.fromstring(text if digits else "", np.int64, sep=" ")
+    if len(pixels) != SIDE * SIDE or pixels.max() > 255:
+        raise ValueError("a pixel is not 0 to 255")
+    if usage not in USAGES:
+        raise ValueError(f"Usage '{printable(usage, 20)}' is none of {', '.join(USAGES)}")
+    return pixels.astype(np.uint8), LABELS.index(label), USAGES.index(usage)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, str]]:
+    """The CSV in a file, whatever it is packed in and called, and the name to show for it. Raises
+    `DatasetError` for what cannot be read, also within the block."""
+    name = printable(path.name)
+    try:
+        with open(path, "rb") as raw:
+            start = raw.read(6)
+        if start.startswith(b"PK"):
+            with zipfile.ZipFile(path) as packed:
+                member = _member(packed.namelist(), name)
+                with packed.open(member) as file:
+                    yield file, f"{name}/{printable(member)}"
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as archive:
+                member = _member([entry.name for entry in archive if entry.isfile()], name)
+                yield archive.extractfile(member), f"{name}/{printable(member)}"
+        else:
+            unpack: Any = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start[:2], open)
+            with unpack(path, "rb") as file:
+                yield file, name
+    except DatasetError:
+        raise
+    except Exception as error:  # archives break in many ways, also encrypted or oddly packed ones
+        if isinstance(error, OSError) and error.strerror:
+            raise DatasetError(f"{name}: cannot be read ({error.strerror})") from error
+        fault = printable(str(error) or type(error).__name__)
+        raise DatasetError(f"{name}: cut off or damaged archive ({fault}); {AGAIN}") from error
+
+
+def _member(names: list[str], archive: str) -> str:
+    tables = [name for name in names if name.lower().endswith(".csv")]
+    known = [n for wanted in CSV_NAMES for n in tables if Path(n).name.lower() == wanted]
+    if known or len(tables) == 1:
+        return (known or tables)[0]
+    wanted = " or ".join(CSV_NAMES)
+    raise DatasetError(f"{archive}: holds no {wanted}; unpack it and give the folder or the CSV")
 
 
 @dataclass(frozen=True)
@@ -44,29 +154,12 @@ class Facts:
     exact: np.ndarray
     votes: np.ndarray
 
-    def counts(self) -> np.ndarray:
-        """Faces of each usage and class, int [3, 7]."""
-        return counts(self.labels, self.codes)
-
 
 @cache
 def facts() -> Facts:
     """The packed facts."""
     with np.load(FILE, allow_pickle=False) as file:
-        return Facts(**{name: file[name] for name in Facts.__dataclass_fields__})
-
-
-def without_pixels() -> Faces:
-    """FER2013's faces as far as the facts know them: labels, usages, rows; images [n, 0, 0]."""
-    known = facts()
-    return Faces(
-        images=np.empty((len(known.labels), 0, 0), np.uint8),
-        labels=known.labels,
-        row_ids=np.arange(len(known.labels), dtype=np.int32),
-        usage=np.array(USAGES)[known.codes],
-        origin="FER2013, labels and votes without pixels",
-        fingerprint=FINGERPRINT,
-    )
+        return Facts(**file)
 
 
 def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES)) -> np.ndarray:
@@ -82,26 +175,29 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     in ten faces are known, each gets its row as row id, whatever is missing before it; one that
     cannot be placed gets a number beyond the last row.
     """
-    known = facts()
-    keys = _combined(hashes_of(faces), faces.labels, faces.usage_codes)
-    reference = _combined(known.hashes, known.labels, known.codes)
-    originals, stand_ins = (_common(keys, reference[k]) for k in (known.exact, ~known.exact))
-    same = originals + stand_ins
-    n, total = len(faces), len(reference)
-    here = counts(faces.labels, faces.usage_codes)
-    if (here == known.counts()).all():
+    known, n = facts(), len(faces)
+    keys = _keys(hashes_of(faces), faces.labels, faces.usage_codes)
+    reference = _keys(known.hashes, known.labels, known.codes)
+    total, found = len(reference), Counter(keys.tolist())
+    originals, stand_ins = (
+        (found & Counter(reference[kind].tolist())).total() for kind in (known.exact, ~known.exact)
+    )
+    here, there = counts(faces.labels, faces.usage_codes), counts(known.labels, known.codes)
+    certain = originals + stand_ins >= 0.9 * n
+    if (here == there).all():
         differ = int(known.exact.sum()) - originals + stand_ins
         what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else ""
         origin = f"FER2013, {what or 'complete'}"
-    elif same < 0.9 * n:
-        return replace(faces, origin=f"not FER2013: {file_name}")
-    elif (here[0] == known.counts()[0]).all() and not here[1:].any():
+    elif not certain:
+        origin = f"not FER2013: {file_name}"
+    elif (here[0] == there[0]).all() and not here[1:].any():
         origin = f"FER2013, Training only ({n:,} faces)"
     else:
         origin = f"not FER2013: {file_name} ({n:,} of its {total:,} faces)"
-    rows = _placed(keys, reference) if same >= 0.9 * n else np.arange(n)
-    lost = rows < 0
-    rows[lost] = total + np.flatnonzero(lost)
+    if not certain:
+        return replace(faces, origin=origin)
+    rows = _placed(keys, reference)
+    rows = np.where(rows < 0, total + np.arange(n), rows)
     return replace(faces, origin=origin, row_ids=rows.astype(np.int32))
 
 
@@ -110,7 +206,8 @@ def hashes_of(faces: Faces) -> np.ndarray:
     return (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
 
 
-def _combined(hashes: np.ndarray, labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _keys(hashes: np.ndarray, labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Hash, usage and label of each face in one number."""
     place = 8 * codes.astype(np.uint64) + labels.astype(np.uint64)
     return (hashes.astype(np.uint64) << np.uint64(32)) + place
 
@@ -122,31 +219,20 @@ def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
     where the faces found before and after them say the same, if label and usage agree there, and
     the pixels where they are known.
     """
+    import pandas as pd
+
     values, first, times = np.unique(reference, return_index=True, return_counts=True)
     nearest = np.minimum(np.searchsorted(values, keys), len(values) - 1)
     known = values[nearest] == keys
     rows = np.where(known & (times[nearest] == 1), first[nearest], -1)
-    anchors = np.flatnonzero(rows >= 0)
-    if not len(anchors):
-        return rows
-    offsets = rows[anchors] - anchors
-    after = np.searchsorted(anchors, np.arange(len(keys)))
-    before = np.maximum(after - 1, 0)
-    after = np.minimum(after, len(anchors) - 1)
-    there = np.arange(len(keys)) + offsets[before]
-    certain = (offsets[before] == offsets[after]) & (there >= 0) & (there < len(reference))
+    offsets = pd.Series(rows - np.arange(len(keys))).where(rows >= 0)
+    before, after = offsets.ffill().bfill(), offsets.bfill().ffill()
+    there = np.arange(len(keys)) + before.fillna(0).to_numpy(int)
+    certain = (before == after) & (there >= 0) & (there < len(reference))
     expected = reference[np.clip(there, 0, len(reference) - 1)]
     place = np.uint64(0xFFFFFFFF)
     certain &= np.where(known, expected == keys, (expected & place) == (keys & place))
     return np.where((rows < 0) & certain, there, rows)
-
-
-def _common(first: np.ndarray, second: np.ndarray) -> int:
-    """Size of the intersection, counting repeated values."""
-    values, times = np.unique(first, return_counts=True)
-    other_values, other_times = np.unique(second, return_counts=True)
-    _, here, there = np.intersect1d(values, other_values, assume_unique=True, return_indices=True)
-    return int(np.minimum(times[here], other_times[there]).sum())
 
 
 def rows_agree(faces: Faces) -> bool:
@@ -176,14 +262,6 @@ def load_votes(faces: Faces) -> np.ndarray:
     return np.where(placed[:, None], known[faces.row_ids * placed], 0).astype(np.int8)
 
 
-def relabelled(faces: Faces) -> Faces:
-    """The faces on whose expression the voters agree, labelled with it: eight classes,
-    `EXPRESSIONS`; row ids stay. Raises `DatasetError` where these faces have no votes."""
-    labels = majority(load_votes(faces))
-    kept = faces.select(labels >= 0)
-    return replace(kept, labels=labels[labels >= 0], class_names=EXPRESSIONS)
-
-
 def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     """Share of the votes that each expression got, float32 [n, c], for each of `faces` in the order
     of its classes.
@@ -193,8 +271,8 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     others. Raises `DatasetError` where there are no votes.
     """
     column = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
-    order = np.argsort(everybody.row_ids)
-    place = order[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=order)]
+    place = np.argsort(everybody.row_ids)
+    place = place[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=place)]
     counted = _repeated(load_votes(everybody)[place][:, column]).astype(np.float32)
     empty = counted.sum(1) == 0
     counted[empty] = np.eye(len(column), dtype=np.float32)[faces.labels[empty]]

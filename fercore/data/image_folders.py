@@ -7,13 +7,11 @@ What comes of it is a folder of 48×48 faces, `train/Happy/00012_holiday.png`, w
 reads: look through it, delete what is wrong.
 """
 
-import csv
-import io
+import itertools
 import logging
 import math
 import os
 import re
-import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -25,52 +23,99 @@ import numpy as np
 
 from fercore import artifacts
 from fercore.artifacts import printable
-from fercore.data import pictures, readers
+from fercore.data import pictures
 from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, DatasetError
 
+CLASSES_FILE = "classes.txt"
+SYNONYMS = {"anger": "angry", "disgusted": "disgust", "fearful": "fear", "happiness": "happy"}
+SYNONYMS |= {"sadness": "sad", "surprised": "surprise"}
 PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "publictest": 1}
 PARTS |= {"test": 2, "testing": 2, "privatetest": 2}
-WRITTEN = ("train", "val", "test")
-OURS = (readers.CLASSES_FILE, "problems.csv")
 # expressions of AffectNet (Mollahosseini et al. 2017, arXiv:1708.03985) by their numbers
 AFFECTNET = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"]
 AFFECTNET += ["none", "uncertain", "no-face"]
-AFFECTNET_PARTS = {"train_set": 0, "val_set": 2}  # its validation faces are what others test on
 
 log = logging.getLogger(__name__)
 Row = tuple[int, int, Path]  # usage code, label, picture
 Found = tuple[Path, np.ndarray]  # a picture, and its face: gray uint8 [48, 48]
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files in a folder at any depth, sorted; links are followed, hidden names left out. Raises
+    `DatasetError` for a folder that one may not look into."""
+
+    def refuse(error: OSError):
+        place = printable(error.filename)
+        raise DatasetError(f"{place}: cannot be read ({error.strerror})") from error
+
+    seen = set()
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def class_names_of(path: Path) -> tuple[str, ...]:
+    """The classes of a folder of pictures: a line each of its `classes.txt`, else FER2013's seven;
+    so those of a file. Their case does not matter where FER2013 has them.
+
+    Raises `DatasetError` for fewer than two, one twice, or more than labels can count.
+    """
+    file = path / CLASSES_FILE
+    if not file.is_file():
+        return CLASS_NAMES
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    known = {name.lower(): name for name in (*CLASS_NAMES, "Contempt")}
+    names = [known.get(line.strip().lower(), line.strip()) for line in lines if line.strip()]
+    if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
+        fault = f"{len(names)} classes ({printable(', '.join(names[:9]))})"
+        cure = "write 2 to 100 different, a line each"
+        raise DatasetError(f"{printable(path.name)}/{CLASSES_FILE}: {fault}; {cure}")
+    return tuple(names)
+
+
+def _label(name: str, class_names: Sequence[str]) -> int | None:
+    """The label of a folder of pictures by its name; None for no class."""
+    labels = {known.lower(): label for label, known in enumerate(class_names)}
+    return labels.get(name.lower(), labels.get(SYNONYMS.get(name.lower(), "")))
+
+
 def read_folder(
-    folder: Path, class_names: Sequence[str] = CLASS_NAMES, side: int = SIDE
+    folder: Path, class_names: Sequence[str] = CLASS_NAMES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures in folders named after their class, at any depth: images uint8 [n, side, side],
-    labels int8 [n], usage codes int8 [n].
+    """Pictures in folders named after their class, at any depth: images uint8 [n, 48, 48], labels
+    int8 [n], usage codes int8 [n].
 
     A folder above says the part (`train`, `val`, `test`, …), else the file name (`Training_…`,
     `PublicTest_…`, `PrivateTest_…`); where no picture lies in a part, all are Training. Pictures of
-    any size and colour become grayscale, `side` by `side`. Order: usage, class, file name.
-    AffectNet's own folders are read as well; Contempt and pictures without an expression are left
-    out. What is passed over is counted in a warning. Raises `DatasetError` for an unknown class or
-    part, and for a picture that cannot be read.
+    any size and colour become grayscale, 48 by 48. Order: usage, class, file name. AffectNet's own
+    folders, `train_set` and `val_set` with annotations or a folder for each number, are read as
+    well; Contempt and pictures without an expression are left out. What is passed over is counted
+    in a warning. Raises `DatasetError` for an unknown class or part, and for a picture that cannot
+    be read.
     """
-    folder = Path(folder)
-    files = list(readers.files_below(folder))
+    files = list(files_below(folder))
     found = [path for path in files if path.suffix.lower() in pictures.SUFFIXES]
-    affectnet = any((folder / part).is_dir() for part in AFFECTNET_PARTS)
-    affectnet = affectnet and not (folder / "test_set").is_dir()
-    rows = (_affectnet if affectnet else _by_class)(folder, found, class_names)
+    known = {
+        *found,
+        *(path for path in files if path.suffix == ".npy" or path.name == CLASSES_FILE),
+    }
+    _warn(folder, [path for path in files if path not in known], "are no pictures")
+    rows = sorted(
+        _placed(folder, found, class_names),
+        key=lambda row: (row[0], row[1], pictures.natural(row[2].name)),
+    )
     if not rows:
         fault = f"no pictures in folders named after classes ({printable(', '.join(class_names))})"
         raise DatasetError(f"{printable(folder.name)}: {fault}")
-    rows.sort(key=lambda row: (row[0], row[1], pictures.natural(row[2].name)))
-    known = {*found, *(path for path in files if path.name in OURS or path.suffix == ".npy")}
-    _tell(folder, [path for path in files if path not in known], "are no pictures")
-    images = np.empty((len(rows), side, side), np.uint8)
+    images = np.empty((len(rows), SIDE, SIDE), np.uint8)
     for position, (_, _, path) in enumerate(artifacts.progress(rows, "pictures")):
         try:
-            images[position] = pictures.squeezed(pictures.read(path, smallest=2 * side), side)
+            images[position] = pictures.squeezed(pictures.read(path, smallest=2 * SIDE))
         except pictures.PictureError as error:
             fault = str(error).split(": ", 1)[-1]
             raise DatasetError(f"{_shown(path, folder)}: {fault}, or delete it") from error
@@ -78,24 +123,18 @@ def read_folder(
     return images, labels.copy(), usage.copy()
 
 
-def _shown(path: Path, folder: Path) -> str:
-    return printable(path.relative_to(folder))
-
-
-def _tell(folder: Path, paths: Sequence[Path], what: str) -> None:
-    if paths:
-        first = _shown(paths[0], folder)
-        log.warning("%s: %d files %s, first %s", printable(folder.name), len(paths), what, first)
-
-
-def _by_class(folder: Path, found: list[Path], class_names: Sequence[str]) -> list[Row]:
+def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list[Row]:
     """The nearest folder names the class of a picture, one above it the part."""
+    affectnet = (folder / "train_set").is_dir() and not (folder / "test_set").is_dir()
     above = [path.relative_to(folder).parts[:-2] for path in found]
-    common = os.path.commonpath([os.path.join(*names, ".") for names in above] or ["."])
-    shared = len(Path(common).parts)  # folders that hold everything
-    placed, rows, differ = [_part(names) for names in above], [], []
-    for path, names, part in zip(found, above, placed, strict=True):
-        label = readers.class_of(path.parent.name, class_names)
+    shared = len(Path(os.path.commonpath([os.path.join(*a, ".") for a in above] or ["."])).parts)
+    parts, rows, left_out, differ = [_part(names) for names in above], [], [], []
+    for path, names, part in zip(found, above, parts, strict=True):
+        name = _affectnet(path, folder) if affectnet else path.parent.name
+        label = _label(name, class_names)
+        if label is None and affectnet:
+            left_out.append(path)
+            continue
         if label is None:
             fault = f"its folder is no class ({printable(', '.join(class_names))})"
             raise DatasetError(f"{_shown(path, folder)}: {fault}; rename or move it")
@@ -103,13 +142,25 @@ def _by_class(folder: Path, found: list[Path], class_names: Sequence[str]) -> li
             fault = f"'{printable(names[shared])}' is no part; call it one of {', '.join(PARTS)}"
             raise DatasetError(f"{_shown(path, folder)}: {fault}")
         named = next((k for k, usage in enumerate(USAGES) if path.name.startswith(usage)), None)
-        if part is None or (part == 2 and named == 1 and 1 not in placed):
+        if part is None or (part == 2 and named == 1 and 1 not in parts):
             part = named or 0  # Kaggle's folder test holds both kinds of test faces
         elif named not in (None, part):
             differ.append(path)
-        rows.append((part, label, path))
-    _tell(folder, differ, "are named after another part than their folder, which counts")
+        # AffectNet's validation faces are what others test on
+        rows.append((2 * part if affectnet else part, label, path))
+    _warn(folder, left_out, "are of other expressions and left out")
+    _warn(folder, differ, "are named after another part than their folder, which counts")
     return rows
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return printable(path.relative_to(folder))
+
+
+def _warn(folder: Path, paths: Sequence[Path], what: str) -> None:
+    if paths:
+        first = _shown(min(paths), folder)
+        log.warning("%s: %d files %s, first %s", printable(folder.name), len(paths), what, first)
 
 
 def _part(names: Sequence[str]) -> int | None:
@@ -118,33 +169,23 @@ def _part(names: Sequence[str]) -> int | None:
     return next((PARTS[name] for name in plain if name in PARTS), None)
 
 
-def _affectnet(folder: Path, found: list[Path], class_names: Sequence[str]) -> list[Row]:
-    """Folders `train_set` and `val_set` hold `images/0.jpg` with `annotations/0_exp.npy`, or a
-    folder for each expression, numbered or named."""
-    rows, others = [], []
-    for path in found:
-        kind = path.parent.name.lower()
-        if kind == "images":
-            file = path.parent.parent / "annotations" / f"{path.stem}_exp.npy"
-            try:
-                kind = str(np.load(file, allow_pickle=False)).strip().lower()
-            except (OSError, ValueError, EOFError) as error:
-                fault = f"no readable annotations/{printable(file.name)} beside it"
-                raise DatasetError(f"{_shown(path, folder)}: {fault}; unpack it again") from error
-        numbered = kind.isascii() and kind.isdigit() and int(kind) < len(AFFECTNET)
-        name = AFFECTNET[int(kind)] if numbered else readers.SYNONYMS.get(kind, kind)
-        if name not in AFFECTNET:
-            known = f"0 to {len(AFFECTNET) - 1}, or {', '.join(AFFECTNET)}"
-            fault = f"'{printable(kind)}' is no expression of AffectNet ({known})"
-            raise DatasetError(f"{_shown(path, folder)}: {fault}; rename or move it")
-        label = readers.class_of(name, class_names)
-        part = AFFECTNET_PARTS.get(path.relative_to(folder).parts[0])
-        if label is None or part is None:
-            others.append(path)
-        else:
-            rows.append((part, label, path))
-    _tell(folder, others, "are of other expressions or parts and left out")
-    return rows
+def _affectnet(path: Path, folder: Path) -> str:
+    """The expression of a picture of AffectNet, of its folder or of `annotations/0_exp.npy`."""
+    kind = path.parent.name.lower()
+    if kind == "images":
+        file = path.parent.parent / "annotations" / f"{path.stem}_exp.npy"
+        try:
+            kind = str(np.load(file, allow_pickle=False)).strip().lower()
+        except (OSError, ValueError, EOFError) as error:
+            fault = f"no readable annotations/{printable(file.name)} beside it"
+            raise DatasetError(f"{_shown(path, folder)}: {fault}; unpack it again") from error
+    numbers = {str(number): name for number, name in enumerate(AFFECTNET)}
+    name = numbers.get(kind, SYNONYMS.get(kind, kind))
+    if name not in AFFECTNET:
+        known = f"0 to {len(AFFECTNET) - 1}, or {', '.join(AFFECTNET)}"
+        fault = f"'{printable(kind)}' is no expression of AffectNet ({known})"
+        raise DatasetError(f"{_shown(path, folder)}: {fault}; rename or move it")
+    return name
 
 
 @dataclass(frozen=True)
@@ -179,14 +220,11 @@ def make(
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     _check(folder, target, split)
-    names = [name.strip() for name in classes or () if name.strip()] or readers.class_names_of(
-        folder
-    )
+    names = [name.strip() for name in classes or () if name.strip()] or class_names_of(folder)
     problems: list[tuple[str, str]] = []
-    parts = {}
-    found = _without_duplicates(_faces(folder, names, crop, problems), folder, problems)
+    found, parts = _faces(folder, names, crop, problems), {}
     for k, name in enumerate(name for name in names if name in found):
-        if len(found[name]) < len(WRITTEN):
+        if len(found[name]) < 3:
             fault = f"{len(found[name])} usable pictures, at least 3 are needed: class left out"
             problems.append((f"{name}/", fault))
         else:
@@ -196,7 +234,11 @@ def make(
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         fault = f"faces of {len(parts)} classes, two are needed{first}{more}"
         raise DatasetError(f"{printable(folder.name)}: {fault}")
-    _write(target, parts, problems)
+    try:
+        _write(target, parts)
+    except OSError as error:
+        fault = f"cannot be written ({error.strerror})"
+        raise DatasetError(f"{printable(target)}: {fault}") from error
     return Made(target, {name: tuple(map(len, some)) for name, some in parts.items()}, problems)
 
 
@@ -209,43 +251,33 @@ def _check(folder: Path, target: Path, split: Sequence[float]) -> None:
         raise DatasetError(f"{goal}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):
         raise DatasetError(f"{goal}: lies in the folder that is read; give a place outside of it")
-    if len(split) != len(WRITTEN) or not all(0 < share < math.inf for share in split):
+    if len(split) != 3 or not all(0 < share < math.inf for share in split):
         raise DatasetError(f"split {shares}: give three shares above 0, as 80 10 10")
 
 
 def _faces(
     folder: Path, classes: Sequence[str], crop: Callable, problems: list
-) -> Iterator[tuple[str, Path, np.ndarray]]:
-    """(class, path, face) of the pictures in folders of classes; what is none goes to
-    `problems`."""
-    unknown = f"no class ({', '.join(classes)}); rename it or name it as one"
-    for path in artifacts.progress(list(readers.files_below(folder)), "faces"):
+) -> dict[str, list[Found]]:
+    """The faces by class, each once; faces that two classes have are in none: nobody knows which
+    label is right. What is left out goes to `problems`."""
+    same: dict[bytes, list[tuple[str, Path, np.ndarray]]] = defaultdict(list)
+    for path in artifacts.progress(list(files_below(folder)), "faces"):
         place, *deeper = path.relative_to(folder).parts
-        label = readers.class_of(place, classes)
+        label = _label(place, classes)
         if not deeper or label is None:
-            problem = (f"{place}/", unknown) if deeper else (place, "lies in no class's folder")
-            if place not in OURS and problem not in problems:
+            fault = f"no class ({', '.join(classes)}); rename it or name it as one"
+            problem = (f"{place}/", fault) if deeper else (place, "lies in no class's folder")
+            if place != CLASSES_FILE and problem not in problems:
                 problems.append(problem)
             continue
         try:
-            face = crop(pictures.read(path))
-            fault = "no face found"
+            face, fault = crop(pictures.read(path)), "no face found"
         except pictures.PictureError as error:
             face, fault = None, str(error).split(": ", 1)[-1]
         if face is None:
             problems.append((str(path.relative_to(folder)), fault))
         else:
-            yield classes[label], path, face
-
-
-def _without_duplicates(
-    found: Iterator[tuple[str, Path, np.ndarray]], folder: Path, problems: list
-) -> dict[str, list[Found]]:
-    """The faces by class, each once; faces that two classes have are in none: nobody knows which
-    label is right."""
-    same = defaultdict(list)
-    for name, path, face in found:
-        same[face.tobytes()].append((name, path, face))
+            same[face.tobytes()].append((classes[label], path, face))
     kept: dict[str, list[Found]] = defaultdict(list)
     for group in same.values():
         clash = len({name for name, _, _ in group}) > 1
@@ -269,32 +301,18 @@ def _divided(
     return [order[validation + test :], order[:validation], order[validation : validation + test]]
 
 
-def _write(target: Path, parts: dict[str, list[list[Found]]], problems: list) -> None:
+def _write(target: Path, parts: dict[str, list[list[Found]]]) -> None:
     """The folder, whole or not at all."""
-    made = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        number = 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making.", dir=target.parent) as home:
+        made, number = Path(home) / "made", itertools.count()
         for name, divided in parts.items():
-            for part, faces in zip(WRITTEN, divided, strict=True):
+            for part, faces in zip(("train", "val", "test"), divided, strict=True):
                 (made / part / name).mkdir(parents=True)
                 for path, face in sorted(faces, key=lambda found: found[0]):
                     stem = os.fsencode(path.stem[:50]).decode(errors="replace")
-                    file = made / part / name / f"{number:05d}_{stem}.png"
+                    file = made / part / name / f"{next(number):05d}_{stem}.png"
                     file.write_bytes(cv2.imencode(".png", face)[1].tobytes())
-                    number += 1
         if tuple(parts) != CLASS_NAMES:
-            (made / readers.CLASSES_FILE).write_text("\n".join(parts) + "\n", encoding="utf-8")
-        table = io.StringIO()
-        rows = [(f"./{p}" if p[0] in "=+-@" else p, fault) for p, fault in problems]
-        csv.writer(table).writerows([("picture", "problem"), *rows])  # no formula for spreadsheets
-        (made / OURS[1]).write_text(table.getvalue(), encoding="utf-8", errors="replace")
-        made.chmod(0o755)
-        os.replace(made, target)
-    except OSError as error:
-        fault = f"cannot be written ({error.strerror})"
-        raise DatasetError(f"{printable(target)}: {fault}") from error
-    finally:
-        if made:
-            shutil.rmtree(made, ignore_errors=True)
+            (made / CLASSES_FILE).write_text("\n".join(parts) + "\n", encoding="utf-8")
+        made.rename(target)

@@ -5,10 +5,10 @@ What cannot be read is a `PictureError` of one line."""
 import io
 import logging
 import re
-import stat
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -17,6 +17,7 @@ from fercore.data.faces import SIDE
 
 # 360 MB as RGB; twelve times a common camera's, and more than most telephones'
 MAX_PIXELS = 120_000_000
+MOST = f"at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller first"
 _OTHERS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".ppm", ".pbm")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", *_OTHERS)
 STRIP = 1 << 20  # pixels converted at a time: a picture is in memory once beside the result
@@ -41,13 +42,12 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
     if isinstance(source, Image.Image):
         return _of_pillow(source.copy(), printable(name or "a Pillow image"))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        name, source = name or "a picture", io.BytesIO(source)
+        source = io.BytesIO(source)
         if not source.getbuffer().nbytes:
-            raise PictureError(f"{printable(name)}: the file is empty")
+            raise PictureError(f"{printable(name or 'a picture')}: the file is empty")
     elif isinstance(source, (str, Path)):
-        source = Path(source)
-        name = name or source.name
-        _check_file(source)
+        name = name or Path(source).name
+        _check_file(Path(source))
     elif not hasattr(source, "read"):
         kinds = "a path, bytes, a file, a Pillow image or an array"
         raise PictureError(f"{type(source).__name__} is no picture; give {kinds}")
@@ -63,18 +63,16 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
     pixels.
     """
     array = np.asarray(array)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise PictureError(
-            f"an array of shape {array.shape} is no picture; give [h, w], [h, w, 3] or [h, w, 4]"
-        )
-    _check_size((array.shape[1], array.shape[0]), "an array")
-    values = _bytes(array)
-    if values.ndim == 2 or values.shape[2] == 1:
-        return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
-    if values.shape[2] == 3:
-        return values
-    share = values[..., 3:].astype(np.float32) / 255
-    return np.round(values[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    values = array[..., None] if array.ndim == 2 else array
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        fault = f"an array of shape {array.shape} is no picture"
+        raise PictureError(f"{fault}; give [h, w], [h, w, 3] or [h, w, 4]")
+    _check_size(values.shape[1], values.shape[0], "an array")
+    values = _bytes(values)
+    if values.shape[2] == 4:
+        share = values[..., 3:].astype(np.float32) / 255
+        return np.round(values[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
 
 
 def listed(folder: str | Path) -> list[Path]:
@@ -87,54 +85,50 @@ def listed(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     try:
         files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        files = [path for path in files if not path.is_dir()]
         found = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
-        others = sorted(path.name for path in set(files) - set(found) if not path.is_dir())
     except OSError as error:
         raise PictureError(_unreadable(folder, error)) from error
     if not found:
-        raise PictureError(
-            f"{printable(folder)}: no pictures in this folder ({', '.join(SUFFIXES)})"
-        )
+        kinds = ", ".join(SUFFIXES)
+        raise PictureError(f"{printable(folder)}: no pictures in this folder ({kinds})")
+    others = sorted(path.name for path in set(files).difference(found))
     if others:
         log.warning("%s: %d files passed over, first %s", folder, len(others), printable(others[0]))
     return sorted(found, key=lambda path: natural(path.name.lower()))
 
 
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """A sort key that puts face_9 before face_10."""
+def natural(name: str) -> list[str | int]:
+    """A sort key that puts face_9 before face_10: text and numbers in turn."""
     parts = re.split(r"(\d+)", name, flags=re.ASCII)
-    return [(k % 2 == 1, int(part) if k % 2 else 0, part) for k, part in enumerate(parts)]
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)]
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:
     """RGB bytes as gray ones, uint8 [h, w] (weights of ITU-R BT.601)."""
-    import cv2
-
     return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
 
 
-def squeezed(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """A picture as gray uint8 [side, side]; one that is not square is squeezed, not cut."""
-    import cv2
-
+def squeezed(rgb: np.ndarray) -> np.ndarray:
+    """A picture as gray uint8 [48, 48]; one that is not square is squeezed, not cut."""
     image = gray(rgb)
-    if image.shape == (side, side):
+    if image.shape == (SIDE, SIDE):
         return image
-    how = cv2.INTER_AREA if min(image.shape) >= side else cv2.INTER_CUBIC
-    return cv2.resize(image, (side, side), interpolation=how)
+    how = cv2.INTER_AREA if min(image.shape) >= SIDE else cv2.INTER_CUBIC
+    return cv2.resize(image, (SIDE, SIDE), interpolation=how)
 
 
 def _check_file(path: Path) -> None:
-    """That a path is a file with something in it: opening a FIFO would wait for ever."""
+    """That a path is a file: opening a FIFO would wait for ever."""
     try:
-        state = path.stat()
+        size = path.stat().st_size
     except (OSError, ValueError) as error:
         raise PictureError(_unreadable(path, error)) from error
-    if stat.S_ISDIR(state.st_mode):
+    if path.is_dir():
         raise PictureError(f"{printable(path)}: a folder, not a picture")
-    if not stat.S_ISREG(state.st_mode):
+    if not path.is_file():
         raise PictureError(f"{printable(path)}: not a file that can be read as a picture")
-    if not state.st_size:
+    if not size:
         raise PictureError(f"{printable(path.name)}: the file is empty")
 
 
@@ -159,62 +153,51 @@ def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
     except PermissionError as error:
         raise PictureError(f"{name}: cannot be read ({error.strerror})") from error
     except Image.DecompressionBombError:
-        raise PictureError(_too_large(name, "more than 178")) from None
+        raise PictureError(f"{name}: over 178 million pixels, {MOST}") from None
     except UnidentifiedImageError:
-        raise PictureError(
-            f"{name}: no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
-        ) from None
+        fault = "no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
+        raise PictureError(f"{name}: {fault}") from None
     except Exception as error:  # Pillow's decoders fail in many ways
         fault = printable(str(error) or type(error).__name__)
         raise PictureError(f"{name}: damaged or cut off ({fault}); give a whole picture") from error
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
+def _check_size(width: int, height: int, name: str) -> None:
     if not width * height:
         raise PictureError(f"{name}: a picture of {width}×{height} pixels has nothing to see")
     if width * height > MAX_PIXELS:
-        raise PictureError(_too_large(name, f"{width:,}×{height:,} = {width * height / 1e6:.0f}"))
-
-
-def _too_large(name: str, megapixels: str) -> str:
-    most = f"at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller first"
-    return f"{name}: {megapixels} million pixels, {most}"
+        size = f"{width:,}×{height:,} = {width * height / 1e6:.0f}"
+        raise PictureError(f"{name}: {size} million pixels, {MOST}")
 
 
 def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
     """The pixels of a Pillow picture of any mode, turned upright, converted in strips."""
-    _check_size(image.size, name)
+    _check_size(*image.size, name)
     ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     rows = height if image.mode == "F" else max(1, STRIP // width)  # a float's range is the whole's
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        rgb[top : top + rows] = _strip(strip, "transparency" in image.info)
+        if image.mode.startswith("I"):  # 16 bits, whatever the file calls them
+            values = np.clip(np.asarray(strip), 0, 65535).astype(np.uint16)
+        elif image.mode == "F":
+            values = np.asarray(strip)
+        else:
+            values = np.asarray(strip.convert("RGBA" if image.has_transparency_data else "RGB"))
+        rgb[top : top + rows] = as_rgb(values)
     return rgb
-
-
-def _strip(image: Image.Image, transparent: bool) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16 bits, whatever the file calls them
-        return as_rgb(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
-    if image.mode == "F":
-        return as_rgb(np.asarray(image))
-    alpha = transparent or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
-    return as_rgb(np.asarray(image.convert("RGBA" if alpha else "RGB")))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
     """Values of any type as uint8."""
     if array.dtype == np.uint8:
         return array
-    if array.dtype == bool:
-        return array.astype(np.uint8) * 255
     if array.dtype == np.uint16:
         return np.round(array / 257).astype(np.uint8)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "biuf":
         raise PictureError(f"an array of {array.dtype} is no picture; give numbers")
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):  # NaN fails as well
         raise PictureError(f"values from {low:g} to {high:g} are no picture; give 0..1 or 0..255")
-    return np.round(array * (255 if array.dtype.kind == "f" and high <= 1 else 1)).astype(np.uint8)
+    return np.round(array * (255 if array.dtype.kind in "bf" and high <= 1 else 1)).astype(np.uint8)

@@ -12,39 +12,33 @@ import numpy as np
 from fercore.data import fer2013
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, pixel_hashes
 
-LABELS = {"fer2013": "labels of FER2013", "ferplus": "the majority of the FER+ votes"}
 FIVE = ("Angry", "Happy", "Sad", "Surprise", "Neutral")
 
 
 @dataclass(frozen=True)
 class Split:
     """A way to divide the faces: `pooled` ignores `Usage`; `class_names` may leave classes out,
-    FER2013's seven stand for all that the data have; `labels`, a key of `LABELS`, says whose they
-    are; `share`, how many of the training faces are used."""
+    FER2013's seven stand for all that the data have; `voted`: labels are the majority of the FER+
+    votes; `share`, how many of the training faces are used."""
 
     description: str
-    pooled: bool = False
     class_names: tuple[str, ...] = CLASS_NAMES
-    labels: str = "fer2013"
+    pooled: bool = False
+    voted: bool = False
     share: float = 1.0
 
 
+EIGHT = fer2013.EXPRESSIONS
+TENTH = "a tenth held out at random, five classes"
 SPLITS = {
     "official": Split("the challenge's own: Training, PublicTest, PrivateTest"),
     "pooled_64_16_20": Split("all faces shuffled, 64:16:20, as system A divides them", pooled=True),
     "pooled_80_10_10": Split("all faces shuffled, 80:10:10, as system B divides them", pooled=True),
-    "official_five": Split("the official split, five classes only, as system E uses", False, FIVE),
-    "ferplus": Split(
-        "the official split, eight classes voted by FER+", False, fer2013.EXPRESSIONS, "ferplus"
-    ),
-    "ferplus_five": Split("the official split, five classes voted by FER+", False, FIVE, "ferplus"),
-    "five_tenth": Split("a tenth held out at random, five classes", True, FIVE),
-    "ferplus_five_tenth": Split(
-        "a tenth held out at random, five classes voted by FER+, as system D uses",
-        True,
-        FIVE,
-        "ferplus",
-    ),
+    "official_five": Split("the official split, five classes only, as system E uses", FIVE),
+    "ferplus": Split("the official split, eight classes voted by FER+", EIGHT, voted=True),
+    "ferplus_five": Split("the official split, five classes voted by FER+", FIVE, voted=True),
+    "five_tenth": Split(TENTH, FIVE, pooled=True),
+    "ferplus_five_tenth": Split(f"{TENTH} voted by FER+, as system D uses", FIVE, True, True),
 }
 for _percent in (5, 10, 25, 50):
     SPLITS[f"official_{_percent}_percent"] = Split(
@@ -71,10 +65,12 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
 
     Raises `DatasetError` for an unknown name, and where votes are needed that are not there.
     """
-    split = _split(name)
-    if split.labels == "ferplus":
-        faces = fer2013.relabelled(faces)
-    if _kept(split, faces) != faces.class_names:
+    split = _split(name, faces)
+    if split.voted:  # the faces on whose expression the voters agree
+        labels = fer2013.majority(fer2013.load_votes(faces))
+        kept = faces.select(labels >= 0)
+        faces = replace(kept, labels=labels[labels >= 0], class_names=EIGHT)
+    if split.class_names != faces.class_names:
         faces = with_classes(faces, split.class_names)
     return faces, divide(faces, name)
 
@@ -94,15 +90,14 @@ def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
 def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
     """The faces of some classes, labels counted anew in the order of `class_names`; row ids
     stay."""
-    missing = [name for name in class_names if name not in faces.class_names]
+    missing = ", ".join(name for name in class_names if name not in faces.class_names)
     if missing:
-        raise DatasetError(
-            f"classes {', '.join(missing)}: not in these data ({', '.join(faces.class_names)})"
-        )
+        there = ", ".join(faces.class_names)
+        raise DatasetError(f"classes {missing}: not in these data ({there})")
     place = {name: label for label, name in enumerate(class_names)}
     new_label = np.array([place.get(name, -1) for name in faces.class_names], np.int8)
     kept = faces.select(new_label[faces.labels] >= 0)
-    return replace(kept, labels=new_label[kept.labels], class_names=tuple(class_names))
+    return replace(kept, labels=new_label[kept.labels], class_names=class_names)
 
 
 def divide(faces: Faces, name: str) -> Partition:
@@ -112,22 +107,25 @@ def divide(faces: Faces, name: str) -> Partition:
     published systems when the faces are all there, in the order of fer2013.csv. Raises
     `DatasetError` for an unknown name, and when an official part has no faces.
     """
-    split = _split(name)
-    kept = np.isin(np.array(faces.class_names), _kept(split, faces))[faces.labels]
-    positions = np.flatnonzero(kept)
-    if not split.pooled:
-        train, validation, test = (_of_usage(faces, positions, usage, name) for usage in USAGES)
-        return Partition(_some(train, faces.labels[train], split.share), validation, test)
-    if len(positions) < 10:
-        raise DatasetError(
-            f"split '{name}': {len(positions)} faces are too few to divide; give 10 or more"
-        )
-    return _pooled(name, positions)
+    split = _split(name, faces)
+    kept = np.isin(faces.class_names, split.class_names)[faces.labels]
+    if split.pooled:
+        return _pooled(name, np.flatnonzero(kept))
+    train, *others = (np.flatnonzero(kept & (faces.usage == usage)) for usage in USAGES)
+    for usage, part in zip(USAGES, (train, *others), strict=True):
+        if not len(part):
+            fault = f"no {usage} faces in these data ({faces.origin})"
+            pooled = " or ".join(other for other, one in SPLITS.items() if one.pooled)
+            raise DatasetError(f"split '{name}': {fault}; use {pooled}")
+    return Partition(_some(train, faces.labels[train], split.share), *others)
 
 
 def _pooled(name: str, positions: np.ndarray) -> Partition:
     from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
 
+    if len(positions) < 10:
+        fault = f"{len(positions)} faces are too few to divide; give 10 or more"
+        raise DatasetError(f"split '{name}': {fault}")
     share, seeds = (0.2, (42, 40)) if name == "pooled_64_16_20" else (0.1, (0, 0))
     rest, test = train_test_split(positions, test_size=share, random_state=seeds[0])
     if name == "pooled_80_10_10":  # Keras takes the last of `validation_split`
@@ -137,25 +135,13 @@ def _pooled(name: str, positions: np.ndarray) -> Partition:
     return Partition(train, validation, test)
 
 
-def _split(name: str) -> Split:
+def _split(name: str, faces: Faces) -> Split:
+    """The split of a name, with the classes that it wants of these faces."""
     if name not in SPLITS:
         raise DatasetError(f"split '{name}' is unknown; choose one of {', '.join(SPLITS)}")
-    return SPLITS[name]
-
-
-def _kept(split: Split, faces: Faces) -> tuple[str, ...]:
-    """The classes that a split wants of these faces."""
-    return faces.class_names if split.class_names == CLASS_NAMES else split.class_names
-
-
-def _of_usage(faces: Faces, positions: np.ndarray, usage: str, name: str) -> np.ndarray:
-    part = positions[faces.usage[positions] == usage]
-    if not len(part):
-        pooled = " or ".join(other for other, split in SPLITS.items() if split.pooled)
-        raise DatasetError(
-            f"split '{name}': no {usage} faces in these data ({faces.origin}); use {pooled}"
-        )
-    return part
+    split = SPLITS[name]
+    everything = split.class_names == CLASS_NAMES
+    return replace(split, class_names=faces.class_names) if everything else split
 
 
 def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
@@ -172,10 +158,9 @@ def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray
 def duplicate_groups(faces: Faces) -> np.ndarray:
     """A group number for each face, int [n]; faces share it when all their pixels are the same.
     Those of `datasets.facts` are grouped as the packed facts say."""
-    if not faces.has_pixels:
-        known = fer2013.facts().groups[faces.row_ids]
-        return np.unique(known, return_inverse=True)[1]
-    return np.unique(pixel_hashes(faces.images), return_inverse=True)[1]
+    known = fer2013.facts().groups
+    same = pixel_hashes(faces.images) if faces.has_pixels else known[faces.row_ids]
+    return np.unique(same, return_inverse=True)[1]
 
 
 def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:

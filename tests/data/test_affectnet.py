@@ -41,7 +41,9 @@ def annotated(tmp_path):
 def test_annotated_pictures_get_their_expression_and_contempt_is_left_out(annotated):
     images, labels, usage = image_folders.read_folder(annotated)
     assert np.bincount(labels).tolist() == [12] * 7 and (usage == 2).sum() == 14
-    expected = {20 * number + repeat: name for name, number in NUMBERS.items() for repeat in range(10)}
+    expected = {
+        20 * number + repeat: name for name, number in NUMBERS.items() for repeat in range(10)
+    }
     assert all(
         expected[image[0, 0]] == datasets.CLASS_NAMES[k]
         for image, k in zip(images, labels, strict=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fercore import paths
-from fercore.data import datasets, image_folders, pictures, readers, splits
+from fercore.data import datasets, fer2013, image_folders, pictures, splits
 from fercore.data.faces import CLASS_NAMES, DatasetError
 from fercore.data.pictures import PictureError
 
@@ -305,7 +305,7 @@ def test_any_bytes_in_a_csv_are_an_answer_or_one_line(tmp_path, noise, start, cu
     path = tmp_path / "fer2013.csv"
     path.write_bytes(ONE[:start] + noise + ONE[start + cut :])
     try:
-        images, labels, codes = readers.read_csv(path)
+        images, labels, codes = fer2013.read_csv(path)
     except DatasetError as error:
         assert str(error).isprintable() and len(str(error)) < 400
     else:
@@ -340,7 +340,7 @@ def test_any_bytes_as_a_picture_are_an_answer_or_one_line(content, noise, share)
 def test_any_bytes_as_a_list_of_classes_are_names_or_one_line(tmp_path, content):
     (tmp_path / "classes.txt").write_bytes(content)
     try:
-        names = readers.class_names_of(tmp_path)
+        names = image_folders.class_names_of(tmp_path)
     except DatasetError as error:
         assert str(error).isprintable() and len(str(error)) < 300
     else:

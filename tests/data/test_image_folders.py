@@ -119,7 +119,6 @@ def test_what_cannot_be_used_is_left_out_and_told(folder):
     assert told["smirk/"].startswith("no class (Angry")
     assert told["Fear/"] == "2 usable pictures, at least 3 are needed: class left out"
     assert {name: sum(parts) for name, parts in made.counts.items()} == {"Happy": 4, "Sad": 5}
-    assert (made.folder / "problems.csv").read_text().count("\n") == len(told) + 1
 
 
 def test_a_function_cuts_out_faces_and_pictures_without_one_are_told(folder):
@@ -216,5 +215,5 @@ def test_names_of_any_bytes_go_through(folder, name, capsys):
         file.write(b"no picture")
     assert main(["dataset", str(folder), str(folder.parent / "mine"), "--faces", "whole"]) == 0
     assert len(list((folder.parent / "mine").rglob("*.png"))) == 11
-    assert "no picture" in (folder.parent / "mine" / "problems.csv").read_text()
+    assert "no picture" in capsys.readouterr().out
     assert len(datasets.load(folder.parent / "mine")) == 11
