@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VALIDATION, TEST = 1, 2
-MEMBERS = ("row_ids", "split", "probabilities", "probabilities_tta")  # of a file of predictions
 UNFINISHED = ".unfinished"
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -42,8 +41,7 @@ class Predictions:
     """Class probabilities of a network or an aggregate, for validation and test faces.
 
     `row_ids` int32 [n]; `part` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
-    `probabilities_tta` likewise, averaged over as many views of the face as the network's file
-    says: 1, 2 or 10.
+    `probabilities_tta` likewise, averaged over the views that the network's file says.
     """
 
     row_ids: np.ndarray
@@ -125,11 +123,9 @@ def cached(
     file. A damaged file is made again. A place that cannot be written is a warning, no error.
     """
     try:
-        found = _mapped(path)
+        found = _mapped(path) if path.exists() else {}
         if str(found.pop("key", "")) == key:
             return found
-    except FileNotFoundError:
-        pass
     except Exception as error:  # a damaged file shows itself in many ways
         log.warning("%s: cache not usable (%s); made again", path.name, type(error).__name__)
     arrays = dict(compute())
@@ -214,7 +210,8 @@ def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predi
     """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
     `row_ids`. Raises `RunError` when it is missing or damaged."""
     with _naming(prediction_path(folder, split, network, seed)) as path, np.load(path) as file:
-        return _by_row(Predictions(*(file[name] for name in MEMBERS)))
+        names = ("row_ids", "split", "probabilities", "probabilities_tta")
+        return _by_row(Predictions(*(file[name] for name in names)))
 
 
 def read_record(folder: Path, split: str, network: str, seed: int) -> dict:
@@ -254,8 +251,7 @@ def duration(seconds: float) -> str:
 
 
 def best_epoch(history: "pd.DataFrame") -> "pd.Series":
-    """The row of a history whose weights were kept: the most accurate on validation that saw
-    whole-size faces."""
+    """The row of a history whose weights were kept: the best on validation of whole-size faces."""
     full = history[history.side == history.side.iloc[-1]] if "side" in history else history
     return full.iloc[int(np.nanargmax(full.val_accuracy))]
 

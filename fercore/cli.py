@@ -17,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.run in STUDY and not paths.IN_CLONE:
             raise ValueError(
-                "this command belongs to the study: clone its repository and use ./run_all.sh "
-                "there; pip brings the recogniser alone"
+                "pip brings the recogniser alone: clone the study and use ./run_all.sh"
             )
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -85,10 +84,6 @@ def _recogniser_options(parser: ArgumentParser) -> None:
 
 
 def _dataset_options(parser: ArgumentParser) -> None:
-    parser.description = (
-        "folder: a subfolder of pictures for each class; target: the folder to write, which any "
-        "notebook and run_all.sh take as data"
-    )
     add = parser.add_argument
     add("--faces", default="haar", help="a detector as of recognise; whole: pictures are faces")
     add("--classes", help="subfolders, by commas; default: by classes.txt, else FER2013's seven")
@@ -177,7 +172,7 @@ def _export(options: Namespace) -> None:
 
 
 def _dataset(options: Namespace) -> None:
-    """a data set of one's own pictures"""
+    """the data set TARGET of FOLDER, which holds a folder of pictures for each class"""
     from fercore.data import image_folders
     from fercore.recognition import detection, recogniser
 
