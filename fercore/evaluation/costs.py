@@ -1,11 +1,9 @@
-"""What a run has and what it cost: accuracy against size and time, what is missing, how soon
-published accuracies were reached; the file, commit and command behind each number."""
+"""What a run has and what it cost: accuracy against size and time, what is missing; the file,
+commit and command behind each number."""
 
-import html
 import shlex
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -16,10 +14,8 @@ from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, synthetic
 from fercore.data.splits import SPLITS
 from fercore.evaluation import scoring, tables
-from fercore.evaluation.scoring import Entry, Key, Run
+from fercore.evaluation.scoring import Entry, Run
 
-OWN_EPOCHS, OWN_SHARE = 100, 0.64  # of system A's trainings: epochs, share of all faces
-OWN_TARGETS = ("cnn", "vgg", "aggregated_vgg")  # of system A: what is to be reached
 PLANNED_BY = {"published": "full", "rederived": "full"}  # the profile behind what is committed
 # how `readable` names columns and writes their values
 COLUMNS: dict[str, tuple[str, Callable]] = {
@@ -106,55 +102,6 @@ def gaps(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
     return dict(found)
 
 
-def milestones(run: Run, split: str = "official") -> pd.DataFrame:
-    """What was known on validation faces after how many seconds of training: name, seed, seconds,
-    epoch, accuracy (%).
-
-    A row an epoch of each network, one view of each face; and one for each network and aggregate
-    when its training was done, epoch NaN, averaged over views. The seconds of a distilled network
-    include those of its teachers. Left out is what a GPU had a part in.
-    """
-    rows = []
-    for key in run.predicted():
-        record = artifacts.read_record(run.folder, *key)
-        total = scoring.train_seconds(run, record)
-        if key[0] == split and total is not None and "gpu" not in (record.get("device") or ""):
-            right = scoring.score(run, *key, part="validation").right
-            done = (total, None, 100 * right.mean())
-            rows += [(*key[1:], *one) for one in [*_epochs(run.folder, key, total), done]]
-    table = pd.DataFrame(rows, columns=["name", "seed", "seconds", "epoch", "accuracy"])
-    return table.astype({"epoch": float})
-
-
-def sooner(reached: pd.DataFrame, own: pd.DataFrame, n_faces: int) -> pd.DataFrame:
-    """For each published accuracy of system A: who published it, how long its own way takes on the
-    machine measured (its 100 epochs of 64 % of `n_faces`, for every member), and what reached it
-    first here, after how long.
-
-    `reached`: of `milestones`; `own`: network, images_per_second of system A's own way. Columns:
-    published by, published (%), own way (s), reached by, seed, epoch, accuracy (%), here (s), times
-    as soon; NaN where nothing reached it.
-    """
-    known, rows = scoring.catalogue(), []
-    rate = own.set_index("network").images_per_second
-    for name in OWN_TARGETS:
-        target = known[name].published[tables.OWN_SPLIT]["test"]
-        own_way = _own_seconds(name, rate, n_faces)
-        row = {"published by": name, "published": target, "own way": own_way}
-        first = reached[reached.accuracy >= target].sort_values("seconds").head(1)
-        for one in first.itertuples():
-            row |= {
-                "reached by": one.name,
-                "seed": one.seed,
-                "epoch": one.epoch,
-                "accuracy": one.accuracy,
-                "here": one.seconds,
-                "times as soon": own_way / one.seconds,
-            }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def origins(run: Run) -> pd.DataFrame:
     """A row a trained network, split and seed, without aggregates.
 
@@ -199,25 +146,6 @@ def command(profile: str, record: dict) -> str:
         f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks "
         f"-y {shlex.quote(text.strip())}"
     )
-
-
-def save_origins(table: pd.DataFrame, folder: Path) -> str:
-    """Write the table into a run's tables, as .md and .html with links to the files; return the
-    HTML."""
-    files, commands = table.predictions.map(html.escape), table.command.map(html.escape)
-    breakable = files.str.replace("/", "/<wbr>")
-    linked = table.assign(
-        predictions='<a href="../' + files + '">' + breakable + "</a>",
-        command="<code>" + commands + "</code>",
-    )
-    page = linked.to_html(index=False, border=0, escape=False, classes="origins")
-    marked = table.assign(
-        predictions="[" + table.predictions + "](../" + table.predictions + ")",
-        command="`" + table.command + "`",
-    )
-    artifacts.write_atomically(folder / "tables" / "origins.html", page + "\n")
-    artifacts.write_atomically(folder / "tables" / "origins.md", tables.markdown(marked) + "\n")
-    return page
 
 
 def _reason(entry: Entry, missing: list[str]) -> str:
@@ -267,24 +195,3 @@ def _share_of_work(recipe: dict) -> float:
     if not recipe.get("small_side"):
         return 1.0
     return 1 - recipe["small_share"] * (1 - (recipe["small_side"] / (recipe["crop"] or SIDE)) ** 2)
-
-
-def _epochs(folder: Path, key: Key, total: float) -> list[tuple[float, int, float]]:
-    """Seconds so far, epoch and validation accuracy in %, an epoch each; what the training does not
-    explain of `total`, its teachers, came before."""
-    path = artifacts.history_path(folder, *key)
-    if not path.exists():
-        return []
-    history = pd.read_csv(path)
-    seconds = history.seconds.cumsum()
-    seconds += total - seconds.iloc[-1]
-    return list(zip(seconds, history.epoch, 100 * history.val_accuracy, strict=True))
-
-
-def _own_seconds(name: str, rate: pd.Series, n_faces: int) -> float:
-    """Seconds of system A's 100 epochs of a network or of all members of an aggregate, hybrids
-    taken to last no longer than the plain network; NaN where that was not measured."""
-    aggregates = parameters.aggregates()
-    members = aggregates[name].members if name in aggregates else [name]
-    rates = [rate.get(member.rpartition("_")[2], float("nan")) for member in members]
-    return sum(OWN_EPOCHS * OWN_SHARE * n_faces / one for one in rates)

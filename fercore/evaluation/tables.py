@@ -70,28 +70,6 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def foremost(results: pd.DataFrame) -> pd.DataFrame:
-    """The outcome as text, columns as `everything`: of each system the figure for which it
-    published most (by notebook and number of classes), by the variant that validation faces prefer,
-    and the study's own networks.
-
-    A variant that did not run on the official split has there the accuracy of another one for the
-    same figure, with its name.
-    """
-    figures = outcome(results).dropna(subset="published")
-    most = figures.groupby(["system", "notebook", "classes"]).published.transform("max")
-    preferred: Any = figures[figures.preferred & (figures.published == most)].itertuples()
-    chosen = {(one.name, one.split): one for one in preferred}
-    rows = []
-    for row in everything(results).to_dict("records"):
-        one = chosen.get((row["network"], row["split"]))
-        if one is not None and row["official split"] == NOT_RUN:
-            row["official split"] = _by_another_variant(results, figures, one)
-        if one is not None or row["system"] == SYSTEMS[-1]:
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def outcome(results: pd.DataFrame) -> pd.DataFrame:
     """Every test accuracy that the systems published beside this study's, views averaged, mean over
     seeds; in %.
@@ -256,14 +234,6 @@ def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str
         "duplicates removed": without_duplicates(select(results, split, name)),
         "training": training_time(select(results, split, name)),
     }
-
-
-def _by_another_variant(results: pd.DataFrame, figures: pd.DataFrame, one: Any) -> str:
-    official = _on_official_split(one.split) or one.split
-    keys = ["base", "published", "system"]
-    same = figures[(figures[keys] == [getattr(one, key) for key in keys]).all(axis=1)]
-    ran = [name for name in same.name if len(select(results, official, name))]
-    return f"{accuracy(results, official, ran[0])} by {ran[0]}" if ran else NOT_RUN
 
 
 def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:

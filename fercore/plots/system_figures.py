@@ -1,8 +1,6 @@
-"""Figures of whole systems, a point each: beside what was published, by what they cost, how soon
-they get there."""
+"""Figures of whole systems, a point each: beside what was published, by what they cost."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -99,72 +97,6 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     for axis, x, y, names, lines in named:  # now that the layout is settled
         name_points(axis, x, y, names, lines=lines)
     return figure
-
-
-@style()
-def sooner(reached: pd.DataFrame, targets: pd.DataFrame) -> Figure:
-    """Validation accuracy against training time: a line a network, its most accurate epoch so far,
-    and a circle when it was done, views averaged; named, and in a colour and dash of their own,
-    those that no other was ahead of at some time. Published accuracies as lines across, and system
-    A's own way as a cross at its time.
-
-    `reached`, `targets`: as `costs.milestones` and `costs.sooner` return them.
-    """
-    figure, axis = new(height=5)
-    first_seed = reached.groupby("name").seed.transform("min")
-    reached = reached[reached.seed == first_seed].sort_values("seconds")
-    curves, done = reached.dropna(subset=["epoch"]), reached[reached.epoch.isna()]
-    least = max(curves.accuracy.max() - 25, 0) if len(curves) else 0
-    done = done[done.accuracy > least]
-    ahead = [
-        part.name[part.accuracy == part.accuracy.cummax()]
-        for part in (curves[curves.accuracy > least], done)
-    ]
-    pairs = itertools.product(("-", "--", ":"), (tone for tone in SERIES_COLOURS if tone != MUTED))
-    looks = dict(zip(pd.concat(ahead).unique(), pairs, strict=False))
-    tones = {name: tone for name, (_, tone) in looks.items()}
-    for name, part in curves.groupby("name", sort=False):
-        dash, tone = looks.get(name, ("-", MUTED))
-        how = (
-            {"label": name, "lw": 1.6, "zorder": 2} if name in tones else {"lw": 0.6, "alpha": 0.5}
-        )
-        best = part.accuracy.cummax()
-        axis.plot(part.seconds / 60, best, dash, drawstyle="steps-post", color=tone, **how)
-    edges = [tones.get(name, MUTED) for name in done.name]
-    axis.scatter(done.seconds / 60, done.accuracy, s=18, c="white", edgecolors=edges)
-    for row in targets.itertuples():
-        axis.axhline(row.published, color=PUBLISHED, lw=0.8, ls=":")
-        words = {"textcoords": "offset points", "fontsize": 7.5, "color": PUBLISHED}
-        where = {"xycoords": ("axes fraction", "data")} | words
-        axis.annotate(f"published, {row[1]}", (0.01, row.published), (0, 2), **where)
-    cross = {"color": PUBLISHED, "ms": 7, "mew": 2, "label": "system A's own way, 100 epochs"}
-    (own,) = axis.plot(targets["own way"] / 60, targets.published, "x", **cross)
-    circle = _mark(mfc="white", mec=MUTED, ms=4, label="done, views averaged")
-    axis.legend(handles=[circle, own], loc="lower right", fontsize=7.5)
-    lines = [line for line in axis.get_lines() if line.get_label() in tones]
-    figure.legend(handles=lines, loc="outside lower left", ncols=3, fontsize=7.5)
-    axis.set(xscale="log", xlabel="training (minutes)", ylabel="validation accuracy (%)")
-    axis.set_ylim(bottom=least)
-    axis.margins(x=0.1)
-    axis.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
-    _name_circles(axis, done, targets, tones)
-    return figure
-
-
-def _name_circles(
-    axis: Axes, done: pd.DataFrame, targets: pd.DataFrame, tones: Mapping[str, str]
-) -> None:
-    """Write names beside the circles of `sooner`, clear of crosses and of lines that bear a name or
-    a target."""
-    named = done[done.name.isin(tones)]
-    crosses = targets[["own way", "published"]].set_axis(["seconds", "accuracy"], axis=1)
-    points = pd.concat([done[["seconds", "accuracy"]], crosses]).dropna() / [60, 1]
-    lines = [line.get_data() for line in axis.get_lines() if line.get_label() in tones]
-    lines += [(axis.get_xlim(), [value, value]) for value in targets.published]
-    colours = [tones[name] for name in named.name]
-    name_points(axis, named.seconds / 60, named.accuracy, named.name, colours, points, lines)
-    for text in axis.texts:  # legible where a line runs through it
-        text.set_bbox({"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.2})
 
 
 def _points(axis: Axes, part: pd.DataFrame, column: str, **how) -> None:

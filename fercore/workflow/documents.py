@@ -83,7 +83,7 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for system, ours in figures.groupby("system"):
         best = ours.iloc[int(ours.published.argmax())]
-        pairs = known[[catalogue[name].system == system for name in known.after]]
+        pairs = known.loc[[catalogue[name].system == system for name in known.after]]
         reached, gained = ours.high >= ours.published, pairs.high >= pairs.published
         whole = reached.all() and gained.all() and system not in LIMITED
         none = not (reached.any() or gained.any())

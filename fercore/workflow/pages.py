@@ -256,7 +256,7 @@ def _tables(folder: Path) -> dict[str, list[Markup]]:
 
 
 def _outcome(folder: Path) -> dict | None:
-    """The table of foremost results and its figure, if both are there."""
+    """The table of verdicts and its figure, if both are there."""
     table = folder / "tables" / "outcome.html"
     figure = folder / "figures" / "30_accuracy_tables" / "outcome.svg"
     if not (table.exists() and figure.exists()):

@@ -31,10 +31,9 @@ def test_every_table_is_made_of_two_classes_and_twenty_faces(small):
     results = scoring.results(small)
     assert results.accuracy.between(0, 100).all() and results.recall.between(0, 100).all()
     assert len(tables.everything(results)) and len(costs.compared(results, "official"))
-    assert len(tables.of_system(results, "A", fer2013=False)) and tables.foremost(results).size >= 0
+    assert len(tables.of_system(results, "A", fer2013=False))
     assert costs.gaps(results, "official") and len(costs.trainings(small))
     assert len(comparison.changes(small)) == 2 and len(comparison.learning_curve(small)) == 2
-    assert costs.milestones(small).accuracy.between(0, 100).all()
 
 
 def test_classes_without_faces_are_left_out_of_tables_and_averages(small):

@@ -208,25 +208,6 @@ def test_beside_each_split_stands_the_official_one_with_the_same_classes():
     assert rows["svm_hog", "official_five"] == ""
 
 
-def test_the_foremost_are_each_systems_highest_figures_by_the_variant_validation_prefers():
-    of_e = ["model_a_landmarks_hog", "model_b_landmarks_hog_windows"]
-    ran = dict.fromkeys(("dsift_cnn", "cnn", "dsift_vgg", "vgg", "compact", *of_e), (65, 65))
-    ran |= {"deep_cnn": (60, 70), "deep_cnn_sigmoid": (70, 60)}
-    rows = tables.foremost(made_up({(network, "official"): both for network, both in ran.items()}))
-    assert rows.network.tolist() == ["cnn", "dsift_vgg", "deep_cnn_sigmoid", *of_e, "compact"]
-
-
-def test_the_foremost_name_the_variant_of_the_official_split_where_it_is_another():
-    ran = {
-        ("deep_cnn", "pooled_80_10_10"): (65, 65),
-        ("deep_cnn", "official"): (67, 67),
-        ("deep_cnn_sigmoid", "pooled_80_10_10"): (69, 69),
-    }
-    (row,) = tables.foremost(made_up(ran)).to_dict("records")
-    assert (row["network"], row["split"]) == ("deep_cnn_sigmoid", "pooled_80_10_10")
-    assert row["here"].startswith("69.0") and row["official split"].endswith(" by deep_cnn")
-
-
 def test_what_did_not_run_on_the_published_split_is_compared_on_the_official_one():
     table = tables.outcome(
         made_up(

@@ -80,16 +80,6 @@ OUTCOME = pd.DataFrame(
         "preferred",
     ],
 )
-REACHED = pd.DataFrame(
-    {
-        "name": ["cnn", "cnn", "pair"],
-        "seed": 0,
-        "seconds": [60.0, 120.0, 200.0],
-        "epoch": [1.0, 2.0, np.nan],
-        "accuracy": [55.0, 60.0, 63.0],
-    }
-)
-TARGETS = pd.DataFrame({"published by": ["cnn"], "published": [62.55], "own way": [9000.0]})
 DRAWN = {
     "class_counts": lambda: style.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
     "face_sheet": lambda: style.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
@@ -109,7 +99,6 @@ DRAWN = {
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: system_figures.costs(COSTS, n=70),
     "outcome": lambda: system_figures.outcome(OUTCOME),
-    "sooner": lambda: system_figures.sooner(REACHED, TARGETS),
     "predictions": lambda: result_figures.predictions(
         PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES
     ),
@@ -174,45 +163,6 @@ def test_no_name_lies_across_the_frontier():
     steps = np.concatenate([np.linspace(*ends, 200) for ends in itertools.pairwise(along)])
     boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
     assert len(boxes) == 5 and not any(box.contains(*place) for box in boxes for place in steps)
-
-
-def test_the_times_name_those_that_nothing_was_ahead_of():
-    behind = REACHED.assign(
-        name="behind", seconds=REACHED.seconds + 300, accuracy=REACHED.accuracy - 4
-    )
-    (axis,) = system_figures.sooner(pd.concat([REACHED, behind], ignore_index=True), TARGETS).axes
-    assert {text.get_text() for text in axis.texts} == {"published, cnn", "pair"}
-    widths = [line.get_linewidth() for line in axis.lines if line.get_drawstyle() == "steps-post"]
-    assert widths == [1.6, 0.6]
-
-
-def test_no_two_named_networks_look_alike_and_circles_have_their_colours():
-    ever_later = [
-        REACHED[REACHED.name == "cnn"].assign(
-            name=f"net{k}", seconds=REACHED.seconds + 100 * k, accuracy=REACHED.accuracy + k
-        )
-        for k in range(9)
-    ]
-    done = [
-        part.tail(1).assign(epoch=np.nan, accuracy=part.accuracy.max() + 1) for part in ever_later
-    ]
-    (axis,) = system_figures.sooner(
-        pd.concat([*ever_later, *done], ignore_index=True), TARGETS
-    ).axes
-    lines = {line.get_label(): line for line in axis.lines if line.get_drawstyle() == "steps-post"}
-    assert (
-        len({(line.get_color(), line.get_linestyle()) for line in lines.values()})
-        == len(lines)
-        == 9
-    )
-    assert style.MUTED not in {line.get_color() for line in lines.values()}
-    (circles,) = (
-        points for points in axis.collections if isinstance(points, mpl.collections.PathCollection)
-    )
-    by_time = sorted(lines.values(), key=lambda line: line.get_xdata()[-1])
-    assert np.allclose(
-        circles.get_edgecolors(), mpl.colors.to_rgba_array([line.get_color() for line in by_time])
-    )
 
 
 def test_a_published_figure_does_not_cover_the_one_reached():
