@@ -72,6 +72,14 @@ def test_provenance_names_versions():
     assert artifacts.provenance()["versions"]["keras"].startswith("3.")
 
 
+def test_provenance_names_the_commit_where_there_is_one(tmp_path, monkeypatch):
+    commit = artifacts.provenance()["git_commit"]
+    assert commit is None or (len(commit) == 40 and int(commit, 16) > 0)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    found = artifacts.provenance()
+    assert found["git_commit"] is None and found["git_dirty"] is False
+
+
 def test_rounding_changes_no_answer_among_many_classes(tmp_path):
     """Of a hundred classes the highest may be below a tenth."""
     said = np.random.default_rng(0).dirichlet(np.full(100, 20.0), 50)

@@ -1,0 +1,54 @@
+"""The commands: what goes wrong is one line, what belongs to Snakemake reaches it."""
+
+import pytest
+
+from fercore import cli, paths
+from fercore.recognition import command
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (ValueError("first\nsecond"), "first?second"),
+        (RuntimeError("no session"), "no session"),
+        (TypeError("a number is no path"), "a number is no path"),
+        (PermissionError(13, "Permission denied", "a.png"), "a.png: Permission denied"),
+        (OSError("disk full"), "disk full"),
+        (ModuleNotFoundError(name="keras"), "keras is not installed; pip install 'fercore[study]'"),
+    ],
+)
+def test_a_known_error_is_one_line(monkeypatch, capsys, error, line):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(command, "run", fail)
+    assert cli.main(["recognise", "a.png"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"fercore: {line}") and said.count("\n") == 1
+
+
+def test_an_interruption_is_no_mistake(monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run", stop)
+    assert cli.main(["recognise", "a.png"]) == 130
+    assert capsys.readouterr().err == "fercore: interrupted\n"
+
+
+@pytest.mark.parametrize("given", [["run"], ["index", "quick"], ["publish", "full"], ["documents"]])
+def test_commands_of_the_study_need_a_clone(monkeypatch, capsys, given):
+    monkeypatch.setattr(paths, "IN_CLONE", False)
+    assert cli.main(given) == 2
+    assert "clone the study and use ./run_all.sh" in capsys.readouterr().err
+
+
+def test_options_behind_two_dashes_are_snakemakes(monkeypatch):
+    from fercore.workflow import run
+
+    calls = []
+    monkeypatch.setattr(run, "run", lambda name, **options: calls.append((name, options)))
+    assert cli.main(["run", "smoke", "--cores", "2", "--", "--executor", "slurm"]) == 0
+    [(name, options)] = calls
+    assert name == "smoke" and options["extra"] == ["--executor", "slurm"]
+    assert options["cores"] == 2 and not options["force"] and not options["dry_run"]
