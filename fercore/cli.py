@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_args(arguments[:end])
-    options.snakemake = arguments[end + 1 :]
+    options.snakemake, status = arguments[end + 1 :], 2
     try:
         if options.run in STUDY and not paths.IN_CLONE:
             raise ValueError(
@@ -21,8 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         return options.run(options) or 0
     except KeyboardInterrupt:
-        print("fercore: interrupted", file=sys.stderr)
-        return 130
+        mistake, status = "interrupted", 130
     except ModuleNotFoundError as error:
         mistake = f"{error.name} is not installed; pip install 'fercore[study]' brings it"
     except OSError as error:
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, TypeError) as error:
         mistake = str(error)
     print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
-    return 2
+    return status
 
 
 def _parser() -> ArgumentParser:
@@ -67,7 +66,8 @@ def _parser() -> ArgumentParser:
     camera.add_argument("--device", default="0", help="the camera's number, or a video's address")
     export = command(_export, "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: what is at hand")
-    _dataset_options(command(_dataset, "folder", "target"))
+    dataset = command(_dataset, "folder", "target")
+    dataset.add_argument("--faces", default="haar", help="a detector; whole: pictures are faces")
     return parser
 
 
@@ -81,15 +81,6 @@ def _recogniser_options(parser: ArgumentParser) -> None:
     add("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
     add("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
     add("--prior", help="shares of the classes: fer2013, uniform, or NAME=SHARE,...")
-
-
-def _dataset_options(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--faces", default="haar", help="a detector as of recognise; whole: pictures are faces")
-    add("--classes", help="subfolders, by commas; default: by classes.txt, else FER2013's seven")
-    shares = ("TRAIN", "VAL", "TEST")
-    add("--split", type=float, nargs=3, default=(80, 10, 10), metavar=shares)
-    add("--seed", type=int, default=0, help="which pictures go where")
 
 
 def _run(options: Namespace) -> int:
@@ -184,14 +175,7 @@ def _dataset(options: Namespace) -> None:
         margin = getattr(detector, "margin", 0.0)
         return None if largest is None else recogniser.crop(rgb, largest, margin)
 
-    made = image_folders.make(
-        options.folder,
-        options.target,
-        largest_face,
-        classes=options.classes.split(",") if options.classes else None,
-        split=options.split,
-        seed=options.seed,
-    )
+    made = image_folders.make(options.folder, options.target, largest_face)
     print(f"{'':12} {'train':>6} {'val':>6} {'test':>6}")
     for name, numbers in made.counts.items():
         print(f"{name:12}", *(f"{number:6}" for number in numbers))
