@@ -33,18 +33,15 @@ def load(source: str | Path | None = None) -> Faces:
     named, or what lies in the data folder, cannot be used.
     """
     path = find(source)
-    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-    state = "\n".join(_state(path) if path else [SYNTHETIC]).encode(errors="replace")
-    name = hashlib.sha256(str(path and path.resolve()).encode(errors="replace")).hexdigest()
-    kept = artifacts.cached(
+    name = hashlib.sha256(repr(path and str(path.resolve())).encode()).hexdigest()
+    kept: dict = artifacts.cached(
         paths.CACHE / "datasets" / f"{name[:16]}.npz",
-        hashlib.sha256(code + state).hexdigest(),
+        _state(path),
         lambda: {key: np.asarray(value) for key, value in vars(_read(path)).items()},
     )
-    texts = {key: str(kept[key]) for key in ("origin", "fingerprint")}
-    texts["source"] = str(path or "")
-    names = tuple(kept["class_names"].tolist())
-    return Faces(**{**kept, **texts, "class_names": names})  # type: ignore[arg-type]
+    kept |= {key: str(kept[key]) for key in ("origin", "fingerprint")}
+    kept |= {"source": str(path or ""), "class_names": tuple(kept["class_names"].tolist())}
+    return Faces(**kept)
 
 
 def facts() -> Faces:
@@ -118,7 +115,8 @@ def _within(path: Path) -> Path:
     files = [file for file in image_folders.files_below(path) if file.is_file()]
     near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
     faults = []
-    for file in sorted((file for file in near if file.suffix.lower() in KINDS), key=_rank):
+    tables = [file for file in near if file.suffix.lower() in KINDS]
+    for file in sorted(tables, key=lambda file: (file.suffix.lower() != ".csv", file.name)):
         try:
             with fer2013.opened(file) as (content, _):
                 header = re.findall(rb"\w+", content.readline(300).lower())
@@ -131,16 +129,7 @@ def _within(path: Path) -> Path:
         return lists[0] if len(lists) == 1 else path
     if faults:
         raise faults[0]
-    names = ", ".join(fer2013.CSV_NAMES)
-    raise DatasetError(f"{printable(path.name)}: holds neither {names} nor pictures by class")
-
-
-def _rank(path: Path) -> tuple[bool, int, int]:
-    """Plain files before packed ones, known names before others, near ones before deep ones."""
-    stem = re.split(r"\W", path.name.lower())[0]
-    known = [Path(name).stem for name in fer2013.CSV_NAMES]
-    place = known.index(stem) if stem in known else len(known)
-    return path.suffix.lower() != ".csv", place, len(path.parts)
+    raise DatasetError(f"{printable(path.name)}: holds neither fer2013.csv nor pictures by class")
 
 
 def _download() -> Path | None:
@@ -162,14 +151,18 @@ def _download() -> Path | None:
         return None
 
 
-def _state(path: Path) -> list[str]:
-    """Changes when the file, any file of the folder or its classes change."""
-    files = image_folders.files_below(path) if path.is_dir() else [path]
+def _state(path: Path | None) -> str:
+    """A hash of this code and of the size and time of each file that is read."""
+    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    files = [path] if path else []
+    if path and path.is_dir():
+        files = list(image_folders.files_below(path))
     try:
-        states = [(file, file.stat()) for file in files if file.exists()]
+        stats = [(str(file), file.stat()) for file in files if file.exists()]
     except OSError as error:
         raise DatasetError(f"{printable(path)}: cannot be read ({error.strerror})") from error
-    return [f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states]
+    states = [(name, state.st_size, state.st_mtime_ns) for name, state in stats]
+    return hashlib.sha256(code + repr(states).encode()).hexdigest()
 
 
 def _read(path: Path | None) -> Faces:

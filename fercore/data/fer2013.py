@@ -105,8 +105,8 @@ def opened(path: Path) -> Iterator[tuple[Any, str]]:
     name = printable(path.name)
     try:
         with open(path, "rb") as raw:
-            start = raw.read(6)
-        if start.startswith(b"PK"):
+            start = raw.read(2)
+        if start == b"PK":
             with zipfile.ZipFile(path) as packed:
                 member = _member(packed.namelist(), name)
                 with packed.open(member) as file:
@@ -116,7 +116,7 @@ def opened(path: Path) -> Iterator[tuple[Any, str]]:
                 member = _member([entry.name for entry in archive if entry.isfile()], name)
                 yield archive.extractfile(member), f"{name}/{printable(member)}"
         else:
-            unpack: Any = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start[:2], open)
+            unpack: Any = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start, open)
             with unpack(path, "rb") as file:
                 yield file, name
     except DatasetError:
@@ -130,11 +130,11 @@ def opened(path: Path) -> Iterator[tuple[Any, str]]:
 
 def _member(names: list[str], archive: str) -> str:
     tables = [name for name in names if name.lower().endswith(".csv")]
-    known = [n for wanted in CSV_NAMES for n in tables if Path(n).name.lower() == wanted]
-    if known or len(tables) == 1:
-        return (known or tables)[0]
-    wanted = " or ".join(CSV_NAMES)
-    raise DatasetError(f"{archive}: holds no {wanted}; unpack it and give the folder or the CSV")
+    wanted = [name for name in tables if Path(name).name.lower() in CSV_NAMES]
+    if wanted or len(tables) == 1:
+        return min(wanted or tables, key=lambda name: Path(name).name)  # fer2013.csv comes first
+    known = " or ".join(CSV_NAMES)
+    raise DatasetError(f"{archive}: holds no {known}; unpack it and give the folder or the CSV")
 
 
 @dataclass(frozen=True)
@@ -178,27 +178,28 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     known, n = facts(), len(faces)
     keys = _keys(hashes_of(faces), faces.labels, faces.usage_codes)
     reference = _keys(known.hashes, known.labels, known.codes)
-    total, found = len(reference), Counter(keys.tolist())
+    found = Counter(keys.tolist())
     originals, stand_ins = (
         (found & Counter(reference[kind].tolist())).total() for kind in (known.exact, ~known.exact)
     )
     here, there = counts(faces.labels, faces.usage_codes), counts(known.labels, known.codes)
-    certain = originals + stand_ins >= 0.9 * n
+    differ = known.exact.sum() - originals + stand_ins
     if (here == there).all():
-        differ = int(known.exact.sum()) - originals + stand_ins
-        what = f"{differ:,} faces differ" if differ > 1 else "1 face differs" if differ else ""
-        origin = f"FER2013, {what or 'complete'}"
-    elif not certain:
+        what = (
+            f"{differ:,} face{'s differ' if differ > 1 else ' differs'}" if differ else "complete"
+        )
+        origin = f"FER2013, {what}"
+    elif originals + stand_ins < 0.9 * n:
         origin = f"not FER2013: {file_name}"
     elif (here[0] == there[0]).all() and not here[1:].any():
         origin = f"FER2013, Training only ({n:,} faces)"
     else:
-        origin = f"not FER2013: {file_name} ({n:,} of its {total:,} faces)"
-    if not certain:
-        return replace(faces, origin=origin)
-    rows = _placed(keys, reference)
-    rows = np.where(rows < 0, total + np.arange(n), rows)
-    return replace(faces, origin=origin, row_ids=rows.astype(np.int32))
+        origin = f"not FER2013: {file_name} ({n:,} of its {len(reference):,} faces)"
+    rows = faces.row_ids
+    if originals + stand_ins >= 0.9 * n:
+        rows = _placed(keys, reference)
+        rows = np.where(rows < 0, len(reference) + np.arange(n), rows).astype(np.int32)
+    return replace(faces, origin=origin, row_ids=rows)
 
 
 def hashes_of(faces: Faces) -> np.ndarray:
@@ -252,13 +253,13 @@ def load_votes(faces: Faces) -> np.ndarray:
     `DatasetError` for faces that are not FER2013's.
     """
     if faces.origin == synthetic.ORIGIN:
-        return synthetic.votes(faces, VOTE_NAMES)
+        return synthetic.votes(faces, COLUMNS)
     if not rows_agree(faces):
         raise DatasetError(f"FER+ votes: known of FER2013's faces only; these are {faces.origin}")
     known = facts().votes
     placed = faces.row_ids < len(known)
-    if not placed.all():
-        log.warning("FER+: %d faces are none of FER2013's and have no votes", (~placed).sum())
+    if missing := (~placed).sum():
+        log.warning("FER+: %d faces are none of FER2013's and have no votes", missing)
     return np.where(placed[:, None], known[faces.row_ids * placed], 0).astype(np.int8)
 
 
@@ -267,15 +268,14 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     of its classes.
 
     Single votes and those for other classes do not count; a face without any other has its label.
-    `everybody`: the faces as they were read, from which `faces` were taken, whose labels may be
-    others. Raises `DatasetError` where there are no votes.
+    `everybody`: the faces as they were read, from which `faces` were taken in their order, whose
+    labels may be others. Raises `DatasetError` where there are no votes.
     """
-    column = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
-    place = np.argsort(everybody.row_ids)
-    place = place[np.searchsorted(everybody.row_ids, faces.row_ids, sorter=place)]
-    counted = _repeated(load_votes(everybody)[place][:, column]).astype(np.float32)
+    columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
+    chosen = np.isin(everybody.row_ids, faces.row_ids)
+    counted = _repeated(load_votes(everybody)[chosen][:, columns]).astype(np.float32)
     empty = counted.sum(1) == 0
-    counted[empty] = np.eye(len(column), dtype=np.float32)[faces.labels[empty]]
+    counted[empty] = np.eye(len(columns), dtype=np.float32)[faces.labels[empty]]
     return counted / counted.sum(1, keepdims=True)
 
 
@@ -287,10 +287,9 @@ def majority(votes: np.ndarray) -> np.ndarray:
     faces voted unknown or no face get -1.
     """
     counted = _repeated(votes)
-    agreed = 2 * counted.max(1) > counted.sum(1)
-    position = np.full(len(VOTE_NAMES), -1, np.int8)
-    position[COLUMNS] = np.arange(len(EXPRESSIONS))
-    return np.where(agreed, position[counted.argmax(1)], -1).astype(np.int8)
+    expressions = counted[:, COLUMNS]
+    agreed = 2 * expressions.max(1) > counted.sum(1)
+    return np.where(agreed, expressions.argmax(1), -1).astype(np.int8)
 
 
 def agreement(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:

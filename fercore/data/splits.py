@@ -40,10 +40,10 @@ SPLITS = {
     "five_tenth": Split(TENTH, FIVE, pooled=True),
     "ferplus_five_tenth": Split(f"{TENTH} voted by FER+, as system D uses", FIVE, True, True),
 }
-for _percent in (5, 10, 25, 50):
-    SPLITS[f"official_{_percent}_percent"] = Split(
-        f"the official split, {_percent} % of Training, of each class alike", share=_percent / 100
-    )
+SPLITS |= {
+    f"official_{n}_percent": Split(f"{n} % of Training, of each class alike", share=n / 100)
+    for n in (5, 10, 25, 50)
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,16 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
         labels = fer2013.majority(fer2013.load_votes(faces))
         kept = faces.select(labels >= 0)
         faces = replace(kept, labels=labels[labels >= 0], class_names=EIGHT)
-    if split.class_names != faces.class_names:
-        faces = with_classes(faces, split.class_names)
+    if split.class_names == faces.class_names:
+        return faces, divide(faces, name)
+    missing = ", ".join(word for word in split.class_names if word not in faces.class_names)
+    if missing:
+        there = ", ".join(faces.class_names)
+        raise DatasetError(f"classes {missing}: not in these data ({there})")
+    place = {word: label for label, word in enumerate(split.class_names)}
+    new_label = np.array([place.get(word, -1) for word in faces.class_names], np.int8)
+    kept = faces.select(new_label[faces.labels] >= 0)
+    faces = replace(kept, labels=new_label[kept.labels], class_names=split.class_names)
     return faces, divide(faces, name)
 
 
@@ -85,19 +93,6 @@ def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
         except DatasetError as error:
             found[name] = str(error)
     return found
-
-
-def with_classes(faces: Faces, class_names: tuple[str, ...]) -> Faces:
-    """The faces of some classes, labels counted anew in the order of `class_names`; row ids
-    stay."""
-    missing = ", ".join(name for name in class_names if name not in faces.class_names)
-    if missing:
-        there = ", ".join(faces.class_names)
-        raise DatasetError(f"classes {missing}: not in these data ({there})")
-    place = {name: label for label, name in enumerate(class_names)}
-    new_label = np.array([place.get(name, -1) for name in faces.class_names], np.int8)
-    kept = faces.select(new_label[faces.labels] >= 0)
-    return replace(kept, labels=new_label[kept.labels], class_names=class_names)
 
 
 def divide(faces: Faces, name: str) -> Partition:

@@ -1,5 +1,4 @@
-"""The embedded data set: faces drawn by code, so that every notebook, table and test runs without
-FER2013.
+"""Faces drawn by code, so that every notebook, table and test runs without FER2013.
 
 A face is a person (head, hair, skin, features) and an expression: how far brows, lids, nose and
 mouth have moved, after the action units of the Facial Action Coding System (Ekman & Friesen, 1978).
@@ -15,8 +14,7 @@ from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, Faces, from_arrays
 
 ORIGIN = "embedded synthetic faces"
 CANVAS = 2 * SIDE
-# share of faces that repeat an earlier one, a tenth of them under another label, as in FER2013
-DUPLICATES = 0.02
+DUPLICATES = 0.02  # share that repeats an earlier face, a tenth of them under another label
 # What moves, about -1..1, 0 at rest: inner and outer ends of the brows up; brows together; lids
 # open wide; lower lids raised; nose wrinkled; corners of the mouth up; mouth open, wide, with flat
 # edges; teeth seen; cheeks raised; lower lip pushed up. For each of `CLASS_NAMES` in two ways of
@@ -45,16 +43,14 @@ def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int =
     """Drawn `Faces`, the same for the same seed: `train` Training, `validation` PublicTest, `test`
     PrivateTest.
 
-    Expressions are equally frequent; people differ between the parts. A few faces are exact
-    duplicates of earlier ones.
-    """
+    Expressions are equally frequent; people differ between the parts."""
     rng = np.random.default_rng(seed)
     n = train + validation + test
     usage = np.repeat(np.arange(len(USAGES), dtype=np.int8), (train, validation, test))
     labels = rng.permutation(np.arange(n) % len(CLASS_NAMES)).astype(np.int8)
     images = np.empty((n, SIDE, SIDE), np.uint8)
     for position, label in enumerate(labels):
-        images[position] = draw(person(rng), expression(CLASS_NAMES[label], rng), rng)
+        images[position] = draw(person(rng), expression(label, rng), rng)
     for repeated in np.flatnonzero(rng.random(n) < DUPLICATES)[1:]:
         original = rng.integers(repeated)
         images[repeated] = images[original]
@@ -62,16 +58,14 @@ def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int =
     return from_arrays(images, labels, usage, origin=ORIGIN)
 
 
-def votes(faces: Faces, vote_names: tuple[str, ...]) -> np.ndarray:
-    """Ten votes on each drawn face, int8 [n, 10], columns `vote_names`: four in five for its label,
-    others anywhere. The same for the same row, whichever faces are given."""
-    words = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-    column = np.array([vote_names.index(word) for word in words])[faces.labels]
+def votes(faces: Faces, columns: np.ndarray) -> np.ndarray:
+    """Ten votes on each drawn face, int8 [n, 10]: four in five for the column of its label, others
+    anywhere. The same for the same row, whichever faces are given."""
     rng, rows = np.random.default_rng(0), faces.row_ids
     shape = rows.max(initial=0) + 1, 10
     agree = rng.random(shape)[rows] < 0.8
-    given = np.where(agree, column[:, None], rng.integers(len(vote_names), size=shape)[rows])
-    return (given[:, :, None] == np.arange(len(vote_names))).sum(1).astype(np.int8)
+    given = np.where(agree, columns[faces.labels][:, None], rng.integers(10, size=shape)[rows])
+    return (given[:, :, None] == np.arange(10)).sum(1).astype(np.int8)
 
 
 def person(rng: np.random.Generator) -> SimpleNamespace:
@@ -93,10 +87,9 @@ def person(rng: np.random.Generator) -> SimpleNamespace:
     )
 
 
-def expression(label: str, rng: np.random.Generator) -> SimpleNamespace:
-    """A way of showing `label`: some weaker, none exact, one in six with a trace of another
-    expression. Attributes are `MOVES`."""
-    values = rng.beta(3.2, 1.7) * VARIANTS[CLASS_NAMES.index(label), rng.integers(2)]
+def expression(label: int, rng: np.random.Generator) -> SimpleNamespace:
+    """A way of showing a class: some weaker, none exact, one in six with a trace of another."""
+    values = rng.beta(3.2, 1.7) * VARIANTS[label, rng.integers(2)]
     if rng.random() < 1 / 6:
         other = VARIANTS[rng.integers(len(CLASS_NAMES)), rng.integers(2)]
         values = 0.6 * values + 0.4 * other
@@ -104,7 +97,7 @@ def expression(label: str, rng: np.random.Generator) -> SimpleNamespace:
 
 
 def moves(*values: float, **named: float) -> SimpleNamespace:
-    """An expression; what is not named is at rest."""
+    """An expression by its `MOVES`; what is not named is at rest."""
     rest = dict.fromkeys(MOVES, 0.0)
     return SimpleNamespace(**rest | dict(zip(MOVES, values, strict=False)) | named)
 
@@ -120,9 +113,7 @@ def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) 
         for line, depth in folds:
             canvas.fill(np.multiply(line, (side, 1)), 0.55 * who.skin, depth, width=0.035)
         _eye(canvas, who, move, side)
-        _brow(canvas, who, move, side)
-    _nose(canvas, who, move)
-    _mouth(canvas, who, move)
+    _nose_and_mouth(canvas, who, move)
     if who.style:  # hair over the forehead, under the curve of the skull
         lines = 0.35 * _T**4 - 0.8, 0.3 * _T**4 - 0.64 - 0.05 * np.cos(6 * _T), 0.75 * _T**2 - 0.86
         skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
@@ -146,8 +137,6 @@ class _Canvas:
     def fill(self, xy, shade, alpha=1.0, within=None, width=0.0) -> np.ndarray:
         """Fill a polygon [n, 2], or draw an open line of some `width`; returns the mask that it
         covers, 0..1, to clip others `within`."""
-        if np.max(alpha) <= 0:
-            return np.zeros((CANVAS, CANVAS), np.float32)
         points = np.rint(16 * (np.asarray(xy) @ self.matrix.T + self.origin)).astype(np.int32)
         mask = np.zeros((CANVAS, CANVAS), np.uint8)
         if width:
@@ -191,7 +180,7 @@ def _head(canvas: _Canvas, who: SimpleNamespace) -> None:
 
 
 def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:
-    """White, iris and lids; the iris is cut by the lids."""
+    """White, iris, cut by the lids, and lids; the brow, a stroke tapered towards its outer end."""
     x, y = side * who.spacing + who.eye * _T, -0.22
     upper = who.eye * np.clip(0.5 + 0.48 * move.lids, 0.1, 1.05)
     lower = who.eye * np.clip(0.38 + 0.1 * move.lids - 0.34 * move.lower, 0.02, 0.6)
@@ -203,10 +192,6 @@ def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int
     canvas.fill(np.stack([x, bottom], 1), 0.55 * who.skin, 0.7, width=0.022)
     bag = np.stack([x, bottom + 0.06], 1)
     canvas.fill(bag, 0.62 * who.skin, 0.8 * move.lower, width=0.025)
-
-
-def _brow(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:
-    """A tapered stroke from the inner to the outer end."""
     t = np.linspace(0, 1, 9)
     x = who.spacing - 0.21 - 0.05 * max(move.frown, 0) + 0.43 * t
     rise = move.inner * (1 - t) ** 1.3 + move.outer * t**0.8
@@ -216,18 +201,14 @@ def _brow(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: in
     canvas.fill(_band(x, y - half, y + half) * [side, 1], shade, 0.95)
 
 
-def _nose(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
-    """A lit ridge, wings, nostrils."""
+def _nose_and_mouth(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
+    """A lit ridge, wings, nostrils; lips around an opening, with teeth and tongue inside it."""
     tip = 0.26 - 0.07 * max(move.nose, 0)
     canvas.fill([[0, -0.25], [0, tip - 0.06]], 1.12 * who.skin, 0.5, width=0.09)
     for side in (-1, 1):
         wing = np.array([[0.75, -0.14], [1.05, -0.06], [0.9, 0.01]]) * [side * who.nose, 1]
         canvas.fill(np.add(wing, (0, tip)), 0.6 * who.skin, 0.7, width=0.03)
         canvas.fill(_oval(side * 0.55 * who.nose, tip, 0.045, 0.028), 0.3 * who.skin, 0.9)
-
-
-def _mouth(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
-    """Lips around an opening, with teeth and tongue inside it."""
     x = who.mouth * (1 + 0.42 * move.width) * _T
     opening, pout = max(move.opening, 0), max(move.pout, 0)
     swell = np.sqrt(1 - np.abs(_T) ** (2 + 3 * np.clip(move.square, 0, 1)))

@@ -71,11 +71,10 @@ def test_classes_of_ones_own_go_by_their_names(tmp_path):
         DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry.*and 1 more"
     ):
         make(source)
-    faces = datasets.load(make(source, classes=("smile", "bored")).folder)
     (source / "classes.txt").write_text("Smile\nbored\n")
-    listed = make(source, "listed")
-    assert datasets.load(listed.folder).class_names == ("Smile", "bored") and not listed.problems
-    assert faces.class_names == ("smile", "bored")
+    listed = make(source)
+    faces = datasets.load(listed.folder)
+    assert faces.class_names == ("Smile", "bored") and not listed.problems
     assert not fer2013.rows_agree(faces)
     with pytest.raises(
         DatasetError, match=r"classes Angry, Happy, Sad, Surprise, Neutral: not in these data"
@@ -83,16 +82,12 @@ def test_classes_of_ones_own_go_by_their_names(tmp_path):
         splits.prepare(faces, "official_five")
 
 
-def test_shares_are_kept_and_a_seed_decides_who_goes_where(tmp_path):
+def test_a_tenth_validates_and_a_tenth_tests(tmp_path):
     source = pictures(tmp_path / "photos", {"happy": 20, "sad": 10})
-    made = make(source, split=(60, 20, 20))
-    assert made.counts == {"Happy": (12, 4, 4), "Sad": (6, 2, 2)}
-
-    def tested(target, seed):
-        folder = make(source, target, seed=seed).folder
-        return sorted(path.name.split("_", 1)[1] for path in (folder / "test" / "Happy").iterdir())
-
-    assert tested("a", 0) == tested("b", 0) != tested("c", 5)
+    made = make(source)
+    assert made.counts == {"Happy": (16, 2, 2), "Sad": (8, 1, 1)}
+    tested, again = (sorted(one.folder.rglob("test/*/*")) for one in (made, make(source, "again")))
+    assert [path.name for path in tested] == [path.name for path in again]
 
 
 def test_what_cannot_be_used_is_left_out_and_told(folder):
@@ -133,11 +128,6 @@ def test_a_function_cuts_out_faces_and_pictures_without_one_are_told(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": (80, 20)}, "three shares above 0"),
-        ({"split": (100, 0, 0)}, "three shares above 0"),
-        ({"split": (float("nan"), 10, 10)}, "split nan 10 10: give three shares above 0"),
-        ({"split": (80, float("nan"), 10)}, "split 80 nan 10: give three shares above 0"),
-        ({"split": (80, 10, float("inf"))}, "split 80 10 inf: give three shares above 0"),
         ({"target": "photos/made"}, "lies in the folder that is read"),
         ({"target": "photos"}, "there already"),
         ({"target": "/dev/null/mine"}, "^/dev/null/mine: cannot be written"),
@@ -152,13 +142,6 @@ def test_mistakes_are_one_line_and_nothing_is_written(folder, options, message):
     ]
 
 
-def test_names_of_classes_are_stripped(folder):
-    assert list(make(folder, classes=("Happy", " Sad", "")).counts) == ["Happy", "Sad"]
-    (folder / "happy").rename(folder / "holiday")
-    with pytest.raises(DatasetError, match="faces of 1 classes, two are needed"):
-        make(folder, "other", classes=("Happy", "Sad", ""))
-
-
 def test_long_names_are_cut(tmp_path):
     folder = pictures(tmp_path / "photos", TEN)
     (folder / "happy" / "p0.png").rename(folder / "happy" / f"{'😀' * 60}.png")
@@ -168,10 +151,7 @@ def test_long_names_are_cut(tmp_path):
 def test_the_command_prints_counts_and_problems(folder, capsys):
     (folder / "loose.png").write_text("")
     target = folder.parent / "mine"
-    assert (
-        main(["dataset", str(folder), str(target), "--faces", "whole", "--split", "60", "20", "20"])
-        == 0
-    )
+    assert main(["dataset", str(folder), str(target), "--faces", "whole"]) == 0
     said = capsys.readouterr().out
     assert (
         said.split()[:3] == ["train", "val", "test"]

@@ -82,7 +82,7 @@ def test_vote_shares_drop_single_votes_and_keep_the_label_of_faces_without_other
     votes[4, [0, 1, 2, 8]] = 2, 6, 1, 1  # neutral; single votes for surprise and for unknown
     votes[5, [1, 8]] = 1, 9
     monkeypatch.setattr(fer2013, "load_votes", lambda asked: votes[asked.row_ids])
-    some = splits.with_classes(faces, splits.FIVE)
+    some, _ = splits.prepare(faces, "official_five")
     shares = fer2013.vote_shares(faces, some)
     row = {int(row_id): share for row_id, share in zip(some.row_ids, shares, strict=True)}
     assert shares.shape == (len(some), 5) and np.allclose(shares.sum(1), 1)
@@ -152,8 +152,8 @@ def test_errors_name_what_is_valid():
         splits.divide(training, "official")
     with pytest.raises(DatasetError, match="4 faces are too few"):
         splits.divide(faces.select(np.arange(4)), "pooled_64_16_20")
-    with pytest.raises(DatasetError, match="classes Contempt: not in these data"):
-        splits.with_classes(faces, ("Angry", "Contempt"))
+    with pytest.raises(DatasetError, match="classes Angry, Sad, Surprise, Neutral: not in these"):
+        splits.prepare(replace(faces, class_names=(*"abcdef", "Happy")), "official_five")
 
 
 def test_obstacles_are_told_by_split():
