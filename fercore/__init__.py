@@ -3,10 +3,8 @@
 import os
 import sys
 
-# TensorFlow's greetings, and its regrets that there is no GPU
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow itself leaves it out on older processors: with AVX2 alone networks train 1.2 to 1.6
-# times as fast by it
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no greetings of TensorFlow
+# which leaves it out on older processors: with AVX2 networks train 1.2 to 1.6 times as fast by it
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
@@ -17,9 +15,8 @@ def in_kernel() -> bool:
 
 
 def _hush_greetings() -> None:
-    """In a notebook drop what compiled code writes to standard error while the cell that imports
-    this package runs: some of TensorFlow's greetings heed no setting. Warnings and errors of Python
-    still show."""
+    """Drop what compiled code writes to standard error while this cell runs, as some of
+    TensorFlow's greetings heed no setting. Warnings and errors of Python still show."""
     events, kept = sys.modules["IPython"].get_ipython().events, os.dup(2)
 
     def restore(*_) -> None:
@@ -28,9 +25,8 @@ def _hush_greetings() -> None:
         os.close(kept)
 
     events.register("post_run_cell", restore)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    os.close(nothing)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
 
 
 if in_kernel():
