@@ -30,7 +30,9 @@ def pack(faces: Path, votes: Path, target: Path) -> Path:
     short = (hashes >> np.uint64(32)).astype(np.uint32)
     if len(np.unique(short)) < len(first):
         raise SystemExit("32 bits of the hash do not tell all pictures apart")
-    facts = fer2013.Facts(
+    return artifacts.write_arrays(
+        target,
+        zipfile.ZIP_LZMA,
         labels=labels,
         codes=codes,
         hashes=short,
@@ -39,7 +41,6 @@ def pack(faces: Path, votes: Path, target: Path) -> Path:
         exact=fer2013.facts().exact,
         votes=voted[list(fer2013.VOTE_NAMES)].to_numpy(np.int8),
     )
-    return artifacts.write_arrays(target, zipfile.ZIP_LZMA, **vars(facts))
 
 
 if __name__ == "__main__":

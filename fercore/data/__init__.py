@@ -1,15 +1,6 @@
 """Faces and what is known of them: FER2013 and its packed facts, splits, duplicates, augmentation.
 
-Also the readers of CSVs and pictures, folders of a user's own, and the embedded synthetic faces.
+Also the reader of pictures, folders of a user's own, and the embedded synthetic faces.
 """
 
-__all__ = [
-    "augmentation",
-    "datasets",
-    "faces",
-    "fer2013",
-    "image_folders",
-    "pictures",
-    "splits",
-    "synthetic",
-]
+__all__ = ["augmentation", "datasets", "fer2013", "image_folders", "pictures", "splits"]

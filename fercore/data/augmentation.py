@@ -1,5 +1,4 @@
-"""Faces as a network sees them: light normalised, augmented in training, and in several fixed views
-for test-time augmentation."""
+"""Faces as a network sees them: normalised, augmented in training, in views at prediction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -12,7 +11,7 @@ from fercore.config import NORMALISATIONS, VIEWS
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much a training face is changed at random. All zero: not at all.
+    """How much a training face is changed at random.
 
     `rotation` degrees, uniform in ±; `shift` fraction of the width, uniform in ± along each axis;
     `zoom` uniform in 1 ± zoom; `flip` mirrors half of the faces; `erasing` is the probability that
@@ -36,8 +35,7 @@ def augmentation(recipe) -> Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """A view of a face: `zoom` times as large, turned `rotation` degrees about the centre, then
-    mirrored or not."""
+    """A face `zoom` times as large, turned `rotation` degrees about the centre, then mirrored."""
 
     mirror: bool = False
     zoom: float = 1.0
@@ -48,11 +46,8 @@ PLAIN = View()
 
 
 def views(number: int) -> list[View]:
-    """The views of a face whose probabilities are averaged, one of `VIEWS` in number: the face; and
-    its mirror image; and both smaller, larger, turned left and right. The first is the face.
-
-    Raises `ValueError` for another number.
-    """
+    """The views of a face whose probabilities are averaged, one of `VIEWS` in number: the face; its
+    mirror image; both smaller, larger, turned left and right. `ValueError` for another number."""
     if number not in VIEWS:
         raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
     others = [(0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else []
@@ -87,10 +82,8 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
 
 
 def crop(images: np.ndarray, side: int | None) -> np.ndarray:
-    """The middle `side` x `side` pixels of images [n, h, w]; `side` None: the images as they are.
-
-    Raises `ValueError` where the images are smaller.
-    """
+    """The middle `side` x `side` pixels of images [n, h, w]; for None the images as they are.
+    Raises `ValueError` where the images are smaller."""
     if side is None:
         return images
     height, width = images.shape[1:3]
@@ -101,8 +94,7 @@ def crop(images: np.ndarray, side: int | None) -> np.ndarray:
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
-    """Square images uint8 [n, h, h] at `side` x `side` pixels, areas averaged; as they are where
-    they have that side."""
+    """Square images uint8 [n, h, h] at `side` x `side` pixels, areas averaged."""
     if images.shape[1] == side or not len(images):
         return images
     return np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in images])
@@ -111,11 +103,8 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
 def augment(
     images: np.ndarray, rng: np.random.Generator, how: Augmentation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Augment each face at random; border pixels are repeated outwards.
-
-    images uint8 [n, h, w] → (images uint8 [n, h, w], mirrored bool [n]): `mirrored` says which
-    faces were flipped, so that a descriptor can follow.
-    """
+    """Augment each of images uint8 [n, h, w] at random; border pixels are repeated outwards. Also
+    bool [n]: which faces were mirrored, so that a descriptor can follow."""
     mirrored = rng.random(len(images)) < (0.5 if how.flip else 0.0)
     matrices = _affine_matrices(rng, mirrored, how, np.array(images.shape[:0:-1]))
     if replace(how, sharp=0.0) == Augmentation():
@@ -137,8 +126,7 @@ def _warped(images: np.ndarray, matrices: Iterable[np.ndarray]) -> np.ndarray:
 def _affine_matrices(
     rng: np.random.Generator, mirrored: np.ndarray, how: Augmentation, size: np.ndarray
 ) -> np.ndarray:
-    """One matrix float64 [n, 2, 3] a face: flip, then rotate and zoom about the centre, then shift.
-    `size`: width, height."""
+    """A matrix a face, float64 [n, 2, 3]: flip, rotate and zoom about the centre, shift."""
     n = len(mirrored)
     angle = np.deg2rad(rng.uniform(-1, 1, n) * how.rotation)
     zoom = 1 + rng.uniform(-1, 1, n) * how.zoom

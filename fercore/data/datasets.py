@@ -25,12 +25,11 @@ log = logging.getLogger(__name__)
 
 
 def load(source: str | Path | None = None) -> Faces:
-    """FER2013, or the embedded synthetic faces when it is nowhere.
+    """FER2013, or the embedded synthetic faces when it is nowhere; kept in `paths.CACHE`.
 
     First hit wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the
-    project's data folder; Kaggle, when credentials are there. What was read is kept in
-    `paths.CACHE/datasets`. Classes without faces are left out. Raises `DatasetError` when what is
-    named, or what lies in the data folder, cannot be used.
+    project's data folder; Kaggle, when credentials are there. Classes without faces are left out.
+    Raises `DatasetError` when what is named, or lies in the data folder, cannot be used.
     """
     path = find(source)
     name = hashlib.sha256(repr(path and str(path.resolve())).encode()).hexdigest()
@@ -45,8 +44,7 @@ def load(source: str | Path | None = None) -> Faces:
 
 
 def facts() -> Faces:
-    """FER2013's faces without pixels, images [n, 0, 0], from the packed facts: enough for splits,
-    duplicates, votes and every table."""
+    """FER2013's faces without pixels, images [n, 0, 0]: enough for splits, votes and tables."""
     known = fer2013.facts()
     return Faces(
         images=np.empty((len(known.labels), 0, 0), np.uint8),
@@ -59,10 +57,7 @@ def facts() -> Faces:
 
 
 def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
-    """At most `per_split` faces of each usage, drawn class by class; all of them for None.
-
-    At least one face of each class stays when `per_split` allows it. Order is kept.
-    """
+    """At most `per_split` faces of each usage, all for None, drawn class by class, in order."""
     if per_split is None:
         return faces
     if per_split < 1:
@@ -106,8 +101,7 @@ def find(source: str | Path | None = None) -> Path | None:
 
 
 def _within(path: Path) -> Path:
-    """`path` itself when it is a file, else what is to be read in the folder: the best CSV, plain
-    before packed, or the folder for its pictures."""
+    """A file itself; of a folder its best CSV, plain before packed, or itself for its pictures."""
     if path.is_file():
         return path
     if not path.is_dir():

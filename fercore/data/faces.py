@@ -17,7 +17,7 @@ class DatasetError(ValueError):
 class Faces:
     """Faces with their labels, in the order of the file they come from.
 
-    `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known (`datasets.facts`);
+    `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known;
     `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted
     from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`; `origin` names the
     data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces;
@@ -52,8 +52,7 @@ class Faces:
         return np.argmax([self.usage == usage for usage in USAGES], axis=0).astype(np.int8)
 
     def select(self, positions: np.ndarray) -> "Faces":
-        """The faces at `positions` (int positions or a bool mask); origin and fingerprint stay
-        those of the whole."""
+        """The faces at `positions`, ints or a mask; origin and fingerprint stay the whole's."""
         names = ("images", "labels", "row_ids", "usage")
         return replace(self, **{name: getattr(self, name)[positions] for name in names})
 

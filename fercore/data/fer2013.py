@@ -1,12 +1,8 @@
-"""FER2013: its CSV, plain or packed, and what is known of it without pixels.
+"""FER2013: its CSV, plain or packed, and what is known of its rows without pixels.
 
-`fer2013_facts.npz` holds of each row of fer2013.csv: label, usage, 32 bits of a hash of its pixels,
-the group of its exact duplicates, whether it is of one grey value, and the votes of FER+. Sources:
-FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) and FER+ (Barsoum et al. 2016, arXiv:1608.01041;
-github.com/microsoft/FERPlus, MIT licence). `benchmarks/pack_facts.py` makes the file anew.
-
-Damage is a `DatasetError` of one line: file, row, cure. A row is counted as data row, 1-based, and
-as the line that a text editor shows (one more, for the header).
+Sources: FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) and the votes of FER+ (Barsoum et al.
+2016, arXiv:1608.01041; github.com/microsoft/FERPlus, MIT licence). `benchmarks/pack_facts.py` makes
+`fer2013_facts.npz` anew.
 """
 
 import csv
@@ -19,9 +15,10 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,11 +42,11 @@ log = logging.getLogger(__name__)
 
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All faces of a FER2013 CSV: images uint8 [n, 48, 48], labels int8 [n], usage codes int8 [n]
-    (0, 1, 2).
+    """All faces of a CSV: images uint8 [n, 48, 48], labels int8 [n], usage codes int8 [n].
 
     Columns `emotion`, `pixels` and `Usage`, in any order; without `Usage` (the competition's
-    train.csv) every face is Training. Raises `DatasetError` at the first damaged row.
+    train.csv) every face is Training. Raises `DatasetError` at the first damaged row, counted from
+    1, and in lines with the header.
     """
     images, labels, codes = bytearray(), bytearray(), bytearray()  # in memory only once
     with opened(path) as (file, name):
@@ -100,8 +97,8 @@ def _row(header: list[str], fields: list[str]) -> tuple[np.ndarray, int, int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, str]]:
-    """The CSV in a file, whatever it is packed in and called, and the name to show for it. Raises
-    `DatasetError` for what cannot be read, also within the block."""
+    """The CSV in a file, however packed, and the name to show for it. Raises `DatasetError` for
+    what cannot be read, also within the block."""
     name = printable(path.name)
     try:
         with open(path, "rb") as raw:
@@ -137,29 +134,16 @@ def _member(names: list[str], archive: str) -> str:
     raise DatasetError(f"{archive}: holds no {known}; unpack it and give the folder or the CSV")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Arrays over the rows of fer2013.csv.
+@cache
+def facts() -> SimpleNamespace:
+    """The packed facts, arrays over the rows of fer2013.csv.
 
     `labels` int8, `codes` int8 positions in `USAGES`, `hashes` uint32 of the pixels, `groups` int32
     first row with the same pixels, `constant` bool, `exact` bool: the pixels are the original ones,
     not the JPEG stand-ins of the copy that circulates; `votes` int8 [n, 10], columns `VOTE_NAMES`.
     """
-
-    labels: np.ndarray
-    codes: np.ndarray
-    hashes: np.ndarray
-    groups: np.ndarray
-    constant: np.ndarray
-    exact: np.ndarray
-    votes: np.ndarray
-
-
-@cache
-def facts() -> Facts:
-    """The packed facts."""
     with np.load(FILE, allow_pickle=False) as file:
-        return Facts(**file)
+        return SimpleNamespace(**file)
 
 
 def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES)) -> np.ndarray:
@@ -169,11 +153,11 @@ def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES
 
 
 def recognised(faces: Faces, file_name: str) -> Faces:
-    """Faces of seven classes as they were read, named, with the rows of fer2013.csv that they are.
+    """Faces of seven classes as they were read, with what they are as `origin`: 'FER2013,
+    complete', 'FER2013, 177 faces differ', 'not FER2013: …'.
 
-    `origin` becomes 'FER2013, complete', 'FER2013, 177 faces differ', 'not FER2013: …'. Where nine
-    in ten faces are known, each gets its row as row id, whatever is missing before it; one that
-    cannot be placed gets a number beyond the last row.
+    Where nine in ten faces are known, each gets its row of fer2013.csv as row id, whatever is
+    missing before it; one that cannot be placed gets a number beyond the last row.
     """
     known, n = facts(), len(faces)
     keys = _keys(hashes_of(faces), faces.labels, faces.usage_codes)
@@ -203,7 +187,7 @@ def recognised(faces: Faces, file_name: str) -> Faces:
 
 
 def hashes_of(faces: Faces) -> np.ndarray:
-    """The hash of each face's pixels as `Facts.hashes` has it, uint32 [n]."""
+    """The hash of each face's pixels as `facts().hashes` has it, uint32 [n]."""
     return (pixel_hashes(faces.images) >> np.uint64(32)).astype(np.uint32)
 
 
@@ -216,9 +200,8 @@ def _keys(hashes: np.ndarray, labels: np.ndarray, codes: np.ndarray) -> np.ndarr
 def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The row of the reference that each face is, int [n]; -1 where that is not certain.
 
-    A face that occurs once is found by its key. Others, duplicates and unknown pixels, are placed
-    where the faces found before and after them say the same, if label and usage agree there, and
-    the pixels where they are known.
+    A face that occurs once is found by its key. Duplicates and unknown pixels are placed where the
+    faces found before and after say the same, if label, usage and known pixels agree there.
     """
     import pandas as pd
 
@@ -247,11 +230,8 @@ def rows_agree(faces: Faces) -> bool:
 
 
 def load_votes(faces: Faces) -> np.ndarray:
-    """The FER+ votes of each face, int8 [n, 10], columns `VOTE_NAMES`, by the row that it is.
-
-    Faces that could not be placed have none. Synthetic faces have synthetic votes. Raises
-    `DatasetError` for faces that are not FER2013's.
-    """
+    """The FER+ votes of each face by its row, int8 [n, 10], columns `VOTE_NAMES`; none for one that
+    could not be placed. Synthetic faces have synthetic votes; others raise `DatasetError`."""
     if faces.origin == synthetic.ORIGIN:
         return synthetic.votes(faces, COLUMNS)
     if not rows_agree(faces):
@@ -264,12 +244,11 @@ def load_votes(faces: Faces) -> np.ndarray:
 
 
 def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
-    """Share of the votes that each expression got, float32 [n, c], for each of `faces` in the order
-    of its classes.
+    """Share of the votes that each of its classes got, float32 [n, c], for each of `faces`.
 
     Single votes and those for other classes do not count; a face without any other has its label.
-    `everybody`: the faces as they were read, from which `faces` were taken in their order, whose
-    labels may be others. Raises `DatasetError` where there are no votes.
+    `everybody`: the faces as they were read, from which `faces` were taken in their order. Raises
+    `DatasetError` where there are no votes.
     """
     columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
     chosen = np.isin(everybody.row_ids, faces.row_ids)
@@ -281,11 +260,7 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
 
 def majority(votes: np.ndarray) -> np.ndarray:
     """The expression with more than half of a face's votes, int8 [n], positions in `EXPRESSIONS`;
-    -1 for none.
-
-    `votes` int [n, 10], columns `VOTE_NAMES`. Single votes are dropped first, as the authors do;
-    faces voted unknown or no face get -1.
-    """
+    -1 for none. `votes` int [n, 10]; single ones are dropped first, as the authors do."""
     counted = _repeated(votes)
     expressions = counted[:, COLUMNS]
     agreed = 2 * expressions.max(1) > counted.sum(1)
@@ -293,8 +268,7 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def agreement(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many voters gave each face the label it carries in FER2013, int [n]. `labels` positions
-    in `CLASS_NAMES`."""
+    """How many voters gave each face its label, a position in `CLASS_NAMES`, int [n]."""
     return votes[np.arange(len(votes)), COLUMNS[labels]].astype(int)
 
 

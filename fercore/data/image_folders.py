@@ -3,8 +3,7 @@
     made = image_folders.make("photos/", "data/mine")
     made.counts, made.problems    # faces by class and part; what was left out, and why
 
-What comes of it is a folder of 48×48 faces, `train/Happy/00012_holiday.png`, which `datasets.load`
-reads: look through it, delete what is wrong.
+What comes of it are 48×48 faces, `train/Happy/00012_holiday.png`, which `datasets.load` reads.
 """
 
 import itertools
@@ -38,7 +37,7 @@ Found = tuple[Path, np.ndarray]  # a picture, and its face: gray uint8 [48, 48]
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Files in a folder at any depth, sorted; links are followed, hidden names left out. Raises
-    `DatasetError` for a folder that one may not look into."""
+    `DatasetError` where one may not look."""
 
     def refuse(error: OSError):
         place = printable(error.filename)
@@ -56,11 +55,8 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def class_names_of(path: Path) -> tuple[str, ...]:
-    """The classes of a folder of pictures: a line each of its `classes.txt`, else FER2013's seven;
-    so those of a file. Their case does not matter where FER2013 has them.
-
-    Raises `DatasetError` for fewer than two, one twice, or more than labels can count.
-    """
+    """The classes of a folder: a line each of its `classes.txt`, else FER2013's seven, whose case
+    does not matter. Raises `DatasetError` for fewer than two, one twice, or more than 100."""
     file = path / CLASSES_FILE
     if not file.is_file():
         return CLASS_NAMES
@@ -154,8 +150,7 @@ def _part(names: Sequence[str]) -> int | None:
 
 @dataclass(frozen=True)
 class Made:
-    """What was written where. `counts`: faces of each class in training, validation and test;
-    `problems`: what was left out, and why."""
+    """What was written where: faces of each class in train, val and test; what was left out."""
 
     folder: Path
     counts: dict[str, tuple[int, ...]]

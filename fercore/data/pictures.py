@@ -4,6 +4,7 @@ What cannot be read is a `PictureError` of one line."""
 
 import io
 import logging
+import os
 import re
 import warnings
 from pathlib import Path
@@ -46,8 +47,9 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
         if not source.getbuffer().nbytes:
             raise PictureError(f"{printable(name or 'a picture')}: the file is empty")
     elif isinstance(source, (str, Path)):
-        name = name or Path(source).name
-        _check_file(Path(source))
+        source = Path(source)
+        name = name or source.name
+        _check_file(source)
     elif not hasattr(source, "read"):
         kinds = "a path, bytes, a file, a Pillow image or an array"
         raise PictureError(f"{type(source).__name__} is no picture; give {kinds}")
@@ -119,16 +121,12 @@ def squeezed(rgb: np.ndarray) -> np.ndarray:
 
 
 def _check_file(path: Path) -> None:
-    """That a path is a file: opening a FIFO would wait for ever."""
-    try:
-        size = path.stat().st_size
-    except (OSError, ValueError) as error:
-        raise PictureError(_unreadable(path, error)) from error
-    if path.is_dir():
+    """That a path, if it is there, is a file with something in it: opening a FIFO would wait."""
+    if os.path.isdir(path):
         raise PictureError(f"{printable(path)}: a folder, not a picture")
-    if not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise PictureError(f"{printable(path)}: not a file that can be read as a picture")
-    if not size:
+    if os.path.isfile(path) and not os.path.getsize(path):
         raise PictureError(f"{printable(path.name)}: the file is empty")
 
 
@@ -136,7 +134,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         broken = " (a broken link)" if path.is_symlink() else ""
         return f"{printable(path)}: no such file or folder{broken}"
-    return f"{printable(path)}: cannot be read ({getattr(error, 'strerror', None) or error})"
+    return f"{printable(path)}: cannot be read ({getattr(error, 'strerror', error)})"
 
 
 def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
@@ -150,14 +148,14 @@ def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
                 return _of_pillow(image, name)
     except PictureError:
         raise
-    except PermissionError as error:
-        raise PictureError(f"{name}: cannot be read ({error.strerror})") from error
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: over 178 million pixels, {MOST}") from None
     except UnidentifiedImageError:
         fault = "no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
         raise PictureError(f"{name}: {fault}") from None
     except Exception as error:  # Pillow's decoders fail in many ways
+        if isinstance(file, Path) and getattr(error, "strerror", None):
+            raise PictureError(_unreadable(file, error)) from error
         fault = printable(str(error) or type(error).__name__)
         raise PictureError(f"{name}: damaged or cut off ({fault}); give a whole picture") from error
 

@@ -1,8 +1,5 @@
-"""Which faces train, validate and test; and which are duplicates.
-
-This is the one place where FER2013's Training, PublicTest and PrivateTest become train, validation
-and test.
-"""
+"""Which faces train, validate and test; which are duplicates. Here alone FER2013's Training,
+PublicTest and PrivateTest become train, validation and test."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -60,11 +57,8 @@ class Partition:
 
 
 def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
-    """The faces that a split uses, relabelled where it leaves classes out or takes the FER+
-    votes, and their split.
-
-    Raises `DatasetError` for an unknown name, and where votes are needed that are not there.
-    """
+    """The faces that a split uses, relabelled where it leaves classes out or takes FER+'s votes,
+    and their split. Raises `DatasetError` for an unknown name and where votes or classes lack."""
     split = _split(name, faces)
     if split.voted:  # the faces on whose expression the voters agree
         labels = fer2013.majority(fer2013.load_votes(faces))
@@ -84,8 +78,7 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
 
 
 def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
-    """Why faces cannot be divided by some of these splits, a line each: for want of votes,
-    classes or a usage."""
+    """Why faces cannot be divided by some of these splits: for want of votes, classes, a usage."""
     found = {}
     for name in names:
         try:
@@ -98,9 +91,9 @@ def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
 def divide(faces: Faces, name: str) -> Partition:
     """Positions in `faces` that train, validate and test under the split `name`.
 
-    Faces of a class that the split leaves out are in no part. The pooled splits are those of the
-    published systems when the faces are all there, in the order of fer2013.csv. Raises
-    `DatasetError` for an unknown name, and when an official part has no faces.
+    Faces of a class that it leaves out are in no part. The pooled splits are those of the published
+    systems for all faces in the order of fer2013.csv. Raises `DatasetError` for an unknown name and
+    for an official part without faces.
     """
     split = _split(name, faces)
     kept = np.isin(faces.class_names, split.class_names)[faces.labels]
@@ -140,8 +133,7 @@ def _split(name: str, faces: Faces) -> Split:
 
 
 def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
-    """A share of the positions, of each class alike and at least one, in order; smaller shares lie
-    in larger ones."""
+    """A share of the positions of each class, at least one; smaller shares lie in larger ones."""
     if share == 1:
         return positions
     shuffled = np.random.default_rng(0).permutation(len(positions))
@@ -151,16 +143,14 @@ def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray
 
 
 def duplicate_groups(faces: Faces) -> np.ndarray:
-    """A group number for each face, int [n]; faces share it when all their pixels are the same.
-    Those of `datasets.facts` are grouped as the packed facts say."""
+    """A number for each face, int [n], shared by faces with the same pixels."""
     known = fer2013.facts().groups
     same = pixel_hashes(faces.images) if faces.has_pixels else known[faces.row_ids]
     return np.unique(same, return_inverse=True)[1]
 
 
 def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
-    """Test faces without an exact duplicate among training and validation faces, bool
-    [len(parts.test)]."""
+    """Which test faces have no exact duplicate in training and validation, bool [n of test]."""
     group = duplicate_groups(faces)
     return ~np.isin(group[parts.test], group[np.concatenate([parts.train, parts.validation])])
 

@@ -1,8 +1,8 @@
 """Faces drawn by code, so that every notebook, table and test runs without FER2013.
 
-A face is a person (head, hair, skin, features) and an expression: how far brows, lids, nose and
-mouth have moved, after the action units of the Facial Action Coding System (Ekman & Friesen, 1978).
-Coordinates: the frame is -1..1, x to the right, y down. Drawn at twice the size and averaged down.
+A face is a person and an expression: how far brows, lids, nose and mouth have moved, after the
+action units of the Facial Action Coding System (Ekman & Friesen, 1978). Coordinates: the frame is
+-1..1, x to the right, y down. Drawn at twice the size and averaged down.
 """
 
 from types import SimpleNamespace
@@ -15,10 +15,9 @@ from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, Faces, from_arrays
 ORIGIN = "embedded synthetic faces"
 CANVAS = 2 * SIDE
 DUPLICATES = 0.02  # share that repeats an earlier face, a tenth of them under another label
-# What moves, about -1..1, 0 at rest: inner and outer ends of the brows up; brows together; lids
-# open wide; lower lids raised; nose wrinkled; corners of the mouth up; mouth open, wide, with flat
-# edges; teeth seen; cheeks raised; lower lip pushed up. For each of `CLASS_NAMES` in two ways of
-# showing it, so that none is a matter of one stroke.
+# What moves, about -1..1, 0 at rest: ends of the brows up; brows together; lids open; lower lids
+# up; nose wrinkled; corners of the mouth up; mouth open, wide, with flat edges; teeth seen; cheeks
+# up; lower lip pushed up. For each of `CLASS_NAMES` in two ways of showing it.
 MOVES = {
     "inner": (-1, -1, -0.5, -0.4, 1, 1, 0, 0, 0.8, 0.95, 0.9, 0.8, 0, 0),
     "outer": (0.3, 0.35, 0, 0, 0.1, 0.15, 0.1, 0.1, -0.5, -0.35, 1, 0.9, 0, 0),
@@ -41,9 +40,7 @@ _ROUND = np.linspace(0, 2 * np.pi, 40)[:-1]
 
 def faces(train: int = 2100, validation: int = 420, test: int = 420, seed: int = 0) -> Faces:
     """Drawn `Faces`, the same for the same seed: `train` Training, `validation` PublicTest, `test`
-    PrivateTest.
-
-    Expressions are equally frequent; people differ between the parts."""
+    PrivateTest. Expressions are equally frequent; people differ between the parts."""
     rng = np.random.default_rng(seed)
     n = train + validation + test
     usage = np.repeat(np.arange(len(USAGES), dtype=np.int8), (train, validation, test))
@@ -88,18 +85,13 @@ def person(rng: np.random.Generator) -> SimpleNamespace:
 
 
 def expression(label: int, rng: np.random.Generator) -> SimpleNamespace:
-    """A way of showing a class: some weaker, none exact, one in six with a trace of another."""
+    """`MOVES` that show a class: some weaker, none exact, one in six with a trace of another."""
     values = rng.beta(3.2, 1.7) * VARIANTS[label, rng.integers(2)]
     if rng.random() < 1 / 6:
         other = VARIANTS[rng.integers(len(CLASS_NAMES)), rng.integers(2)]
         values = 0.6 * values + 0.4 * other
-    return moves(*(values + rng.normal(0, 0.09, len(values))))
-
-
-def moves(*values: float, **named: float) -> SimpleNamespace:
-    """An expression by its `MOVES`; what is not named is at rest."""
-    rest = dict.fromkeys(MOVES, 0.0)
-    return SimpleNamespace(**rest | dict(zip(MOVES, values, strict=False)) | named)
+    values = values + rng.normal(0, 0.09, len(values))
+    return SimpleNamespace(**dict(zip(MOVES, values, strict=True)))
 
 
 def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +115,7 @@ def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) 
 
 
 class _Canvas:
-    """A float image with a pose: shapes come in face coordinates and are blended in."""
+    """A float image with a pose, into which shapes in face coordinates are blended."""
 
     def __init__(self, rng: np.random.Generator):
         angle, scale = np.deg2rad(rng.normal(0, 6)), rng.uniform(0.9, 1.06) * CANVAS / 2
@@ -135,8 +127,7 @@ class _Canvas:
         self.image = low + (high - low) * self.down + np.zeros(CANVAS, np.float32)
 
     def fill(self, xy, shade, alpha=1.0, within=None, width=0.0) -> np.ndarray:
-        """Fill a polygon [n, 2], or draw an open line of some `width`; returns the mask that it
-        covers, 0..1, to clip others `within`."""
+        """Fill a polygon [n, 2], or draw a line of some `width`; the mask that it covers."""
         points = np.rint(16 * (np.asarray(xy) @ self.matrix.T + self.origin)).astype(np.int32)
         mask = np.zeros((CANVAS, CANVAS), np.uint8)
         if width:

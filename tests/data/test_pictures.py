@@ -196,7 +196,7 @@ def test_what_is_no_file_is_one_line_at_once(tmp_path):
         "folder.png": "a folder, not a picture",
         "broken.png": r"no such file or folder \(a broken link\)",
         "loop.png": "cannot be read",
-        "nul\0.png": "cannot be read",
+        "nul\0.png": "damaged or cut off",
         "n" * 300 + ".png": "cannot be read",
     }
     for name, message in messages.items():
