@@ -6,7 +6,6 @@
 What comes of it are 48×48 faces, `train/Happy/00012_holiday.png`, which `datasets.load` reads.
 """
 
-import itertools
 import logging
 import os
 import re
@@ -29,6 +28,7 @@ SYNONYMS = {"anger": "angry", "disgusted": "disgust", "fearful": "fear", "happin
 SYNONYMS |= {"sadness": "sad", "surprised": "surprise"}
 PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "publictest": 1}
 PARTS |= {"test": 2, "testing": 2, "privatetest": 2}
+WRITTEN = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
 Row = tuple[int, int, Path]  # usage code, label, picture
@@ -153,7 +153,7 @@ class Made:
     """What was written where: faces of each class in train, val and test; what was left out."""
 
     folder: Path
-    counts: dict[str, tuple[int, ...]]
+    counts: dict[str, tuple[int, int, int]]
     problems: list[tuple[str, str]]
 
 
@@ -180,31 +180,28 @@ def make(
     if os.path.exists(target):
         raise DatasetError(f"{printable(target)}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):
-        raise DatasetError(
-            f"{printable(target)}: lies in the folder that is read; go outside of it"
-        )
+        raise DatasetError(f"{printable(target)}: lies in the folder that is read; go elsewhere")
     problems: list[tuple[str, str]] = []
-    parts: dict[str, dict[str, list[Found]]] = {}
+    counts: dict[str, tuple[int, int, int]] = {}
+    rows: list[tuple[str, str, Path, np.ndarray]] = []
     for name, faces in _faces(folder, crop, problems).items():
         if len(faces) < 3:
             fault = f"{len(faces)} usable pictures, at least 3 are needed: class left out"
             problems.append((f"{name}/", fault))
             continue
         tenth = max(1, round(len(faces) / 10))
-        order = [faces[k] for k in np.random.default_rng(len(parts)).permutation(len(faces))]
-        divided = order[2 * tenth :], order[:tenth], order[tenth : 2 * tenth]
-        parts[name] = dict(zip(("train", "val", "test"), divided, strict=True))
-    if len(parts) < 2:
-        first = f" (left out: {': '.join(problems[0])})" if problems else ""
-        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-        fault = f"faces of {len(parts)} classes, two are needed{first}{more}"
+        counts[name] = len(faces) - 2 * tenth, tenth, tenth
+        parts = np.random.default_rng(len(counts)).permutation(np.repeat(WRITTEN, counts[name]))
+        rows += [(part, name, *found) for part, found in zip(parts, faces, strict=True)]
+    if len(counts) < 2:
+        lost = printable("; ".join(map(": ".join, problems)), 200)
+        fault = f"faces of {len(counts)} classes, two are needed (left out: {lost or 'nothing'})"
         raise DatasetError(f"{printable(folder.name)}: {fault}")
     try:
-        _write(target, parts)
+        _write(target, rows, tuple(counts))
     except OSError as error:
         fault = f"cannot be written ({error.strerror})"
         raise DatasetError(f"{printable(target)}: {fault}") from error
-    counts = {name: tuple(map(len, divided.values())) for name, divided in parts.items()}
     return Made(target, counts, problems)
 
 
@@ -242,18 +239,16 @@ def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[Found
     return {name: faces for name, faces in kept.items() if faces}
 
 
-def _write(target: Path, parts: dict[str, dict[str, list[Found]]]) -> None:
+def _write(target: Path, rows: list, class_names: tuple[str, ...]) -> None:
     """The folder, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".making.", dir=target.parent) as home:
-        made, number = Path(home) / "made", itertools.count()
-        for name, divided in parts.items():
-            for part, faces in divided.items():
-                (made / part / name).mkdir(parents=True)
-                for path, face in sorted(faces, key=lambda found: found[0]):
-                    stem = os.fsencode(path.stem[:50]).decode(errors="replace")
-                    file = made / part / name / f"{next(number):05d}_{stem}.png"
-                    file.write_bytes(cv2.imencode(".png", face)[1].tobytes())
-        if tuple(parts) != CLASS_NAMES:
-            (made / CLASSES_FILE).write_text("\n".join(parts) + "\n", encoding="utf-8")
+        made = Path(home) / "made"
+        for number, (part, name, path, face) in enumerate(rows):
+            stem = os.fsencode(path.stem[:50]).decode(errors="replace")
+            file = made / part / name / f"{number:05d}_{stem}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(cv2.imencode(".png", face)[1].tobytes())
+        if class_names != CLASS_NAMES:
+            (made / CLASSES_FILE).write_text("\n".join(class_names) + "\n", encoding="utf-8")
         made.rename(target)

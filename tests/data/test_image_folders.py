@@ -67,9 +67,7 @@ def test_all_seven_classes_need_no_list_of_their_own(tmp_path):
 
 def test_classes_of_ones_own_go_by_their_names(tmp_path):
     source = pictures(tmp_path / "photos", {"bored": 4, "smile": 4})
-    with pytest.raises(
-        DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry.*and 1 more"
-    ):
+    with pytest.raises(DatasetError, match=r"photos: faces of 0 classes.*bored/: no class \(Angry"):
         make(source)
     (source / "classes.txt").write_text("Smile\nbored\n")
     listed = make(source)
