@@ -66,15 +66,16 @@ def copies(
     for the next student. Raises `TrainingError` as `soft_labels` does, and for networks that take
     more than the picture.
     """
+    for teacher in teachers:
+        if (inputs := parameters.network(teacher)["inputs"]) != ["image"]:
+            raise TrainingError(
+                f"teacher {teacher}: takes {', '.join(inputs)}; a teacher of augmented copies must "
+                "take the image alone"
+            )
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in made))
     total = np.zeros((recipe.copies, len(train), len(class_names)), np.float32)
-    for model, settings, own in _trained(folder, split, seeds, teachers, class_names):
-        if settings["inputs"] != ["image"]:
-            raise TrainingError(
-                f"teacher {model.name}: takes {', '.join(settings['inputs'])}; a teacher of "
-                "augmented copies must take the image alone"
-            )
+    for model, _, own in _trained(folder, split, seeds, teachers, class_names):
         total += _predicted(model, made, own, digest)
     total /= len(seeds) * len(teachers)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, total, strict=True)]

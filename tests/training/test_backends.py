@@ -1,4 +1,5 @@
-"""Another backend of Keras trains, and goes on where it was stopped, in a process of its own: here the backend is TensorFlow."""
+"""Another backend of Keras trains, and goes on where it was stopped. It has a process of its own:
+here the backend is TensorFlow."""
 
 import json
 import os
