@@ -94,10 +94,10 @@ def find(source: str | Path | None = None) -> Path | None:
         except DatasetError as error:
             listed = f"data/ holds {printable(', '.join(lying))}"
             raise DatasetError(f"{error}. {listed}; put FER2013 there or empty it") from error
-    downloaded = _download()
-    if downloaded is None:
-        log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
-    return downloaded
+    if downloaded := _download():
+        return downloaded
+    log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
+    return None
 
 
 def _within(path: Path) -> Path:
@@ -108,8 +108,8 @@ def _within(path: Path) -> Path:
         raise DatasetError(f"{printable(path)}: neither a file nor a folder")
     files = [file for file in image_folders.files_below(path) if file.is_file()]
     near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
-    faults = []
     tables = [file for file in near if file.suffix.lower() in KINDS]
+    faults = []
     for file in sorted(tables, key=lambda file: (file.suffix.lower() != ".csv", file.name)):
         try:
             with fer2013.opened(file) as (content, _):
@@ -140,8 +140,7 @@ def _download() -> Path | None:
     except ImportError:  # only an extra brings them
         return None
     except Exception as error:  # of many kinds, and none may stop a run that has other data
-        kind = type(error).__name__
-        log.warning("Kaggle: %s could not be downloaded (%s)", KAGGLE_DATASET, kind)
+        log.warning("%s could not be downloaded (%s)", KAGGLE_DATASET, type(error).__name__)
         return None
 
 

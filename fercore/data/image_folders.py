@@ -102,8 +102,8 @@ def read_folder(
         try:
             images[position] = pictures.squeezed(pictures.read(path, smallest=2 * SIDE))
         except pictures.PictureError as error:
-            fault = str(error).split(": ", 1)[-1]
-            raise DatasetError(f"{_shown(path, folder)}: {fault}, or delete it") from error
+            place, fault = printable(path.relative_to(folder)), str(error).split(": ", 1)[-1]
+            raise DatasetError(f"{place}: {fault}, or delete it") from error
     usage, labels = np.array([row[:2] for row in rows], np.int8).T
     return images, labels.copy(), usage.copy()
 
@@ -111,19 +111,20 @@ def read_folder(
 def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list[Row]:
     """The nearest folder names the class of a picture, one above it the part."""
     above = [path.relative_to(folder).parts[:-2] for path in found]
-    parts, divided = [_part(names) for names in above], len(set(above)) > 1
+    parts = [_part(names) for names in above]
+    divided, validated = len(set(above)) > 1, 1 in parts
     rows, differ = [], []
     for path, names, part in zip(found, above, parts, strict=True):
         label = _label(path.parent.name, class_names)
         if label is None:
             fault = f"its folder is no class ({printable(', '.join(class_names))})"
-            raise DatasetError(f"{_shown(path, folder)}: {fault}; rename or move it")
+            raise DatasetError(f"{printable(path.relative_to(folder))}: {fault}; rename or move it")
         if part is None and names and divided:
             fault = f"'{printable('/'.join(names))}' is no part"
             cure = f"call it one of {', '.join(PARTS)}"
-            raise DatasetError(f"{_shown(path, folder)}: {fault}; {cure}")
+            raise DatasetError(f"{printable(path.relative_to(folder))}: {fault}; {cure}")
         named = next((k for k, usage in enumerate(USAGES) if path.name.startswith(usage)), None)
-        if part is None or (part == 2 and named == 1 and 1 not in parts):
+        if part is None or (part == 2 and named == 1 and not validated):
             part = named or 0  # Kaggle's folder test holds both kinds of test faces
         elif named not in (None, part):
             differ.append(path)
@@ -132,13 +133,9 @@ def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list
     return rows
 
 
-def _shown(path: Path, folder: Path) -> str:
-    return printable(path.relative_to(folder))
-
-
 def _warn(folder: Path, paths: Sequence[Path], what: str) -> None:
     if paths:
-        first = _shown(paths[0], folder)
+        first = printable(paths[0].relative_to(folder))
         log.warning("%s: %d files %s, first %s", printable(folder.name), len(paths), what, first)
 
 

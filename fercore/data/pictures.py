@@ -1,6 +1,4 @@
-"""The one reader of pictures: files, folders, bytes, Pillow images and arrays become RGB bytes.
-
-What cannot be read is a `PictureError` of one line."""
+"""The one reader of pictures: files, folders, bytes, Pillow images and arrays become RGB bytes."""
 
 import io
 import logging
@@ -27,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class PictureError(ValueError):
-    """A picture that cannot be read or understood."""
+    """A picture that cannot be read or understood, in one line."""
 
 
 def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
@@ -61,8 +59,7 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
 
     Shapes: [h, w] and [h, w, 1] gray, [h, w, 3] RGB, [h, w, 4] RGB and alpha (laid on white).
     Values: bool; uint8; uint16, 0..65535; other integers, 0..255; floats, 0..1, or 0..255 when any
-    of them is above 1. Raises `PictureError` for other shapes and values and for a picture without
-    pixels.
+    is above 1. Raises `PictureError` for other shapes and values and where no pixels are.
     """
     array = np.asarray(array)
     values = array[..., None] if array.ndim == 2 else array
@@ -78,8 +75,7 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
 
 
 def listed(folder: str | Path) -> list[Path]:
-    """The pictures that lie in a folder, by the suffixes of their names, in their natural order (2
-    before 10).
+    """The pictures that lie in a folder, by their suffixes, in natural order (2 before 10).
 
     Subfolders and hidden files are left out; other files are counted in a warning. Raises
     `PictureError` when the folder is missing, locked or has none.
@@ -114,8 +110,6 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 def squeezed(rgb: np.ndarray) -> np.ndarray:
     """A picture as gray uint8 [48, 48]; one that is not square is squeezed, not cut."""
     image = gray(rgb)
-    if image.shape == (SIDE, SIDE):
-        return image
     how = cv2.INTER_AREA if min(image.shape) >= SIDE else cv2.INTER_CUBIC
     return cv2.resize(image, (SIDE, SIDE), interpolation=how)
 

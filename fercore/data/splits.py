@@ -128,8 +128,8 @@ def _split(name: str, faces: Faces) -> Split:
     if name not in SPLITS:
         raise DatasetError(f"split '{name}' is unknown; choose one of {', '.join(SPLITS)}")
     split = SPLITS[name]
-    everything = split.class_names == CLASS_NAMES
-    return replace(split, class_names=faces.class_names) if everything else split
+    there = faces.class_names if split.class_names == CLASS_NAMES else split.class_names
+    return replace(split, class_names=there)
 
 
 def _some(positions: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
