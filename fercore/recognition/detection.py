@@ -8,10 +8,7 @@ own measure: two detectors' scores do not compare.
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +23,7 @@ AREA = 6_000_000  # pixels
 LARGE = 320  # pixels: YuNet misses larger faces, so it also sees the picture at this length
 SMALLEST = 8  # pixels of a side of the picture that YuNet is shown
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
+THRESHOLD = 0.6  # the lowest score of YuNet's that counts
 
 # OpenCV's model zoo; MIT licence
 YUNET = "face_detection_yunet_2023mar.onnx"
@@ -33,53 +31,32 @@ ADDRESS = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 VARIABLE = "FERCORE_YUNET"
 
+HAAR = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
 # How system D calls `detectMultiScale`
 SYSTEM_D = {"scale": 1.3, "neighbours": 5, "smallest": 50, "longest": None}
 
 
 class DetectorError(ValueError):
-    """A detector that does not exist, lacks its file, or was given parameters that it does not
-    take."""
+    """A detector that does not exist or lacks its file."""
 
 
-class Detector(Protocol):
-    """What `detector` returns."""
-
-    def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes int32 [k, 4] (x, y, width, height) and scores float32 [k], best first."""
-
-
-@dataclass
 class YuNet:
-    """OpenCV's small network for faces (Wu et al. 2023).
+    """OpenCV's small network for faces (Wu et al. 2023); `file` is its ONNX model, None takes what
+    `yunet_file` finds or fetches."""
 
-    `file` is its ONNX model; None takes what `yunet_file` finds or fetches. `threshold`: the lowest
-    score that counts, 0..1. `longest` in pixels: longer pictures are reduced, at most `COARSEST`
-    times; None never reduces.
-    """
+    margin = -0.025  # as benchmarks/margin.py measured it, for `recogniser.crop`
 
-    file: str | Path | None = None
-    threshold: float = 0.6
-    longest: int | None = LONGEST
-    margin: ClassVar[float] = -0.025  # as benchmarks/margin.py measured it, for `recogniser.crop`
-    _network: cv2.FaceDetectorYN = field(init=False, repr=False)
-
-    def __post_init__(self):
-        if not 0 < self.threshold < 1:
-            raise DetectorError(f"threshold {self.threshold}: give a share between 0 and 1")
-        path = yunet_file() if self.file is None else Path(self.file).expanduser()
-        if not path.is_file():
-            raise DetectorError(f"{printable(path)}: no such model file; give YuNet's {YUNET}")
-        self.file = path
+    def __init__(self, file: str | Path | None = None):
+        path = yunet_file() if file is None else Path(file).expanduser()
         try:
             content = np.frombuffer(path.read_bytes(), np.uint8)
             self._network = cv2.FaceDetectorYN.create(
-                "onnx", content, np.empty(0, np.uint8), (LARGE, LARGE), self.threshold
+                "onnx", content, np.empty(0, np.uint8), (LARGE, LARGE), THRESHOLD
             )
+            self._network.detect(np.zeros((LARGE, LARGE, 3), np.uint8))
         except (cv2.error, SystemError) as error:
-            raise DetectorError(
-                f"{printable(path.name)}: no YuNet model; give OpenCV's {YUNET}"
-            ) from error
+            fault = f"{printable(path.name)}: no YuNet model; give OpenCV's {YUNET}"
+            raise DetectorError(fault) from error
         except OSError as error:
             raise DetectorError(f"{printable(path)}: cannot be read ({error.strerror})") from error
 
@@ -90,26 +67,23 @@ class YuNet:
     def find(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes, scores, and tilts float32 [k] in degrees: how far the eyes' line falls to the
         right."""
-        fine, factor = _reduced(rgb, self.longest)
-        found = [self._search(fine, factor)]
+        fine, factor = _reduced(rgb, LONGEST)
+        found = self._search(fine, factor)
         if max(fine.shape[:2]) > 2 * LARGE:
             coarse, more = _reduced(fine, LARGE, coarsest=np.inf)
-            found.append(self._search(coarse, factor * more))
-        boxes, tilts, scores = np.split(_distinct(np.concatenate(found)), [4, 5], axis=1)
-        return *_ordered(boxes, scores), tilts[:, 0].astype(np.float32)
+            found = np.concatenate([found, self._search(coarse, factor * more)])
+        boxes, scores = found[:, :4], found[:, 5]
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)  # best first
+        found = found[np.asarray(kept, int).reshape(-1)]
+        return *_typed(found[:, :4], found[:, 5]), found[:, 4].astype(np.float32)
 
     def _search(self, rgb: np.ndarray, factor: float) -> np.ndarray:
         """Boxes in pixels of the whole picture, tilts, scores: float [k, 6]."""
         if min(rgb.shape[:2]) < SMALLEST:  # in a line of pixels it sees faces of any size
             return np.empty((0, 6))
         self._network.setInputSize(rgb.shape[1::-1])
-        try:
-            found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
-        except cv2.error as error:
-            name = printable(Path(str(self.file)).name)
-            raise DetectorError(f"{name}: fails on a picture; give OpenCV's {YUNET}") from error
-        if found is None:
-            return np.empty((0, 6))
+        found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
+        found = np.empty((0, 15)) if found is None else found
         # of a low picture it may see faces without end
         found = found[np.abs(found).max(axis=1) < 4 * max(rgb.shape)]
         right, left = found[:, 4:6], found[:, 6:8]  # eyes of the person, who looks at us
@@ -117,72 +91,58 @@ class YuNet:
         return np.column_stack([found[:, :4] * factor, tilts, found[:, -1]])
 
 
-@dataclass
 class Cascade:
-    """Viola and Jones's cascade by OpenCV; `file` is its description.
+    """Viola and Jones's cascade by OpenCV; `file` is its description, by default OpenCV's of
+    frontal faces.
 
     `scale` between the sizes searched; `neighbours`: overlapping hits that make a face; `smallest`
-    in pixels: the side of the smallest face searched; `longest` as for `YuNet`. The score is the
-    weight of the cascade's last stage. System D's parameters are `SYSTEM_D`.
+    in pixels: the side of the smallest face searched; pictures longer than `longest` pixels are
+    reduced, None never reduces. The score is the weight of the cascade's last stage.
     """
 
-    file: str | Path
-    scale: float = 1.1
-    neighbours: int = 5
-    smallest: int = 30
-    longest: int | None = LONGEST
-    margin: ClassVar[float] = 0.01
-    _cascade: cv2.CascadeClassifier = field(init=False, repr=False)
+    margin = 0.01
 
-    def __post_init__(self):
-        if not self.scale > 1 or self.neighbours < 0 or self.smallest < 0:
-            raise DetectorError(
-                f"scale {self.scale}, neighbours {self.neighbours}, smallest {self.smallest}: "
-                "scale must be above 1, the others not below 0"
-            )
-        path = Path(self.file).expanduser()
-        if not path.is_file():
-            raise DetectorError(f"{printable(path)}: no such cascade file")
+    def __init__(
+        self,
+        file: str | Path = HAAR,
+        scale: float = 1.1,
+        neighbours: int = 5,
+        smallest: int = 30,
+        longest: int | None = LONGEST,
+    ):
+        self.scale, self.neighbours, self.smallest = scale, neighbours, smallest
+        self.longest, path = longest, Path(file).expanduser()
         try:
             self._cascade = cv2.CascadeClassifier(str(path))
             empty = self._cascade.empty()
         except (cv2.error, SystemError):
             empty = True
         if empty:
-            raise DetectorError(
-                f"{printable(path.name)}: no cascade that OpenCV reads; "
-                "opencv_traincascade writes one"
-            )
+            fault = "no file of a cascade that OpenCV reads; opencv_traincascade writes one"
+            raise DetectorError(f"{printable(path)}: {fault}")
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes and scores of the faces in a picture."""
         small, factor = _reduced(pictures.gray(rgb), self.longest, 2 * COARSEST)  # it is slower
+        smallest = (self.smallest, self.smallest)
         boxes, _, weights = self._cascade.detectMultiScale3(
-            small,
-            self.scale,
-            self.neighbours,
-            minSize=(self.smallest, self.smallest),
-            outputRejectLevels=True,
+            small, self.scale, self.neighbours, minSize=smallest, outputRejectLevels=True
         )
-        return _ordered(np.asarray(boxes, float).reshape(-1, 4) * factor, weights)
+        found = np.column_stack([np.reshape(boxes, (-1, 4)), np.reshape(weights, -1)])
+        found = found[np.argsort(-found[:, 4], kind="stable")]
+        return _typed(found[:, :4] * factor, found[:, 4])
 
 
-@dataclass
 class Whole:
     """The whole picture is one face."""
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One box, the picture's own, with score 1."""
-        return np.array([[0, 0, rgb.shape[1], rgb.shape[0]]], np.int32), np.ones(1, np.float32)
+        return _typed([[0, 0, rgb.shape[1], rgb.shape[0]]], [1])
 
 
-def haar(**parameters) -> Cascade:
-    """OpenCV's frontal-face Haar cascade."""
-    folder = Path(cv2.__file__).parent / "data"
-    return Cascade(folder / "haarcascade_frontalface_default.xml", **parameters)
-
-
-DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet, "haar": haar, "whole": Whole}
+Detector = YuNet | Cascade | Whole
+DETECTORS: dict[str, type] = {"yunet": YuNet, "haar": Cascade, "whole": Whole}
 
 
 def detector(name: str | Path | None = None, **parameters) -> Detector:
@@ -190,12 +150,16 @@ def detector(name: str | Path | None = None, **parameters) -> Detector:
 
     None takes YuNet; where its model is not there and cannot be fetched, the Haar cascade, with a
     warning. `parameters` are those of the detector's class. Raises `DetectorError` for an unknown
-    name or parameter and for a missing file.
+    name and for a missing file.
     """
     if name is None:
-        return _default(**parameters)
-    if not isinstance(name, str | Path):
-        raise DetectorError(f"a detector of type {type(name).__name__}: give a name or a file")
+        try:
+            return YuNet()
+        except DetectorError as error:
+            if os.environ.get(VARIABLE):
+                raise
+            warnings.warn(f"faces are sought by the weaker Haar cascade: {error}", stacklevel=3)
+            return Cascade()
     suffix = Path(name).suffix.lower()
     if suffix in (".xml", ".onnx"):
         return (Cascade if suffix == ".xml" else YuNet)(name, **parameters)
@@ -204,10 +168,7 @@ def detector(name: str | Path | None = None, **parameters) -> Detector:
             f"detector {printable(repr(str(name)))} is unknown; choose {', '.join(DETECTORS)}, "
             "a cascade file (.xml) or YuNet's file (.onnx)"
         )
-    try:
-        return DETECTORS[name](**parameters)
-    except TypeError as error:
-        raise DetectorError(f"detector {name}: {str(error).split('() ', 1)[-1]}") from error
+    return DETECTORS[str(name)](**parameters)
 
 
 def yunet_file() -> Path:
@@ -224,37 +185,16 @@ def yunet_file() -> Path:
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
+    client = pooch.HTTPDownloader(timeout=10)
     try:
-        pooch.retrieve(
-            ADDRESS,
-            f"sha256:{SHA256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=pooch.HTTPDownloader(timeout=10),
-        )
+        pooch.retrieve(ADDRESS, f"sha256:{SHA256}", path.name, path.parent, downloader=client)
     except (OSError, ValueError) as error:  # no network, no place to write, another file
         raise DetectorError(
-            f"YuNet's model cannot be fetched ({_reason(error)}); download {YUNET} from OpenCV's "
-            f"model zoo and name it by --detector or {VARIABLE}"
+            f"YuNet's model cannot be fetched into {printable(path.parent)} "
+            f"({type(error).__name__}); download {YUNET} from OpenCV's model zoo and name it by "
+            f"--detector or {VARIABLE}"
         ) from error
     return path
-
-
-def _default(**parameters) -> Detector:
-    try:
-        return YuNet(**parameters)
-    except DetectorError as error:
-        if os.environ.get(VARIABLE) or parameters:
-            raise
-        warnings.warn(f"faces are sought by the weaker Haar cascade: {error}", stacklevel=4)
-        return haar()
-
-
-def _reason(error: Exception) -> str:
-    """Why a file could not be fetched, without the address and the classes of the client."""
-    if isinstance(error, PermissionError) or getattr(error, "strerror", None):
-        return f"cache {printable(paths.CACHE)}: {getattr(error, 'strerror', None)}"
-    return "not the file expected" if isinstance(error, ValueError) else "no connection"
 
 
 def _reduced(
@@ -271,16 +211,5 @@ def _reduced(
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 
-def _distinct(found: np.ndarray) -> np.ndarray:
-    """The rows, boxes first and scores last, best first, without those whose box overlaps with a
-    better one."""
-    kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, -1].tolist(), 0.0, OVERLAP)
-    return found[np.asarray(kept, int).reshape(-1)]
-
-
-def _ordered(boxes, scores) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes int32 and scores float32, best first."""
-    boxes = np.round(np.asarray(boxes, float).reshape(-1, 4)).astype(np.int32)
-    scores = np.asarray(scores, np.float32).reshape(-1)
-    order = np.argsort(-scores, kind="stable")
-    return boxes[order], scores[order]
+def _typed(boxes, scores) -> tuple[np.ndarray, np.ndarray]:
+    return np.round(np.asarray(boxes, float)).astype(np.int32), np.asarray(scores, np.float32)

@@ -8,24 +8,27 @@ what is known of its accuracy. Keras is imported for .keras files only.
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from fercore import artifacts
 from fercore.artifacts import printable
 from fercore.data import augmentation
 from fercore.data.faces import SIDE
+from fercore.data.splits import SPLITS
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is first imported
 
 FOLDER = Path(__file__).parent / "weights"  # the networks that come with the package
 PRECISIONS = ("int8", "float32")
 PRIORS = ("fer2013", "uniform")
-CARD = ("class_names", "side", "normalisation")  # what a card must say; of a .keras file the first
 BATCH = 64  # faces through the network at a time: more of them leave the processor's cache
 Prior = str | Mapping[str, float]
+Forward = Callable[[np.ndarray], np.ndarray]
 
 
 class ModelError(ValueError):
@@ -44,13 +47,13 @@ class Network:
     """
 
     name: str
-    forward: Callable[[np.ndarray], np.ndarray]
+    forward: Forward
     class_names: tuple[str, ...]
     side: int
     normalisation: str
     card: dict
-    views: int = 1
     precision: str = "float32"
+    views: int = 1
     temperature: float = 1.0
     weights: np.ndarray | None = None
 
@@ -89,17 +92,15 @@ def load(
     model: str | Path = "compact",
     *,
     precision: str | None = None,
-    threads: int | None = None,
     views: int = 1,
     prior: Prior | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Network:
     """A network by name or file.
 
-    A name is that of a network of this package, or of one of the study that was trained here on the
-    whole of FER2013 (the newest outputs/*/models/*/NAME/*.keras). A file is an export's .onnx, its
-    card beside it, or a .keras file. `precision`: 'int8' or 'float32', of an export; None takes
-    int8 where there is one, as it is faster. `threads` of the processor to use, None for all.
+    A name is that of a network of this package. A file is an export's .onnx, its card beside it,
+    or a .keras file. `precision`: 'int8' or 'float32', of an export; None takes
+    int8 where there is one, as it is faster.
     `views` of each face to average: 1, 2 with its mirror image, 10 with both smaller, larger and
     turned. `prior` is how common the expressions are in the pictures: 'fer2013', as in training,
     'uniform', or a share for each class; None takes what the card recommends. `class_names`
@@ -111,17 +112,24 @@ def load(
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
     if views not in augmentation.VIEWS:
         raise ModelError(f"views {views!r} is none of {', '.join(map(str, augmentation.VIEWS))}")
-    path = _find(model)
+    path = Path(model).expanduser()
+    if path.suffix not in (".onnx", ".keras"):
+        path = FOLDER / f"{model}.onnx"
+    if not path.is_file():
+        known = ", ".join(card.stem for card in sorted(FOLDER.glob("*.json")))
+        raise ModelError(
+            f"{printable(model)}: no such model; give {known}, or a file .onnx or .keras"
+        )
     if path.suffix == ".keras":
-        from fercore.recognition import keras_files
-
-        return fitted(keras_files.load(path, class_names), views, prior)
+        return fitted(_of_keras(path, class_names), views, prior)
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
-    if precision is None:
-        precision = "int8" if integers.is_file() else "float32"
+    precision = precision or ("int8" if integers.is_file() else "float32")
     file = integers if precision == "int8" else path
-    network = from_bytes(file.name, _content(file), card, precision, threads=threads)
-    return fitted(network, views, prior)
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{printable(file.name)}: not there; take precision float32") from None
+    return fitted(from_bytes(file.name, content, card, precision), views, prior)
 
 
 def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
@@ -129,12 +137,12 @@ def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
     for them (else for one view)."""
     measured = network.card.get("precisions", {}).get(network.precision, {})
     fit = measured | measured.get("views", {}).get(str(views), {})
-    weights = prior_weights(prior, network.class_names, network.card, fit.get("tau", 1.0))
+    weights = _prior_weights(prior, network.class_names, network.card, fit.get("tau", 1.0))
     temperature = fit.get("temperature", 1.0)
     return replace(network, views=views, temperature=temperature, weights=weights)
 
 
-def prior_weights(
+def _prior_weights(
     prior: Prior | None, class_names: tuple[str, ...], card: dict, tau: float
 ) -> np.ndarray | None:
     """What probabilities are multiplied by, float [c]: the classes' shares by those of the training
@@ -143,24 +151,16 @@ def prior_weights(
     prior = card.get("prior", "fer2013") if prior is None else prior
     if prior == "fer2013":
         return None
-    if isinstance(prior, Mapping):
-        given = [prior.get(name) for name in class_names]
-        numbers = all(isinstance(share, int | float) for share in given)
-        shares = np.array(given, dtype=float) if numbers else np.full(len(given), -1.0)
-        if (
-            set(prior) != set(class_names)
-            or not (shares >= 0).all()
-            or not 0 < shares.sum() < np.inf
-        ):
-            raise ModelError(
-                f"prior {printable(dict(prior))}: give a share of at least 0 for each of "
-                f"{', '.join(class_names)}"
-            )
-    elif prior == "uniform":
-        shares = np.ones(len(class_names))
-    else:
+    given = dict.fromkeys(class_names, 1.0) if prior == "uniform" else prior
+    try:
+        shares = np.array([given[name] for name in class_names], float)  # type: ignore[index, type-var]
+        good = len(given) == len(shares) and shares.min() >= 0 and 0 < shares.sum() < np.inf
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
         raise ModelError(
-            f"prior {printable(prior)} is none of {', '.join(PRIORS)}, nor a share for each class"
+            f"prior {printable(prior)}: give fer2013, uniform, or a share of at least 0 for each "
+            f"of {', '.join(class_names)}"
         )
     if "shares" not in card:
         raise ModelError("the card has no shares of the training data; take prior fer2013")
@@ -168,18 +168,12 @@ def prior_weights(
     return (shares / shares.sum() / training) ** tau
 
 
-def from_bytes(
-    name: str, content: bytes, card: dict, precision: str = "float32", *, threads: int | None = None
-) -> Network:
+def from_bytes(name: str, content: bytes, card: dict, precision: str = "float32") -> Network:
     """A network from the bytes of an exported file `name` and its card, computing in `precision`,
-    one of `PRECISIONS`.
-
-    Raises `ModelError` as `load` does.
-    """
+    one of `PRECISIONS`. Raises `ModelError` as `load` does."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3
     # threads that wait for work by spinning slow whatever else runs on the machine
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -189,90 +183,95 @@ def from_bytes(
     except Exception as error:  # ONNX Runtime's own classes share no other base
         reason = printable(str(error).strip().partition("\n")[0])
         raise ModelError(f"{printable(name)}: damaged or no ONNX model ({reason})") from error
-    if classes != len(card["class_names"]):
+    side, count = card["side"], len(card["class_names"])
+    if (image.shape[1:], classes) != ([side, side, 1], count):
         raise ModelError(
-            f"{name}: predicts {classes} classes, its card names {len(card['class_names'])}"
-        )
-    if image.shape[1:] != [card["side"], card["side"], 1]:
-        raise ModelError(
-            f"{name}: takes {image.shape[1:]}, its card says {card['side']}×{card['side']}"
+            f"{printable(name)}: predicts {classes} classes of {image.shape[1:]}, its card says "
+            f"{count} of {[side, side, 1]}"
         )
     return network(name, lambda images: session.run(None, {image.name: images})[0], card, precision)
+
+
+def network(name: str, forward: Forward, card: dict, precision: str = "float32") -> Network:
+    """A network of a function, tried on one picture. Raises `ModelError` when its outputs are no
+    probabilities."""
+    names = tuple(card["class_names"])
+    made = Network(name, forward, names, card["side"], card["normalisation"], card, precision)
+    tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
+    if tried.shape != (1, len(names)) or not abs(tried.sum() - 1) < 0.01 > -tried.min():
+        raise ModelError(
+            f"{printable(name)}: its outputs are no probabilities; end the network with softmax"
+        )
+    return made
 
 
 def read_card(path: Path) -> dict:
     """The card beside a model file, NAME.json. Raises `ModelError` when it is missing or no
     card."""
-    file = path.with_suffix(".json")
-    name = printable(file.name)
-    if not file.is_file():
-        raise ModelError(f"{name}: missing; a model needs its card beside it")
+    file, known = path.with_suffix(".json"), augmentation.NORMALISATIONS
+    needed = {"class_names"} | ({"side", "normalisation"} if path.suffix == ".onnx" else set())
     try:
-        card = json.loads(_content(file))
-        needed = CARD if path.suffix == ".onnx" else CARD[:1]
-        missing = [key for key in needed if key not in card]
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"{name}: no model card ({printable(error)})") from error
-    if missing:
-        raise ModelError(f"{name}: no model card, it lacks {', '.join(missing)}")
-    names = card["class_names"]
-    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        card = json.loads(file.read_text(encoding="utf-8"))
+        names, sound = card["class_names"], needed <= card.keys()
+        sound &= isinstance(names, list) and all(isinstance(name, str) for name in names)
+        sound &= card.get("normalisation", "raw") in known
+    except FileNotFoundError:
         raise ModelError(
-            f"{name}: class_names {printable(repr(names))} is no list of names; give one for each "
-            "output, in order"
+            f"{printable(file.name)}: missing; a model needs its card beside it"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise ModelError(
+            f"{printable(file.name)}: no model card; it must hold {', '.join(sorted(needed))}: a "
+            f"list of a name for each output, in order; normalisation is {' or '.join(known)}"
         )
-    how = card.get("normalisation", "standardise")
-    if how not in augmentation.NORMALISATIONS:
-        known = ", ".join(augmentation.NORMALISATIONS)
-        raise ModelError(f"{name}: normalisation {printable(repr(how))} is none of {known}")
     return card
 
 
-def _find(model: str | Path) -> Path:
-    if not isinstance(model, str | Path):
-        raise ModelError(f"a model of type {type(model).__name__}: give a name or a file")
-    path = Path(model).expanduser()
-    if path.suffix in (".onnx", ".keras"):
-        if not path.is_file():
-            raise ModelError(f"{printable(path)}: no such model file")
-        return path
-    from fercore.recognition import keras_files
+def describe(path: Path) -> dict:
+    """What is known of a .keras file: side of cropped faces, network, split, class_names,
+    normalisation, training.
 
-    packaged = {file.stem: file for file in FOLDER.glob("*.onnx")}
-    packaged = {name: file for name, file in packaged.items() if not name.endswith("_int8")}
-    known = {file.parent.name: file for file in keras_files.trained()} | packaged
-    if str(model) not in known:
-        raise ModelError(
-            f"model {printable(repr(str(model)))} is unknown; there are "
-            f"{', '.join(sorted(known)) or 'none yet'}; or give an .onnx or .keras file"
-        )
-    return known[str(model)]
-
-
-def _content(path: Path) -> bytes:
+    It is taken from a card beside it (NAME.json), or from the record of its training when it lies
+    where a run saves it (models/SPLIT/NETWORK/seed0.keras); else only the side, that of a face.
+    """
+    if path.with_suffix(".json").is_file():
+        return {"side": SIDE} | read_card(path)
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{printable(path.name)}: not there; take precision float32") from None
-    except OSError as error:
-        raise ModelError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+        folder, (split, name) = path.resolve().parents[3], path.resolve().parts[-3:-1]
+        record = artifacts.read_record(folder, split, name, int(path.stem.removeprefix("seed")))
+    except (ValueError, IndexError):
+        return {"side": SIDE}
+    recipe = record["recipe_parameters"]
+    return {
+        "side": recipe.get("crop") or SIDE,
+        "network": record["network"],
+        "split": record["split"],
+        "training": record,
+        "class_names": list(SPLITS[record["split"]].class_names),
+        "normalisation": recipe["normalisation"],
+    }
 
 
-def network(
-    name: str, forward: Callable[[np.ndarray], np.ndarray], card: dict, precision: str = "float32"
-) -> Network:
-    made = Network(
-        name,
-        forward,
-        tuple(card["class_names"]),
-        card["side"],
-        card["normalisation"],
-        card,
-        precision=precision,
-    )
-    tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
-    if tried.shape != (1, len(made.class_names)) or not abs(tried.sum() - 1) < 0.01 > -tried.min():
-        raise ModelError(
-            f"{printable(name)}: its outputs are no probabilities; end the network with softmax"
+def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
+    """A network from a .keras file of a single input, gray or RGB; faces are resized to it. Raises
+    `TrainingError` or `ModelError`."""
+    from fercore.training import loading
+
+    card = loading.training_of(path) | describe(path)
+    names = list(class_names or card.get("class_names", ()))
+    if "normalisation" not in card:
+        warnings.warn(
+            f"{printable(path.name)}: faces are standardised, as nothing says how the network was "
+            'fed; add "normalisation": standardise, unit or raw to its card',
+            stacklevel=4,
         )
-    return made
+    model = loading.load(path, names or None, side=card["side"])
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        outputs = np.asarray(model.predict_on_batch({"image": images}), np.float32)
+        return loading.distributions(outputs, path.name)
+
+    known = {"normalisation": "standardise"} | card | {"class_names": names}
+    return network(path.name, forward, known)

@@ -9,7 +9,7 @@ For each picture: a detector finds faces; each is levelled, cut out with a margi
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fercore.artifacts import printable
 from fercore.data import pictures
 from fercore.data.faces import SIDE
 from fercore.recognition import detection, inference
@@ -34,7 +33,7 @@ Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class RecognitionError(ValueError):
-    """Pictures or boxes that cannot be worked on."""
+    """Pictures or a margin that cannot be worked with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +63,11 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model` and `precision` to `class_names` are those of `inference.load`, `views` here by default
-    a face and its mirror image; `detector`: a name or file as `detection.detector` takes
-    it, None for YuNet, or an object with `detect`; `margin`: share of a found box's side that is
-    added on each of its four sides, None for what was measured for this detector. Raises
-    `ModelError`, `DetectorError` or `RecognitionError`.
+    `model` and `known` (precision, prior, class_names) are those of `inference.load`;
+    `views` of each face are averaged, by default it and its mirror image. `detector`: a name or
+    file as `detection.detector` takes it, None for YuNet, or an object with `detect`; `margin`:
+    share of a found box's side that is added on each of its four sides, None for what was measured
+    for this detector. Raises `ModelError`, `DetectorError` or `RecognitionError`.
 
     Recogniser("compact", prior={"Happy": 0.2, ...}).recognise("party.jpg")
     """
@@ -79,30 +78,16 @@ class Recogniser:
         detector: str | Path | detection.Detector | None = None,
         *,
         margin: float | None = None,
-        threads: int | None = None,
-        precision: str | None = None,
         views: int = 2,
-        prior: inference.Prior | None = None,
-        class_names: Sequence[str] | None = None,
+        **known,
     ):
-        self.network = inference.load(
-            model,
-            precision=precision,
-            threads=threads,
-            views=views,
-            prior=prior,
-            class_names=class_names,
-        )
-        self.detector: detection.Detector = (
-            detector
-            if detector is not None and hasattr(detector, "detect")
-            else detection.detector(detector)
-        )
+        by_name = detector is None or isinstance(detector, str | Path)
+        self.detector: Any = detection.detector(detector) if by_name else detector  # type: ignore[arg-type]
+        self.network = inference.load(model, views=views, **known)
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
-        if not isinstance(self.margin, int | float) or not -0.5 < self.margin <= 2:
+        if not -0.5 < self.margin <= 2:
             raise RecognitionError(
-                f"margin {printable(self.margin)} is a share of the box's side; give one from -0.4 "
-                "to 2"
+                f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2"
             )
 
     @property
@@ -110,38 +95,26 @@ class Recogniser:
         """The expressions that are predicted."""
         return self.network.class_names
 
-    def recognise(
-        self,
-        pictures: Picture | Iterable[Picture],
-        *,
-        boxes: np.ndarray | Sequence[np.ndarray] | None = None,
-    ) -> list[list[Face]]:
+    def recognise(self, pictures: Picture | Iterable[Picture]) -> list[list[Face]]:
         """The faces of each picture, best detected first; one list a picture, also when there is
         but one.
 
         `pictures`: a file, a folder, the bytes of a file, an open file, a Pillow image, an array as
-        `pictures.as_rgb` takes it, or several of these. `boxes`, int [k, 4] of one picture or a
-        list of such arrays, one a picture: the faces' places, which are then not searched for and
-        not widened. All faces of all pictures go through the network together. Raises
-        `PictureError` and `RecognitionError`; a bad picture of a folder is a warning and has no
+        `pictures.as_rgb` takes it, or several of these. All faces of all pictures go through the
+        network together. Raises `PictureError`; a bad picture of a folder is a warning and has no
         faces.
         """
-        names = _listed(pictures)
-        places = _places(boxes, len(names))
         found, crops = [], []
-        for (picture, listed), given in zip(names, places, strict=True):
-            rgb = _rgb(picture, listed)
-            where, scores, tilts = self.find(rgb) if given is None else _given(given, rgb)
-            found.append((where, scores))
-            margin = self.margin if given is None else 0.0
-            crops += [crop(rgb, box, margin, tilt) for box, tilt in zip(where, tilts, strict=True)]
+        for rgb in _pixels(pictures):
+            boxes, scores, tilts = self.find(rgb)
+            found.append(list(zip(boxes.tolist(), scores.tolist(), strict=True)))
+            crops += [
+                crop(rgb, box, self.margin, tilt) for box, tilt in zip(boxes, tilts, strict=True)
+            ]
         predicted = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
         return [
-            [
-                Face(_box(box), float(score), next(predicted), self.class_names)
-                for box, score in zip(where, scores, strict=True)
-            ]
-            for where, scores in found
+            [Face(tuple(box), score, next(predicted), self.class_names) for box, score in faces]
+            for faces in found
         ]
 
     def find(self, rgb: np.ndarray) -> Found:
@@ -217,64 +190,20 @@ def _square(rgb: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
     return pictures.gray(rgb[rows[:, None], columns])
 
 
-def _box(values: np.ndarray) -> tuple[int, int, int, int]:
-    x, y, width, height = map(int, values)
-    return x, y, width, height
-
-
-def _listed(given: Picture | Iterable[Picture]) -> list[tuple[Picture, bool]]:
-    """One or many pictures, folders replaced by what lies in them, and whether each was found in a
-    folder."""
+def _pixels(given: Picture | Iterable[Picture]) -> Iterator[np.ndarray]:
+    """The pixels of one or many pictures and folders; of a bad picture in a folder none, and a
+    warning."""
     single = str | bytes | bytearray | memoryview | Path | np.ndarray | Image.Image
     if isinstance(given, single) or hasattr(given, "read") or not isinstance(given, Iterable):
         given = [given]
-    names: list[tuple[Picture, bool]] = []
     for picture in given:
-        folder = isinstance(picture, str | Path) and Path(picture).is_dir()
-        names += (
-            [(path, True) for path in pictures.listed(picture)] if folder else [(picture, False)]
-        )
-    return names
-
-
-def _places(boxes, count: int) -> list:
-    """The boxes given for each picture, None where they are to be found."""
-    if boxes is None:
-        return [None] * count
-    try:
-        single = count == 1 and np.ndim(boxes) == 2
-        places = [boxes] if single else list(boxes)
-    except (TypeError, ValueError) as error:
-        raise RecognitionError("boxes are no list of [k, 4] numbers, one a picture") from error
-    if len(places) != count:
-        raise RecognitionError(
-            f"{len(places)} lists of boxes for {count} pictures; give one for each"
-        )
-    return places
-
-
-def _given(boxes, rgb: np.ndarray) -> Found:
-    try:
-        boxes = np.asarray(boxes, np.int32).reshape(-1, 4)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise RecognitionError("boxes: give x, y, width, height in pixels of each face") from error
-    height, width = rgb.shape[:2]
-    x, y, w, h = boxes.T.astype(np.int64)
-    inside = (w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
-    if not inside.all():
-        raise RecognitionError(
-            f"box {boxes[~inside][0].tolist()} lies outside the picture of {width}×{height}; "
-            "give x, y, width, height in pixels"
-        )
-    return boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.float32)
-
-
-def _rgb(picture: Picture, listed: bool) -> np.ndarray:
-    """The pixels of a picture; of a bad one that lies in a folder, a warning and none."""
-    try:
-        return pictures.read(picture)
-    except pictures.PictureError as error:
-        if not listed:
-            raise
-        warnings.warn(str(error), stacklevel=3)
-        return np.zeros((0, 0, 3), np.uint8)
+        if not (isinstance(picture, str | Path) and Path(picture).is_dir()):
+            yield pictures.read(picture)
+            continue
+        for path in pictures.listed(picture):
+            try:
+                rgb = pictures.read(path)
+            except pictures.PictureError as error:
+                warnings.warn(str(error), stacklevel=3)
+                rgb = np.zeros((0, 0, 3), np.uint8)
+            yield rgb

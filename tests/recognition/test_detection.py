@@ -110,14 +110,14 @@ def test_a_cascade_of_ones_own_is_loaded_by_its_file(astronaut, tmp_path):
     own.write_bytes(source.read_bytes())
     assert holds(detector(own).detect(astronaut)[0][0])
     own.write_text("no cascade")
-    with pytest.raises(DetectorError, match=r"own.xml: no cascade that OpenCV reads"):
+    with pytest.raises(DetectorError, match=r"own.xml: no file of a cascade that OpenCV reads"):
         detector(own)
-    with pytest.raises(DetectorError, match="no such cascade file"):
+    with pytest.raises(DetectorError, match=r"none.xml: no file of a cascade"):
         detector(tmp_path / "none.xml")
 
 
 def test_offline_haar_takes_over_and_a_line_says_what_to_do(offline):
-    with pytest.warns(UserWarning, match=r"weaker Haar.*no connection.*FERCORE_YUNET") as said:
+    with pytest.warns(UserWarning, match=r"weaker Haar.*ConnectionError.*FERCORE_YUNET") as said:
         found = detector()
     assert isinstance(found, detection.Cascade) and "\n" not in str(said[0].message)
     with pytest.raises(DetectorError, match="YuNet's model cannot be fetched"):
@@ -128,7 +128,7 @@ def test_yunet_is_the_default_where_its_model_is_there(offline, yunet, monkeypat
     monkeypatch.setenv(detection.VARIABLE, str(yunet))
     assert isinstance(detector(), detection.YuNet)
     monkeypatch.setenv(detection.VARIABLE, str(yunet.parent / "none.onnx"))
-    with pytest.raises(DetectorError, match=r"none.onnx: no such model file"):
+    with pytest.raises(DetectorError, match=r"none.onnx: cannot be read \(No such file"):
         detector()
 
 
@@ -148,12 +148,6 @@ def test_what_is_missing_is_told(tmp_path):
         DetectorError, match=r"'mtcnn' is unknown; choose yunet, haar, whole, a cascade file"
     ):
         detector("mtcnn")
-    with pytest.raises(DetectorError, match="unexpected keyword argument 'speed'"):
-        detector("haar", speed=3)
-    with pytest.raises(DetectorError, match="scale must be above 1"):
-        detector("haar", scale=1.0)
-    with pytest.raises(DetectorError, match="a detector of type int"):
-        detector(3)
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"nothing")
     with pytest.raises(DetectorError, match=r"damaged.onnx: no YuNet model"):

@@ -138,9 +138,9 @@ def test_the_card_recommends_the_prior_of_the_higher_recall(exported):
     assert recalls[card["prior"]] == max(recalls.values())
     lost = card["priors"]["fer2013"]["accuracy"] - card["priors"]["uniform"]["accuracy"]
     assert lost <= model_card.ACCURACY_FOR_RECALL + 1e-4
-    assert "Not measured yet" in model_card.robustness_table(card)
+    assert "Not measured yet" in model_card.markdown(card)
     measured = {"as they are": 0.7, "blurred": 0.6}
-    assert "| blurred | 60.0% | -10.0 |" in model_card.robustness_table({"robustness": measured})
+    assert "| blurred | 60.0% | -10.0 |" in model_card.markdown(card | {"robustness": measured})
 
 
 def test_keras_files_are_taken_as_they_are(exported):
