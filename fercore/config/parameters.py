@@ -82,6 +82,8 @@ class Network(Checked):
     """Views of a face whose probabilities are averaged (test-time augmentation)."""
     model: str | None = None
     """A trained `.keras` file that stands in for `base`, and is not trained."""
+    class_names: list[str] | None = None
+    """What the outputs of `model` are, in their order, where no card beside it says so."""
     fine_tuning: FineTuning | None = None
     """A second stage of training."""
     teachers: list[str] = []

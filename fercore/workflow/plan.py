@@ -90,6 +90,10 @@ def _training_job(chosen: Profile, split: str, name: str, content: dict, seed: i
         files += recipes.files(recipe) if recipes.exists(recipe) else [recipes.path_of(recipe)]
     if content.get("model"):
         files.append(paths.ROOT / content["model"])
+        if not files[-1].is_file():
+            raise ParameterError(
+                f"{paths.place(files[0])}: model {reading.shown(content['model'])}: no such file"
+            )
     taught = [
         artifacts.prediction_path(Path(), split, teacher, own)
         for teacher in content.get("teachers", ())

@@ -190,6 +190,10 @@ def test_a_training_depends_on_its_recipe_and_on_a_model_of_ones_own(project):
     (project / "params/networks/mine.yaml").write_text(
         "notebook: 10_cnn\nrecipe: study\ninputs: [image]\nmodel: models/mine.keras\n"
     )
+    with pytest.raises(ParameterError, match=r"mine.yaml: model 'models/mine.keras': no such file"):
+        jobs_of(project, "networks: {official: [mine]}")
+    (project / "models").mkdir()
+    (project / "models/mine.keras").touch()
     [job] = [
         job for job in jobs_of(project, "networks: {official: [mine]}") if job.notebook == "10_cnn"
     ]
