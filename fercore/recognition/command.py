@@ -28,8 +28,7 @@ FORMATS = ("csv", "json", "png")
 
 def run(options: Namespace) -> int:
     """Recognise `options.paths`. Exit status 0: all done; 1: some of several pictures could not be
-    read; 130: interrupted, what was done is kept; 2, by a `ValueError`: nothing done.
-    """
+    read; 130: interrupted, what was done is kept; 2, by a `ValueError`: nothing done."""
     paths = [Path(os.path.expanduser(path)) for path in options.paths]
     out = Path(os.path.expanduser(options.out)) if options.out else None
     films = [path for path in paths if video.is_video(path)]
@@ -41,9 +40,8 @@ def run(options: Namespace) -> int:
         warnings.showwarning = lambda message, *_, **__: _say(message)
         if not films:
             return _pictures(paths, out, options)
-        outcome = video.recognise_video(
-            films[0], recogniser(options), out=out, format=options.format
-        )
+        built = recogniser(options)
+        outcome = video.recognise_video(films[0], built, out=out, format=options.format)
     for remark in outcome.remarks:
         _say(f"{printable(films[0].name)}: {remark}")
     for file in filter(None, (outcome.video, outcome.table)):
@@ -53,15 +51,10 @@ def run(options: Namespace) -> int:
 
 def recogniser(options: Namespace) -> Recogniser:
     """The recogniser that a command's options describe."""
-    return Recogniser(
-        options.model,
-        options.detector,
-        margin=options.margin,
-        precision=options.precision,
-        views=options.views,
-        prior=_prior(options.prior),
-        class_names=options.classes.split(",") if options.classes else None,
-    )
+    known = {name: getattr(options, name) for name in ("margin", "precision", "views")}
+    classes = options.classes.split(",") if options.classes else None
+    prior = _prior(options.prior)
+    return Recogniser(options.model, options.detector, **known, prior=prior, class_names=classes)
 
 
 def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
@@ -87,10 +80,8 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 if asked:
                     break
     except OSError as error:  # of what is written; reading has its own
-        reason = printable(error.strerror or error)
-        raise RecognitionError(
-            f"{printable(out or 'output')}: cannot be written ({reason})"
-        ) from error
+        fault = f"{printable(out)}: cannot be written ({printable(error.strerror or error)})"
+        raise RecognitionError(fault) from error
     if asked:
         _say(f"interrupted after {tried} of {len(files)} pictures; what was done is kept")
         return 130
@@ -109,10 +100,8 @@ def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarra
         reason = printable(str(error) or type(error).__name__)
         raise RecognitionError(f"{name}: cannot be recognised ({reason})") from error
     if not faces and not several:
-        raise RecognitionError(
-            f"{name}: no face found; try another --detector, or --detector whole when the picture "
-            "is a face"
-        )
+        hint = "try another --detector, or --detector whole when the picture is a face"
+        raise RecognitionError(f"{name}: no face found; {hint}")
     if not faces:
         _say(f"{name}: no face found")
     return rgb, faces
@@ -167,11 +156,8 @@ def _line(file: Path, face: Face) -> str:
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
     """Where the result of each file goes: `out` itself, or in the folder `out` a file named as that
-    of a video is, by its stem, or by its whole name where others have the same stem.
-
-    Raises `RecognitionError` when two results would have one name, or a result would take the place
-    of a picture that is read.
-    """
+    of a video is, by its stem, or by its whole name where others have the same stem. Raises
+    `RecognitionError` when two would have one name, or one that of a picture that is read."""
     if folder and out.suffix.lower() == ".png":
         raise RecognitionError(f"{printable(out)}: for several pictures, --out is a folder")
     if out.is_dir() and not folder:
@@ -182,17 +168,14 @@ def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
         names = [file.stem if stems[file.stem] == 1 else file.name for file in files]
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
-            raise RecognitionError(
-                f"{count} pictures are called {printable(name)}; recognise them one by one"
-            )
+            fault = f"{count} pictures are called {printable(name)}; recognise them one by one"
+            raise RecognitionError(fault)
         marked = [out / f"{name}.recognised.png" for name in names]
         targets = dict(zip(files, marked, strict=True))
     read = {file.resolve() for file in files}
     if lost := [target for target in targets.values() if target.resolve() in read]:
-        raise RecognitionError(
-            f"{printable(lost[0])}: the output would overwrite a picture that is read; give "
-            "another --out"
-        )
+        fault = "the output would overwrite a picture that is read; give another --out"
+        raise RecognitionError(f"{printable(lost[0])}: {fault}")
     return targets
 
 
@@ -202,10 +185,8 @@ def _format(wanted: str | None, out: Path | None) -> str | None:
     if out is None and kind == "png":
         raise RecognitionError("png needs --out, a file for one picture, a folder for several")
     if kind not in (None, *FORMATS):
-        raise RecognitionError(
-            f"{printable(repr(kind))}: pictures take the formats {', '.join(FORMATS)}; name --out "
-            "so, or give --format"
-        )
+        formats = f"{', '.join(FORMATS)}; name --out so, or give --format"
+        raise RecognitionError(f"{printable(repr(kind))}: pictures take the formats {formats}")
     return kind
 
 
@@ -213,13 +194,12 @@ def _prior(text: str | None) -> Prior | None:
     """'fer2013', 'uniform', or shares: 'Angry=0.1,Disgust=0.05,...'."""
     if text is None or "=" not in text:
         return text
-    pairs = [part.partition("=")[::2] for part in text.split(",")]
     try:
+        pairs = (part.split("=") for part in text.split(","))
         return {name.strip(): float(share) for name, share in pairs}
     except ValueError:
-        raise RecognitionError(
-            f"prior {printable(repr(text))}: give NAME=SHARE for each class, with commas between"
-        ) from None
+        fault = f"prior {printable(repr(text))}: give NAME=SHARE for each class, with commas"
+        raise RecognitionError(fault) from None
 
 
 def _escaped(path: Path) -> str:

@@ -33,7 +33,7 @@ VARIABLE = "FERCORE_YUNET"
 
 HAAR = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
 # How system D calls `detectMultiScale`
-SYSTEM_D = {"scale": 1.3, "neighbours": 5, "smallest": 50, "longest": None}
+SYSTEM_D = {"scale": 1.3, "neighbours": 5, "smallest": 50}
 
 
 class DetectorError(ValueError):
@@ -67,10 +67,10 @@ class YuNet:
     def find(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes, scores, and tilts float32 [k] in degrees: how far the eyes' line falls to the
         right."""
-        fine, factor = _reduced(rgb, LONGEST)
+        fine, factor = _reduced(rgb, LONGEST, COARSEST)
         found = self._search(fine, factor)
         if max(fine.shape[:2]) > 2 * LARGE:
-            coarse, more = _reduced(fine, LARGE, coarsest=np.inf)
+            coarse, more = _reduced(fine, LARGE, np.inf)
             found = np.concatenate([found, self._search(coarse, factor * more)])
         boxes, scores = found[:, :4], found[:, 5]
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)  # best first
@@ -93,25 +93,17 @@ class YuNet:
 
 class Cascade:
     """Viola and Jones's cascade by OpenCV; `file` is its description, by default OpenCV's of
-    frontal faces.
-
-    `scale` between the sizes searched; `neighbours`: overlapping hits that make a face; `smallest`
-    in pixels: the side of the smallest face searched; pictures longer than `longest` pixels are
-    reduced, None never reduces. The score is the weight of the cascade's last stage.
-    """
+    frontal faces. `scale` between the sizes searched; `neighbours`: overlapping hits that make a
+    face; `smallest` in pixels: the side of the smallest face searched. The score is the weight of
+    the cascade's last stage."""
 
     margin = 0.01
 
     def __init__(
-        self,
-        file: str | Path = HAAR,
-        scale: float = 1.1,
-        neighbours: int = 5,
-        smallest: int = 30,
-        longest: int | None = LONGEST,
+        self, file: str | Path = HAAR, scale: float = 1.1, neighbours: int = 5, smallest: int = 30
     ):
         self.scale, self.neighbours, self.smallest = scale, neighbours, smallest
-        self.longest, path = longest, Path(file).expanduser()
+        path = Path(file).expanduser()
         try:
             self._cascade = cv2.CascadeClassifier(str(path))
             empty = self._cascade.empty()
@@ -123,7 +115,7 @@ class Cascade:
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes and scores of the faces in a picture."""
-        small, factor = _reduced(pictures.gray(rgb), self.longest, 2 * COARSEST)  # it is slower
+        small, factor = _reduced(pictures.gray(rgb), LONGEST, 2 * COARSEST)  # it is slower
         smallest = (self.smallest, self.smallest)
         boxes, _, weights = self._cascade.detectMultiScale3(
             small, self.scale, self.neighbours, minSize=smallest, outputRejectLevels=True
@@ -148,9 +140,8 @@ DETECTORS: dict[str, type] = {"yunet": YuNet, "haar": Cascade, "whole": Whole}
 def detector(name: str | Path | None = None, **parameters) -> Detector:
     """The detector `name`, that of a cascade file (.xml) of one's own, or YuNet by its .onnx file.
 
-    None takes YuNet; where its model is not there and cannot be fetched, the Haar cascade, with a
-    warning. `parameters` are those of the detector's class. Raises `DetectorError` for an unknown
-    name and for a missing file.
+    None takes YuNet; where its model cannot be had, the Haar cascade, with a warning. `parameters`
+    are those of the detector's class. Raises `DetectorError` for an unknown name or missing file.
     """
     if name is None:
         try:
@@ -173,10 +164,7 @@ def detector(name: str | Path | None = None, **parameters) -> Detector:
 
 def yunet_file() -> Path:
     """YuNet's model file: the one named by FERCORE_YUNET, the one in the cache, or one fetched from
-    OpenCV's model zoo and checked by its SHA-256.
-
-    Raises `DetectorError` when there is none and it cannot be fetched.
-    """
+    OpenCV's model zoo and checked by its SHA-256. Raises `DetectorError` when it cannot be had."""
     if named := os.environ.get(VARIABLE):
         return Path(named).expanduser()
     path = paths.CACHE / "models" / YUNET
@@ -197,14 +185,12 @@ def yunet_file() -> Path:
     return path
 
 
-def _reduced(
-    picture: np.ndarray, longest: int | None, coarsest: float = COARSEST
-) -> tuple[np.ndarray, float]:
+def _reduced(picture: np.ndarray, longest: int, coarsest: float) -> tuple[np.ndarray, float]:
     """The picture with no side above `longest`, but reduced at most `coarsest` times, and what its
     coordinates must be multiplied by."""
     height, width = picture.shape[:2]
     enough = max(coarsest, (height * width / AREA) ** 0.5)
-    factor = min(max(height, width) / longest, enough) if longest else 1.0
+    factor = min(max(height, width) / longest, enough)
     if factor <= 1:
         return picture, 1.0
     size = [max(1, round(side / factor)) for side in picture.shape[1::-1]]

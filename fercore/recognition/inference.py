@@ -99,14 +99,12 @@ def load(
     """A network by name or file.
 
     A name is that of a network of this package. A file is an export's .onnx, its card beside it,
-    or a .keras file. `precision`: 'int8' or 'float32', of an export; None takes
-    int8 where there is one, as it is faster.
-    `views` of each face to average: 1, 2 with its mirror image, 10 with both smaller, larger and
-    turned. `prior` is how common the expressions are in the pictures: 'fer2013', as in training,
-    'uniform', or a share for each class; None takes what the card recommends. `class_names`
-    names the outputs of a .keras file in their order, where nothing beside it does. Raises
-    `ModelError`, or `TrainingError` for a .keras file, when there is no such network, when it is
-    damaged, or when nothing says what its outputs mean.
+    or a .keras file, whose outputs `class_names` names in their order where nothing beside it does.
+    `precision` of an export: None takes int8 where there is one, as it is faster. `views` of each
+    face to average: 1, 2 with its mirror image, 10 with both smaller, larger and turned. `prior` is
+    how common the expressions are in the pictures: 'fer2013', as in training, 'uniform', or a share
+    for each class; None takes what the card recommends. Raises `ModelError`, or `TrainingError` for
+    a .keras file, for a network that is missing, damaged, or of unknown classes.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
@@ -116,20 +114,18 @@ def load(
     if path.suffix not in (".onnx", ".keras"):
         path = FOLDER / f"{model}.onnx"
     if not path.is_file():
-        known = ", ".join(card.stem for card in sorted(FOLDER.glob("*.json")))
-        raise ModelError(
-            f"{printable(model)}: no such model; give {known}, or a file .onnx or .keras"
-        )
+        known = ", ".join(card.stem for card in FOLDER.glob("*.json"))
+        fault = f"no such model; give {known}, or a file .onnx or .keras"
+        raise ModelError(f"{printable(model)}: {fault}")
     if path.suffix == ".keras":
         return fitted(_of_keras(path, class_names), views, prior)
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
     precision = precision or ("int8" if integers.is_file() else "float32")
     file = integers if precision == "int8" else path
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{printable(file.name)}: not there; take precision float32") from None
-    return fitted(from_bytes(file.name, content, card, precision), views, prior)
+    if not file.is_file():
+        raise ModelError(f"{printable(file.name)}: not there; take precision float32")
+    network = from_bytes(printable(file.name), file.read_bytes(), card, precision)
+    return fitted(network, views, prior)
 
 
 def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
@@ -145,9 +141,8 @@ def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
 def _prior_weights(
     prior: Prior | None, class_names: tuple[str, ...], card: dict, tau: float
 ) -> np.ndarray | None:
-    """What probabilities are multiplied by, float [c]: the classes' shares by those of the training
-    data, to the power `tau` (logit adjustment, Menon et al. 2021, arXiv:2007.07314). None for the
-    prior of the training data."""
+    """What probabilities are multiplied by, float [c] (logit adjustment, Menon et al. 2021,
+    arXiv:2007.07314): shares by those in training, to the power `tau`; None for the prior there."""
     prior = card.get("prior", "fer2013") if prior is None else prior
     if prior == "fer2013":
         return None
@@ -158,10 +153,8 @@ def _prior_weights(
     except (KeyError, TypeError, ValueError):
         good = False
     if not good:
-        raise ModelError(
-            f"prior {printable(prior)}: give fer2013, uniform, or a share of at least 0 for each "
-            f"of {', '.join(class_names)}"
-        )
+        fault = f"give fer2013, uniform, or a share of at least 0 for {', '.join(class_names)}"
+        raise ModelError(f"prior {printable(prior)}: {fault}")
     if "shares" not in card:
         raise ModelError("the card has no shares of the training data; take prior fer2013")
     training = np.array([max(card["shares"][name], 1e-6) for name in class_names])
@@ -181,14 +174,11 @@ def from_bytes(name: str, content: bytes, card: dict, precision: str = "float32"
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         classes, image = session.get_outputs()[0].shape[-1], session.get_inputs()[0]
     except Exception as error:  # ONNX Runtime's own classes share no other base
-        reason = printable(str(error).strip().partition("\n")[0])
-        raise ModelError(f"{printable(name)}: damaged or no ONNX model ({reason})") from error
-    side, count = card["side"], len(card["class_names"])
-    if (image.shape[1:], classes) != ([side, side, 1], count):
-        raise ModelError(
-            f"{printable(name)}: predicts {classes} classes of {image.shape[1:]}, its card says "
-            f"{count} of {[side, side, 1]}"
-        )
+        raise ModelError(f"{name}: damaged or no ONNX model ({printable(error)})") from error
+    takes, said = image.shape[1:], [card["side"], card["side"], 1]
+    if (takes, classes) != (said, count := len(card["class_names"])):
+        fault = f"predicts {classes} classes of {takes}, its card says {count} of {said}"
+        raise ModelError(f"{name}: {fault}")
     return network(name, lambda images: session.run(None, {image.name: images})[0], card, precision)
 
 
@@ -199,26 +189,24 @@ def network(name: str, forward: Forward, card: dict, precision: str = "float32")
     made = Network(name, forward, names, card["side"], card["normalisation"], card, precision)
     tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
     if tried.shape != (1, len(names)) or not abs(tried.sum() - 1) < 0.01 > -tried.min():
-        raise ModelError(
-            f"{printable(name)}: its outputs are no probabilities; end the network with softmax"
-        )
+        raise ModelError(f"{name}: its outputs are no probabilities; end the network with softmax")
     return made
 
 
 def read_card(path: Path) -> dict:
-    """The card beside a model file, NAME.json. Raises `ModelError` when it is missing or no
-    card."""
+    """The card beside a model, NAME.json. Raises `ModelError` when it is missing or no card."""
     file, known = path.with_suffix(".json"), augmentation.NORMALISATIONS
-    needed = {"class_names"} | ({"side", "normalisation"} if path.suffix == ".onnx" else set())
+    needed = (
+        {"class_names"} if path.suffix == ".keras" else {"class_names", "side", "normalisation"}
+    )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))
         names, sound = card["class_names"], needed <= card.keys()
         sound &= isinstance(names, list) and all(isinstance(name, str) for name in names)
         sound &= card.get("normalisation", "raw") in known
     except FileNotFoundError:
-        raise ModelError(
-            f"{printable(file.name)}: missing; a model needs its card beside it"
-        ) from None
+        fault = f"{printable(file.name)}: missing; a model needs its card beside it"
+        raise ModelError(fault) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
@@ -233,9 +221,8 @@ def describe(path: Path) -> dict:
     """What is known of a .keras file: side of cropped faces, network, split, class_names,
     normalisation, training.
 
-    It is taken from a card beside it (NAME.json), or from the record of its training when it lies
-    where a run saves it (models/SPLIT/NETWORK/seed0.keras); else only the side, that of a face.
-    """
+    From a card beside it (NAME.json), or the record of its training when it lies where a run saves
+    it (models/SPLIT/NETWORK/seed0.keras); else only the side, that of a face."""
     if path.with_suffix(".json").is_file():
         return {"side": SIDE} | read_card(path)
     try:
@@ -274,4 +261,4 @@ def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
         return loading.distributions(outputs, path.name)
 
     known = {"normalisation": "standardise"} | card | {"class_names": names}
-    return network(path.name, forward, known)
+    return network(printable(path.name), forward, known)

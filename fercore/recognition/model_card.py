@@ -67,8 +67,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
         for precision, made in (("float32", content), ("int8", integers))
     }
     card["precisions"] = {name: measure(one, faces, split) for name, one in networks.items()}
-    validation = faces.images[split.validation], faces.labels[split.validation]
-    card |= on_validation(networks["int8"], *validation)
+    card |= priors(networks["int8"], faces.select(split.validation))
     artifacts.write_atomically(target, content)
     artifacts.write_atomically(target.with_name(f"{target.stem}_int8.onnx"), integers)
     artifacts.write_json(target.with_suffix(".json"), card)
@@ -79,14 +78,8 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
 def measure(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
     """Temperature and tau (fitted on validation faces), accuracy, calibration and speed of a
     network, by the number of views; shares in 0..1."""
-    one, *averaged = (_of_views(network, views, faces, split) for views in augmentation.VIEWS)
-    chosen = ("n", "accuracy", "accuracy_low", "accuracy_high", "calibration_error")
-    for scores in averaged:
-        for part in ("validation", "test"):
-            scores[part] = {name: scores[part][name] for name in chosen}
-        del scores["test_deduplicated"]
-    views = dict(zip(map(str, augmentation.VIEWS[1:]), averaged, strict=True))
-    return one | {"faces_per_second": speed(network, faces.images), "views": views}
+    views = {str(k): _of_views(network, k, faces, split) for k in augmentation.VIEWS}
+    return views.pop("1") | {"faces_per_second": speed(network, faces.images), "views": views}
 
 
 def _of_views(
@@ -124,34 +117,30 @@ def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray
     return float(TAUS[np.where(allowed, recalls, -1).argmax()])
 
 
-def on_validation(network: inference.Network, images: np.ndarray, labels: np.ndarray) -> dict:
+def priors(network: inference.Network, faces: Faces) -> dict:
     """What a card says of each prior, measured on validation faces as the recogniser sees them by
     default, and the default prior: that of the higher macro-recall."""
-    raw, priors = inference.fitted(network, DEFAULT_VIEWS, "fer2013").untempered(images), {}
+    raw = inference.fitted(network, DEFAULT_VIEWS, "fer2013").untempered(faces.images)
+    found = {}
     for prior in inference.PRIORS:
         one = inference.fitted(network, DEFAULT_VIEWS, prior)
         probabilities = inference.calibrated(raw, one.temperature, one.weights)
-        priors[prior] = scored(probabilities, labels.astype(int), network.class_names)
-    best = max(priors, key=lambda prior: priors[prior]["macro_recall"])
-    return {"prior": best, "priors": priors}
+        found[prior] = scored(probabilities, faces.labels.astype(int), network.class_names)
+    return {"prior": max(found, key=lambda prior: found[prior]["macro_recall"]), "priors": found}
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
-    """Accuracy with its 95 % interval (bootstrap over faces), macro-F1, macro-recall, calibration
+    """Accuracy with its 95 % interval (bootstrap over faces), F1, precision, recall, calibration
     error and recall by class, 0..1."""
     matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
     found = metrics.scores(matrix)
-    found["macro_recall"] = found["recall"]
+    found["macro_recall"] = found.pop("recall")
     found["calibration_error"] = metrics.calibration_error(probabilities, labels)
     shares = ["recall", "recall_low", "recall_high", "precision"]
     recall = metrics.by_class(matrix, class_names).set_index("class")[["n", *shares]]
     recall[shares] = (recall[shares] / 100).round(4)
-    kept = ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_recall")
-    return {
-        "n": len(labels),
-        **{name: _short(found[name]) for name in (*kept, "calibration_error")},
-        "by_class": recall.to_dict("index"),
-    }
+    rounded = {name: _short(value) for name, value in found.items()}
+    return {"n": len(labels), **rounded, "by_class": recall.to_dict("index")}
 
 
 def speed(network: inference.Network, images: np.ndarray, calls: int = 50) -> dict:

@@ -84,25 +84,20 @@ class Recogniser:
         by_name = detector is None or isinstance(detector, str | Path)
         self.detector: Any = detection.detector(detector) if by_name else detector  # type: ignore[arg-type]
         self.network = inference.load(model, views=views, **known)
+        self.class_names = self.network.class_names  # of the expressions, as predicted
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
         if not -0.5 < self.margin <= 2:
             raise RecognitionError(
                 f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2"
             )
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The expressions that are predicted."""
-        return self.network.class_names
-
     def recognise(self, pictures: Picture | Iterable[Picture]) -> list[list[Face]]:
         """The faces of each picture, best detected first; one list a picture, also when there is
         but one.
 
         `pictures`: a file, a folder, the bytes of a file, an open file, a Pillow image, an array as
-        `pictures.as_rgb` takes it, or several of these. All faces of all pictures go through the
-        network together. Raises `PictureError`; a bad picture of a folder is a warning and has no
-        faces.
+        `pictures.as_rgb` takes it, or several of these. All faces go through the network together.
+        Raises `PictureError`; a bad picture of a folder is a warning and has no faces.
         """
         found, crops = [], []
         for rgb in _pixels(pictures):
@@ -142,26 +137,20 @@ def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> 
     """
     x, y, width, height = (float(value) for value in box)
     side = max(width, height) * (1 + 2 * margin)
-    if tilt:  # a square half as large again holds the turned one; at twice the size it stays sharp
-        face = cv2.resize(
-            _square(rgb, x + width / 2, y + height / 2, 1.5 * side), (3 * SIDE, 3 * SIDE)
-        )
+    # a square half as large again holds the turned one; at twice the size it stays sharp
+    face = _square(rgb, x + width / 2, y + height / 2, 1.5 * side if tilt else side)
+    if tilt:
+        face = cv2.resize(face, (3 * SIDE, 3 * SIDE))
         turn = cv2.getRotationMatrix2D((1.5 * SIDE - 0.5, 1.5 * SIDE - 0.5), float(tilt), 1)
         face = cv2.warpAffine(face, turn, face.shape, borderMode=cv2.BORDER_REPLICATE)
         face = face[SIDE // 2 : -SIDE // 2, SIDE // 2 : -SIDE // 2]
-    else:
-        face = _square(rgb, x + width / 2, y + height / 2, side)
-    smaller = face.shape[0] > SIDE
-    return cv2.resize(
-        face, (SIDE, SIDE), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    )
+    how = cv2.INTER_AREA if face.shape[0] > SIDE else cv2.INTER_CUBIC
+    return cv2.resize(face, (SIDE, SIDE), interpolation=how)
 
 
 def rows(names: Iterable[object], results: Iterable[Sequence[Face]]) -> list[dict]:
-    """A dictionary a face: picture, face (counted from 0), x, y, width, height, score, expression,
-    probability, then the probability of each expression by its name. A picture without faces has
-    none.
-    """
+    """A dictionary a face: `COLUMNS` (faces counted from 0), then the probability of each
+    expression by its name."""
     found = []
     for name, faces in zip(names, results, strict=True):
         for number, face in enumerate(faces):
