@@ -4,7 +4,7 @@ experiment = experiments.read("cnn", split="official")
 model = experiments.build(experiment)
 parts = experiments.examples(experiment)
 history = experiments.fit(experiment, model, parts)
-predictions = experiments.save(experiment, model, parts, history)
+predictions = runs.save(experiment, model, parts, history)
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from fercore.data.faces import SIDE, Faces
 from fercore.models import layers
 from fercore.training import callbacks as keeping
 from fercore.training import distillation, loading, prediction, trainer
-from fercore.training.loading import TrainingError, distributions
+from fercore.training.loading import TrainingError
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,17 @@ class Experiment:
     record: dict
     tuning: Recipe | None = None
     votes: np.ndarray | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Split, network and seed, by which a run's files are named."""
+        return self.split, self.network, self.seed
+
+    @property
+    def data(self) -> dict:
+        """What a record says of the faces."""
+        known = {"origin": self.faces.origin, "fingerprint": self.faces.fingerprint}
+        return known | {"n": len(self.faces), "subset": self.subset}
 
     @property
     def folder(self) -> Path:
@@ -198,7 +209,7 @@ def fit(
         return None
     belongings = experiment.recipe, experiment.seed, parts.train, parts.validation, parts.copies
     training = {"key": trainer.key(model, *belongings)}
-    file = artifacts.model_path(experiment.folder, *key_of(experiment))
+    file = artifacts.model_path(experiment.folder, *experiment.key)
     if not experiment.tuning and (done := loading.training_of(file)).get("key") == training["key"]:
         names, inputs = experiment.faces.class_names, experiment.settings["inputs"]
         model.set_weights(loading.load(file, names, inputs=inputs).get_weights())
@@ -261,73 +272,6 @@ def fine_tune(
     return history
 
 
-def save(
-    experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
-) -> artifacts.Predictions:
-    """Save the `predictions` for validation and test faces with their record. `history` None: the
-    model was loaded."""
-    found, learnt = predictions(experiment, model, parts)
-    learnt |= trainer.record(model, history, experiment.recipe, len(parts.train))
-    if experiment.tuning and history is not None:
-        learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {
-            "recipe_parameters": vars(experiment.tuning)
-        }
-    write(experiment, found, learnt)
-    return found
-
-
-def predictions(
-    experiment: Experiment, model: keras.Model, parts: Parts
-) -> tuple[artifacts.Predictions, dict]:
-    """Probabilities of validation and test faces, and for the record how they were made.
-
-    Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes
-    stays, and averages and calibration mean the same for every network. Raises `TrainingError` for
-    outputs that are no probabilities.
-    """
-    row_ids = experiment.faces.row_ids[
-        np.concatenate([experiment.partition.validation, experiment.partition.test])
-    ]
-    raw = prediction.predictions(
-        model, parts.validation, parts.test, row_ids, experiment.recipe, views=experiment.views
-    )
-    found = replace(
-        raw,
-        probabilities=distributions(raw.probabilities, model.name),
-        probabilities_tta=distributions(raw.probabilities_tta, model.name),
-    )
-    divided = found.probabilities is not raw.probabilities
-    return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
-
-
-def write(experiment: Experiment, found: artifacts.Predictions, learnt: dict) -> Path:
-    """Write predictions and their record: the experiment's own values and `learnt`, what is known
-    of the training."""
-    settings, (split, network, seed) = experiment.settings, key_of(experiment)
-    record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
-    record |= {"network": network, "split": split, "seed": seed, "data": data_of(experiment)}
-    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
-    return artifacts.save_predictions(
-        experiment.folder, split, network, seed, found, record | learnt
-    )
-
-
-def key_of(experiment: Experiment) -> tuple[str, str, int]:
-    """Split, network and seed, by which a run's files are named."""
-    return experiment.split, experiment.network, experiment.seed
-
-
-def data_of(experiment: Experiment) -> dict:
-    """What a record says of the faces."""
-    faces = experiment.faces
-    return {
-        "origin": faces.origin,
-        "fingerprint": faces.fingerprint,
-        "n": len(faces),
-        "subset": experiment.subset,
-    }
-
-
 def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
     folder = experiment.folder / "checkpoints" / experiment.split / experiment.network
     return folder / f"seed{experiment.seed}{ending}"
@@ -337,7 +281,7 @@ def _keep(
     experiment: Experiment, model: keras.Model, history: pd.DataFrame, training: dict | None = None
 ) -> None:
     """Write history and model."""
-    file = artifacts.history_path(experiment.folder, *key_of(experiment))
+    file = artifacts.history_path(experiment.folder, *experiment.key)
     artifacts.write_atomically(file, history.to_csv(index=False, float_format="%.6g"))
     training = {"class_names": list(experiment.faces.class_names)} | (training or {})
-    loading.save(model, artifacts.model_path(experiment.folder, *key_of(experiment)), training)
+    loading.save(model, artifacts.model_path(experiment.folder, *experiment.key), training)

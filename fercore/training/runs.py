@@ -1,7 +1,10 @@
-"""The trainings of a run: side by side, and their predictions made anew by the trained models."""
+"""What a run keeps of its trainings: predictions with records, side by side, and made anew by the
+trained models."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -9,8 +12,60 @@ from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.config.recipes import Recipe
 from fercore.evaluation import metrics
-from fercore.training import experiments
+from fercore.training import experiments, prediction, trainer
 from fercore.training.experiments import Experiment, Parts
+from fercore.training.loading import distributions
+
+
+def save(
+    experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
+) -> artifacts.Predictions:
+    """Save the `predictions` for validation and test faces with their record. `history` None: the
+    model was loaded."""
+    found, learnt = predictions(experiment, model, parts)
+    learnt |= trainer.record(model, history, experiment.recipe, len(parts.train))
+    if experiment.tuning and history is not None:
+        learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {
+            "recipe_parameters": vars(experiment.tuning)
+        }
+    write(experiment, found, learnt)
+    return found
+
+
+def predictions(
+    experiment: Experiment, model: keras.Model, parts: Parts
+) -> tuple[artifacts.Predictions, dict]:
+    """Probabilities of validation and test faces, and for the record how they were made.
+
+    Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes
+    stays, and averages and calibration mean the same for every network. Raises `TrainingError` for
+    outputs that are no probabilities.
+    """
+    row_ids = experiment.faces.row_ids[
+        np.concatenate([experiment.partition.validation, experiment.partition.test])
+    ]
+    raw = prediction.predictions(
+        model, parts.validation, parts.test, row_ids, experiment.recipe, views=experiment.views
+    )
+    found = replace(
+        raw,
+        probabilities=distributions(raw.probabilities, model.name),
+        probabilities_tta=distributions(raw.probabilities_tta, model.name),
+    )
+    divided = found.probabilities is not raw.probabilities
+    return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
+
+
+def write(experiment: Experiment, found: artifacts.Predictions, learnt: dict) -> Path:
+    """Write predictions and their record: the experiment's own values and `learnt`, what is known
+    of the training."""
+    settings, (split, network, seed) = experiment.settings, experiment.key
+    record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
+    record |= {"network": network, "split": split, "seed": seed, "data": experiment.data}
+    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
+    return artifacts.save_predictions(
+        experiment.folder, split, network, seed, found, record | learnt
+    )
 
 
 def table(experiment: Experiment, parts: Parts) -> pd.DataFrame:
@@ -22,7 +77,7 @@ def table(experiment: Experiment, parts: Parts) -> pd.DataFrame:
     rows, labels = [], parts.validation.labels[by_row]
     for split, network, seed in artifacts.list_predictions(experiment.folder):
         record = artifacts.read_record(experiment.folder, split, network, seed)
-        same = split == experiment.split and record.get("data") == experiments.data_of(experiment)
+        same = split == experiment.split and record.get("data") == experiment.data
         if same and _of_notebook(network, experiment):
             found = artifacts.load_predictions(experiment.folder, split, network, seed)
             averaged = found.of(artifacts.VALIDATION)[1].astype(np.float32)
@@ -67,7 +122,7 @@ def renew(
     recipe = Recipe(**record["recipe_parameters"])
     experiment = replace(experiment, settings=settings, recipe=recipe)
     model = experiments.build(experiment, str(artifacts.model_path(folder, split, network, seed)))
-    found, how = experiments.predictions(experiment, model, experiments.examples(experiment))
+    found, how = predictions(experiment, model, experiments.examples(experiment))
     again = {name: experiment.record[name] for name in ("git_commit", "git_dirty", "when")}
     artifacts.save_predictions(
         folder, split, network, seed, found, record | how | {"asked_again": again}

@@ -77,7 +77,7 @@ def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experim
         experiment, settings=SETTINGS | {"parameters": {"activation": "sigmoid"}}
     )
     model, parts = experiments.build(changed), experiments.examples(changed)
-    predictions = experiments.save(changed, model, parts, None)
+    predictions = runs.save(changed, model, parts, None)
     outputs = model.predict_on_batch({"image": augmentation.normalise(parts.validation.images)})
     saved = predictions.of(artifacts.VALIDATION)[0]
     assert not np.allclose(outputs.sum(1), 1, atol=0.1) and np.allclose(saved.sum(1), 1, atol=1e-5)
@@ -114,7 +114,7 @@ def test_a_trained_model_is_asked_again_after_a_change_of_views(tmp_path):
     )
     two = dataclasses.replace(experiment, settings=experiment.settings | {"views": 2})
     model, parts = experiments.build(two), experiments.examples(two)
-    before = experiments.save(two, model, parts, experiments.fit(two, model, parts))
+    before = runs.save(two, model, parts, experiments.fit(two, model, parts))
     key = "official", "shallow_cnn", 0
     assert runs.outdated("again") == [key]
     after = runs.renew("again", *key, data="synthetic")
@@ -129,7 +129,7 @@ def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experi
     mine = of_file(experiment, own, tmp_path / "mine.keras")
     model, parts = experiments.build(mine), experiments.examples(mine)
     assert registry.inputs(model) == ["image"] and experiments.fit(mine, model, parts) is None
-    predictions = experiments.save(mine, model, parts, None)
+    predictions = runs.save(mine, model, parts, None)
     assert predictions.probabilities.shape == (42, 7)
     assert all(
         np.array_equal(a, b) for a, b in zip(model.get_weights(), own.get_weights(), strict=True)
@@ -194,7 +194,7 @@ def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment)
     pd.testing.assert_frame_equal(whole[whole.stage == 1].drop(columns="stage"), first)
     better = whole[whole.stage == 2].val_accuracy.max() > first.val_accuracy.max()
     assert better == (model.get_layer("below").get_weights()[0] != before).any()
-    experiments.save(tuned, model, parts, whole)
+    runs.save(tuned, model, parts, whole)
     record = artifacts.read_record(tuned.folder, "official", "small", 0)
     assert record["epochs"] == 4 and record["fine_tuning"]["trainable_from"] == "below"
 
@@ -270,7 +270,7 @@ def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
     parts = experiments.examples(experiment)
     for name in ("small", "deep_cnn"):
         one = dataclasses.replace(experiment, network=name)
-        experiments.save(one, experiments.build(one), parts, None)
+        runs.save(one, experiments.build(one), parts, None)
     table = runs.table(experiment, parts)
     assert list(table.network) == ["deep_cnn", "small"] and table.accuracy.between(0, 100).all()
     other = dataclasses.replace(experiment, subset=None)
@@ -289,9 +289,7 @@ def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
         [artifacts.VALIDATION, artifacts.TEST],
         [len(shuffled.partition.validation), len(shuffled.partition.test)],
     )
-    experiments.write(
-        shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {}
-    )
+    runs.write(shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {})
     assert list(runs.table(shuffled, experiments.examples(shuffled)).accuracy) == [100]
 
 
