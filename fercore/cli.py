@@ -159,7 +159,7 @@ def _export(options: Namespace) -> None:
     from fercore.recognition import model_card
 
     faces = datasets.load(options.data)
-    print(model_card.summary(model_card.write(Path(options.model), Path(options.target), faces)))
+    print(model_card.write(Path(options.model), Path(options.target), faces))
 
 
 def _dataset(options: Namespace) -> None:

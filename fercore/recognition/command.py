@@ -58,9 +58,6 @@ def recogniser(options: Namespace) -> Recogniser:
 
 
 def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
-    for path in paths:
-        if not os.path.lexists(path):
-            raise RecognitionError(f"{printable(path)}: no such file or folder")
     several, kind = len(paths) > 1 or paths[0].is_dir(), _format(options.format, out)
     listed = (pictures.listed(path) if path.is_dir() else [path] for path in paths)
     files = list(dict.fromkeys(file for group in listed for file in group))

@@ -18,8 +18,7 @@ from fercore.artifacts import printable
 from fercore.data import pictures
 
 LONGEST = 1280  # pixels: longer pictures are reduced for the search
-COARSEST = 1.6  # but not more than this where that leaves `AREA`, or small faces are lost
-AREA = 6_000_000  # pixels
+COARSEST, AREA = 1.6, 6_000_000  # but not more where that leaves so many pixels: small faces
 LARGE = 320  # pixels: YuNet misses larger faces, so it also sees the picture at this length
 SMALLEST = 8  # pixels of a side of the picture that YuNet is shown
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
@@ -72,9 +71,9 @@ class YuNet:
         if max(fine.shape[:2]) > 2 * LARGE:
             coarse, more = _reduced(fine, LARGE, np.inf)
             found = np.concatenate([found, self._search(coarse, factor * more)])
-        boxes, scores = found[:, :4], found[:, 5]
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)  # best first
-        found = found[np.asarray(kept, int).reshape(-1)]
+        boxes, scores = found[:, :4].tolist(), found[:, 5].tolist()
+        best = cv2.dnn.NMSBoxes(boxes, scores, 0.0, OVERLAP)  # of those that overlap, best first
+        found = found[np.asarray(best, int).reshape(-1)]
         return *_typed(found[:, :4], found[:, 5]), found[:, 4].astype(np.float32)
 
     def _search(self, rgb: np.ndarray, factor: float) -> np.ndarray:
@@ -104,12 +103,12 @@ class Cascade:
     ):
         self.scale, self.neighbours, self.smallest = scale, neighbours, smallest
         path = Path(file).expanduser()
+        self._cascade = cv2.CascadeClassifier()
         try:
-            self._cascade = cv2.CascadeClassifier(str(path))
-            empty = self._cascade.empty()
+            sound = self._cascade.load(str(path))
         except (cv2.error, SystemError):
-            empty = True
-        if empty:
+            sound = False
+        if not sound:
             fault = "no file of a cascade that OpenCV reads; opencv_traincascade writes one"
             raise DetectorError(f"{printable(path)}: {fault}")
 
@@ -151,14 +150,12 @@ def detector(name: str | Path | None = None, **parameters) -> Detector:
                 raise
             warnings.warn(f"faces are sought by the weaker Haar cascade: {error}", stacklevel=3)
             return Cascade()
-    suffix = Path(name).suffix.lower()
-    if suffix in (".xml", ".onnx"):
-        return (Cascade if suffix == ".xml" else YuNet)(name, **parameters)
+    files = {".xml": Cascade, ".onnx": YuNet}
+    if (suffix := Path(name).suffix.lower()) in files:
+        return files[suffix](name, **parameters)
     if name not in DETECTORS:
-        raise DetectorError(
-            f"detector {printable(repr(str(name)))} is unknown; choose {', '.join(DETECTORS)}, "
-            "a cascade file (.xml) or YuNet's file (.onnx)"
-        )
+        known = f"{', '.join(DETECTORS)}, a cascade file (.xml) or YuNet's file (.onnx)"
+        raise DetectorError(f"detector {printable(repr(str(name)))} is unknown; choose {known}")
     return DETECTORS[str(name)](**parameters)
 
 
@@ -177,11 +174,9 @@ def yunet_file() -> Path:
     try:
         pooch.retrieve(ADDRESS, f"sha256:{SHA256}", path.name, path.parent, downloader=client)
     except (OSError, ValueError) as error:  # no network, no place to write, another file
-        raise DetectorError(
-            f"YuNet's model cannot be fetched into {printable(path.parent)} "
-            f"({type(error).__name__}); download {YUNET} from OpenCV's model zoo and name it by "
-            f"--detector or {VARIABLE}"
-        ) from error
+        advice = f"download {YUNET} from OpenCV's model zoo, name it by --detector or {VARIABLE}"
+        fault = f"cannot be fetched into {printable(path.parent)} ({type(error).__name__})"
+        raise DetectorError(f"YuNet's model {fault}; {advice}") from error
     return path
 
 

@@ -65,9 +65,8 @@ class Network:
         """Probabilities as the network gives them, float32 [n, c]."""
         crops = np.asarray(crops)
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE):
-            raise ModelError(
-                f"crops of {crops.dtype} {list(crops.shape)}; give uint8 [n, {SIDE}, {SIDE}]"
-            )
+            given = f"crops of {crops.dtype} {list(crops.shape)}"
+            raise ModelError(f"{given}; give uint8 [n, {SIDE}, {SIDE}]")
         views, step = augmentation.views(self.views), max(1, BATCH // self.views)
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         for k in range(0, len(crops), step):
@@ -108,8 +107,7 @@ def load(
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
-    if views not in augmentation.VIEWS:
-        raise ModelError(f"views {views!r} is none of {', '.join(map(str, augmentation.VIEWS))}")
+    augmentation.views(views)  # which raises for another number
     path = Path(model).expanduser()
     if path.suffix not in (".onnx", ".keras"):
         path = FOLDER / f"{model}.onnx"
@@ -210,10 +208,9 @@ def read_card(path: Path) -> dict:
     except (ValueError, TypeError, KeyError, AttributeError):
         sound = False
     if not sound:
-        raise ModelError(
-            f"{printable(file.name)}: no model card; it must hold {', '.join(sorted(needed))}: a "
-            f"list of a name for each output, in order; normalisation is {' or '.join(known)}"
-        )
+        rule = f"a list of a name for each output, in order; normalisation is {' or '.join(known)}"
+        fault = f"no model card; it must hold {', '.join(sorted(needed))}: {rule}"
+        raise ModelError(f"{printable(file.name)}: {fault}")
     return card
 
 
@@ -249,11 +246,9 @@ def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
     card = loading.training_of(path) | describe(path)
     names = list(class_names or card.get("class_names", ()))
     if "normalisation" not in card:
-        warnings.warn(
-            f"{printable(path.name)}: faces are standardised, as nothing says how the network was "
-            'fed; add "normalisation": standardise, unit or raw to its card',
-            stacklevel=4,
-        )
+        advice = 'add "normalisation": standardise, unit or raw to its card'
+        doubt = f"faces are standardised, as nothing says how the network was fed; {advice}"
+        warnings.warn(f"{printable(path.name)}: {doubt}", stacklevel=4)
     model = loading.load(path, names or None, side=card["side"])
 
     def forward(images: np.ndarray) -> np.ndarray:

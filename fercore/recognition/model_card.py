@@ -24,8 +24,8 @@ DEFAULT_VIEWS = 2  # as the recogniser's
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
-def write(model_file: Path, target: Path, faces: Faces) -> dict:
-    """Export a .keras file of the study as `target` (NAME.onnx) with its card; return the card.
+def write(model_file: Path, target: Path, faces: Faces) -> Path:
+    """Export a .keras file of the study as `target` (NAME.onnx) with its card; where that lies.
 
     Temperature, tau and the default prior are fitted on validation faces, the test faces are only
     scored. Raises `DatasetError` for faces other than FER2013, `TrainingError`, `ModelError` or
@@ -71,8 +71,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> dict:
     artifacts.write_atomically(target, content)
     artifacts.write_atomically(target.with_name(f"{target.stem}_int8.onnx"), integers)
     artifacts.write_json(target.with_suffix(".json"), card)
-    artifacts.write_atomically(target.with_name("MODEL_CARD.md"), markdown(card))
-    return card
+    return artifacts.write_atomically(target.with_name("MODEL_CARD.md"), markdown(card))
 
 
 def measure(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
@@ -90,10 +89,8 @@ def _of_views(
     raw = {part: network.untempered(faces.images[where]) for part, where in parts.items()}
     labels = {part: faces.labels[where].astype(int) for part, where in parts.items()}
     unseen = splits.deduplicated_test(faces, split)
-    raw["test_deduplicated"], labels["test_deduplicated"] = (
-        raw["test"][unseen],
-        labels["test"][unseen],
-    )
+    for arrays in (raw, labels):
+        arrays["test_deduplicated"] = arrays["test"][unseen]
     logits = np.log(np.maximum(raw["validation"], 1e-30))
     temperature = metrics.temperature(logits, labels["validation"])
     calibrated = {part: inference.calibrated(found, temperature) for part, found in raw.items()}
@@ -103,8 +100,7 @@ def _of_views(
         scores[part] = scored(found, labels[part], faces.class_names)
         scores[part]["calibration_error_without_temperature"] = _short(error)
     shares = np.maximum([network.card["shares"][name] for name in faces.class_names], 1e-6)
-    tau = fitted_tau(calibrated["validation"], labels["validation"], shares)
-    return scores | {"tau": tau}
+    return scores | {"tau": fitted_tau(calibrated["validation"], labels["validation"], shares)}
 
 
 def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:
@@ -158,19 +154,8 @@ def markdown(card: dict) -> str:
     """MODEL_CARD.md: the card in words and tables."""
     import jinja2
 
-    template = jinja2.Template(
-        TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
-    )
-    return template.render(card, default_views=DEFAULT_VIEWS)
-
-
-def summary(card: dict) -> str:
-    """The card in two lines."""
-    return "\n".join(
-        f"{card['name']}, {name}: {v['validation']['accuracy']:.2%} of validation and "
-        f"{v['test']['accuracy']:.2%} of test faces"
-        for name, v in card["precisions"].items()
-    )
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True)
+    return template.render(card, default_views=DEFAULT_VIEWS) + "\n"
 
 
 def _short(value: float) -> float:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 LARGEST = 10_000
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
 Picture = Any  # what `pictures.read` takes: path, bytes, open file, Pillow image, array
-Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class RecognitionError(ValueError):
@@ -87,9 +86,8 @@ class Recogniser:
         self.class_names = self.network.class_names  # of the expressions, as predicted
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
         if not -0.5 < self.margin <= 2:
-            raise RecognitionError(
-                f"margin {self.margin} is a share of the box's side; give one from -0.4 to 2"
-            )
+            fault = "is a share of the box's side; give one from -0.4 to 2"
+            raise RecognitionError(f"margin {self.margin} {fault}")
 
     def recognise(self, pictures: Picture | Iterable[Picture]) -> list[list[Face]]:
         """The faces of each picture, best detected first; one list a picture, also when there is
@@ -112,14 +110,13 @@ class Recogniser:
             for faces in found
         ]
 
-    def find(self, rgb: np.ndarray) -> Found:
+    def find(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes int32 [k, 4], scores and tilts float32 [k] of the faces in a picture uint8 [h, w,
         3]; tilts in degrees, as `crop` takes them, 0 where the detector does not know."""
-        if not rgb.size:
-            return np.empty((0, 4), np.int32), np.empty(0, np.float32), np.empty(0, np.float32)
-        if isinstance(self.detector, detection.YuNet):
+        if isinstance(self.detector, detection.YuNet) and rgb.size:
             return self.detector.find(rgb)
-        boxes, scores = self.detector.detect(rgb)
+        nothing = np.empty((0, 4), np.int32), np.empty(0, np.float32)
+        boxes, scores = self.detector.detect(rgb) if rgb.size else nothing
         return boxes, scores, np.zeros(len(boxes), np.float32)
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:

@@ -183,7 +183,7 @@ def test_views_are_averaged(model):
     one, two = (inference.load(model, views=views) for views in (1, 2))
     mirrored = one.untempered(crop[:, :, ::-1])
     assert np.allclose(two.untempered(crop), (one.untempered(crop) + mirrored) / 2)
-    with pytest.raises(ModelError, match="views 3 is none of 1, 2, 10"):
+    with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):
         inference.load(model, views=3)
 
 
