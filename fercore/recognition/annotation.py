@@ -1,9 +1,8 @@
 """Recognised faces drawn into their picture: box, label with probability, a bar for each
 expression; and followed from picture to picture of a film.
 
-Sizes follow the picture and the face. Boxes and plates carry the colours of the study, with a dark
-edge that keeps them visible. Pillow draws: OpenCV's letters have no accents, and matplotlib would
-take a second to import.
+Boxes and plates carry the colours of the study, with a dark edge that keeps them visible. Pillow
+draws: OpenCV's letters have no accents, and matplotlib would take a second to import.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from fercore.recognition.recogniser import Face, Recogniser, crop
 
 INK, PAPER = "#181818", "white"
 SMALLEST = 9  # pixels: lower letters cannot be read, and nothing is written
-LONGEST_NAME = 40  # characters of a class's name that are written
 PLATE, EMPTY = "#181818B8", "#4B4B4BD2"  # under the bars, and what a bar does not fill
 LONGEST = 480  # pixels: larger frames are reduced for the search; faces of 5 % of it are found
 SLOW = 4  # frames from search to search with a detector that cannot keep up with a film
@@ -29,28 +27,29 @@ SMOOTHING = 0.35  # s: time constant of the mean over time
 OVERLAP = 0.3  # of intersection and union: from there on a box found belongs to a track
 STILL = 0.9  # of them: from there on a face has not moved, its detector trembles
 PATIENCE = 0.4  # s that a face is kept while searches miss it
+_font = lru_cache(ImageFont.load_default)
 
 
 def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np.ndarray:
     """A copy of the picture, uint8 [h, w, 3], with its faces marked.
 
     Each face gets a box, a label (expression and probability), and, where there is room for it and
-    `bars` is True, a plate with a bar for each expression. Labels and plates stay inside the
-    picture, never lie over each other, and beside faces rather than over them where that can be.
-    What does not fit is written smaller or left out: 40×40 pixels have room for boxes only.
+    `bars` is True, a plate with a bar for each expression. Labels and plates never lie over each
+    other, nor over faces where that can be. What does not fit is written smaller or left out.
     """
     image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
     draw, side = ImageDraw.Draw(image), min(image.size)
-    for face in faces:
-        _draw_box(draw, face, side)
+    tones = [colours(face.class_names)[int(face.probabilities.argmax())] for face in faces]
+    for face, tone in zip(faces, tones, strict=True):
+        _draw_box(draw, face.box, tone, side)
     boxes = np.array([face.box for face in faces]).reshape(-1, 4)
     low, high = (np.clip(at, 0, image.size) for at in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:]))
     boxes, labelled = np.hstack([low, high - low]), []
     written: list[np.ndarray] = []
-    for face, (x, y, width, height) in zip(faces, boxes.tolist(), strict=True):
+    for face, tone, (x, y, width, height) in zip(faces, tones, boxes.tolist(), strict=True):
         largest = round(np.clip(0.14 * width, 0.018 * side, 0.035 * side))
         for letters in range(max(SMALLEST, largest), SMALLEST - 1, -1):
-            label = _label(face, letters)
+            label = _label(face, tone, letters)
             wide, tall = label.size
             beside = [(x, y - tall), (x, y + height), (x + width, y), (x - wide, y)]
             within = [(x, y), (x, y + height - tall)]
@@ -75,29 +74,21 @@ def shared(boxes: np.ndarray, others: Sequence[np.ndarray] | np.ndarray) -> np.n
     return np.maximum(high - low, 0).prod(axis=2)
 
 
-@lru_cache(maxsize=64)
-def _font(letters: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(letters)  # type: ignore[return-value]
-
-
-def _tone(face: Face) -> str:
-    return colours(face.class_names)[int(face.probabilities.argmax())]
-
-
-def _draw_box(draw: ImageDraw.ImageDraw, face: Face, side: int) -> None:
-    x, y, width, height = face.box
+def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[int], tone: str, side: int) -> None:
+    x, y, width, height = box
     line = max(1, round(min(side / 200, width / 20)))
     edge, half = max(1, line // 2), line // 2
-    for out, thick, colour in ((half + edge, line + 2 * edge, INK), (half, line, _tone(face))):
+    for out, thick, colour in ((half + edge, line + 2 * edge, INK), (half, line, tone)):
         corners = (x - out, y - out, x + width - 1 + out, y + height - 1 + out)
         draw.rectangle(corners, outline=colour, width=thick)
 
 
-def _label(face: Face, letters: int) -> Image.Image:
+def _label(face: Face, tone: str, letters: int) -> Image.Image:
     """The plate with the expression and its probability."""
-    text = f"{printable(face.expression, LONGEST_NAME)} {face.probability:.0%}"
-    font, tone, edge = _font(letters), _tone(face), max(2, letters // 4)
-    width, height = round(font.getlength(text)) + 2 * edge, sum(font.getmetrics()) + 2 * edge
+    text = f"{printable(face.expression, 40)} {face.probability:.0%}"
+    font, edge = _font(letters), max(2, letters // 4)
+    height = sum(font.getmetrics()) + 2 * edge  # type: ignore[union-attr]
+    width = round(font.getlength(text)) + 2 * edge
     plate = Image.new("RGBA", (width, height), tone)
     draw = ImageDraw.Draw(plate)
     draw.rectangle((0, 0, width - 1, height - 1), outline=INK)
@@ -109,7 +100,7 @@ def _label(face: Face, letters: int) -> Image.Image:
 def _bars(face: Face, letters: int) -> Image.Image:
     """A row for each expression, its name and a bar as long as its probability, on a dark plate."""
     edge, row, longest = max(2, letters // 3), round(1.35 * letters), round(4.5 * letters)
-    names, font = [printable(name, LONGEST_NAME) for name in face.class_names], _font(letters)
+    names, font = [printable(name, 40) for name in face.class_names], _font(letters)
     start = round(max(map(font.getlength, names))) + 2 * edge
     plate = Image.new("RGBA", (start + longest + edge, len(names) * row + 2 * edge), PLATE)
     draw, inner, tones = ImageDraw.Draw(plate), max(1, row // 6), colours(face.class_names)
@@ -161,23 +152,20 @@ class Track:
     probabilities: np.ndarray | None = None
     seconds: float = 0.0
 
-    def renew(self, fresh: np.ndarray, seconds: float, smoothing: float) -> np.ndarray:
+    def renew(self, fresh: np.ndarray, seconds: float) -> np.ndarray:
         """Take in the probabilities of one more frame: an exponential mean over time."""
         before = fresh if self.probabilities is None else self.probabilities
-        kept = np.exp((self.seconds - seconds) / smoothing) if smoothing > 0 else 0.0
+        kept = np.exp((self.seconds - seconds) / SMOOTHING)
         self.probabilities, self.seconds = fresh + kept * (before - fresh), seconds
         return self.probabilities.astype(np.float32)
 
 
 class Tracker:
-    """Recognises the faces of frame after frame, and counts the tracks `begun`.
+    """Recognises the faces of frame after frame, and counts the tracks `begun`. YuNet searches
+    every frame, other detectors every `SLOW`th; in between boxes stay where they are."""
 
-    `smoothing` in seconds, 0 for none. YuNet searches every frame, other detectors every `SLOW`th;
-    in between boxes stay where they are.
-    """
-
-    def __init__(self, recogniser: Recogniser, smoothing: float = SMOOTHING):
-        self.recogniser, self.smoothing = recogniser, smoothing
+    def __init__(self, recogniser: Recogniser):
+        self.recogniser = recogniser
         self.every = 1 if isinstance(recogniser.detector, YuNet) else SLOW
         self.tracks: list[Track] = []
         self.begun = self.frames = 0
@@ -188,13 +176,13 @@ class Tracker:
         if self.frames % self.every == 0:
             self._search(rgb, seconds)
         self.frames += 1
-        reader, crops, seen = self.recogniser, [], []
-        for *box, tilt in (track.place for track in self.tracks):
-            crops.append(crop(rgb, np.array(box), margin=reader.margin, tilt=tilt))
+        reader, seen = self.recogniser, []
+        places = (track.place for track in self.tracks)
+        crops = [crop(rgb, place[:4], reader.margin, place[4]) for place in places]
         found = reader.probabilities(np.array(crops)) if crops else ()
         for track, fresh in zip(self.tracks, found, strict=True):
             x, y, width, height = (round(value) for value in track.place[:4].tolist())
-            smoothed = track.renew(fresh, seconds, self.smoothing)
+            smoothed = track.renew(fresh, seconds)
             face = Face((x, y, width, height), track.score, smoothed, reader.class_names)
             seen.append((track.number, face))
         return seen
@@ -202,8 +190,7 @@ class Tracker:
     def _search(self, rgb: np.ndarray, seconds: float) -> None:
         """Give each face found to its track, or to a new one; end tracks without faces."""
         scale = min(1.0, LONGEST / max(rgb.shape[:2]))
-        size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
-        small = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         boxes, scores, tilts = self.recogniser.find(small)
         places, missed = np.column_stack([boxes / scale, tilts]), list(self.tracks)
         for place, score in zip(places, scores.tolist(), strict=True):  # best first

@@ -1,8 +1,4 @@
-"""The recogniser in a browser: a widget for JupyterLab, and for Voilà as a page of its own.
-
-from fercore.recognition import app
-app.build()
-"""
+"""The recogniser in a browser: `build` makes a widget for JupyterLab, and a page by Voilà."""
 
 import io
 from contextlib import suppress
@@ -39,10 +35,8 @@ class Entry(anywidget.AnyWidget):
     status = traitlets.Unicode("").tag(sync=True)
 
 
-def build(recogniser: Recogniser | None = None) -> ipywidgets.Widget:
-    """The app: buttons, the marked picture, bars for each face. None: the study's own model and
-    detector."""
-    recogniser = recogniser or Recogniser()
+def build(recogniser: Recogniser) -> ipywidgets.Widget:
+    """The app: buttons, the marked picture, bars for each face."""
     entry, image, faces = Entry(), ipywidgets.Image(format="jpeg"), ipywidgets.HTML()
     image.layout.display = "none"
 
@@ -78,6 +72,7 @@ def read(content: bytes, name: str) -> np.ndarray:
     with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         size = int(np.prod(Image.open(io.BytesIO(content)).size))  # its pixels are not decoded
     if size > PIXELS:
-        most = f"over {PIXELS / 1e6:.0f} million pixels; make it smaller first"
-        raise pictures.PictureError(f"{name}: {most}")
+        raise pictures.PictureError(
+            f"{name}: over {PIXELS / 1e6:.0f} million pixels; make it smaller first"
+        )
     return pictures.read(content, name)

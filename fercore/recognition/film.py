@@ -1,13 +1,12 @@
 """Video files frame by frame, by PyAV: read with time stamps, written with the sound of another."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.packet import Packet
 
@@ -64,7 +63,7 @@ class Source:
                     self._end = max(self._end, end - self.begin)
                 if packet.stream is self.sound:
                     self.heard.append(packet)
-                for frame in self._decoded(packet):
+                for frame in self.decoded(packet) if packet.stream is self._stream else ():
                     stamp = last if frame.time is None else frame.time - self.begin
                     last = stamp if stamp > last else self.seconds
                     yield last, self._pixels(frame)
@@ -78,10 +77,10 @@ class Source:
         announces. One of them alone may be shorter."""
         return self._torn or self._end < 0.97 * self.length - 2 / self.rate
 
-    def _decoded(self, packet: Packet) -> list[Any]:
-        """The frames in a packet of pictures; none, counted, where it is damaged."""
+    def decoded(self, packet: Packet) -> list[Any]:
+        """The frames in a packet of pictures or sound; none, counted, where it is damaged."""
         try:
-            return packet.decode() if packet.stream is self._stream else []
+            return packet.decode()
         except av.FFmpegError:
             self.damaged += 1
             return []
@@ -91,8 +90,8 @@ class Source:
         aspect = float(self._stream.sample_aspect_ratio or 1)
         width, height = round(frame.width * max(aspect, 1)), round(frame.height / min(aspect, 1))
         if width * height > pictures.MAX_PIXELS:
-            size = f"{width}×{height}"
-            raise VideoError(f"{printable(self.path.name)}: frames of {size} pixels are too large")
+            name, size = printable(self.path.name), f"{width}×{height}"
+            raise VideoError(f"{name}: frames of {size} pixels are too large")
         rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
@@ -102,8 +101,7 @@ def writing(target: Path, source: Source) -> Iterator["Film"]:
     """A film that becomes `target` at the end, once all its frames are found in it. Raises
     `VideoError`, `FFmpegError` and `OSError`."""
     with artifacts.replacing(target) as path:
-        faststart = {"movflags": "faststart"}
-        with av.open(f"file:{path}", "w", format="mp4", options=faststart) as file:
+        with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as file:
             film = Film(file, source)
             yield film
             film.finish()
@@ -114,11 +112,8 @@ def writing(target: Path, source: Source) -> Iterator["Film"]:
 
 
 class Film:
-    """An annotated video that grows frame by frame: H.264 and AAC, sound and rate of `source`.
-
-    Each frame is shown from its own time on. `written` frames were, `unheard` packets of sound were
-    not, as their time stamps fall back.
-    """
+    """An annotated video that grows frame by frame: H.264, and the sound of `source` as AAC.
+    `written` frames were, `unheard` packets of sound were not, as their time stamps fall back."""
 
     def __init__(self, file: Any, source: Source):
         self.written, self.unheard = 0, 0
@@ -132,9 +127,6 @@ class Film:
         """The frame, uint8 [h, w, 3], that is shown from `seconds` on."""
         if self._video is None:
             self._begin(*rgb.shape[1::-1])
-        size = self._video.width, self._video.height
-        if rgb.shape[1::-1] != size:
-            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
         self._pts = max(self._pts + 1, round(seconds * TICKS))
         frame.pts, frame.time_base = self._pts, Fraction(1, TICKS)
@@ -162,10 +154,7 @@ class Film:
         """Encode the sound that came since the last frame; it keeps its time, a damaged packet is
         silence."""
         for packet in self._source.heard:
-            frames: list[Any] = []
-            with suppress(av.FFmpegError):
-                frames = packet.decode()
-            for frame in frames:
+            for frame in self._source.decoded(packet):
                 if frame.pts is not None:
                     frame.pts -= round(self._source.begin / frame.time_base)
                 self._add_sound(frame)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,7 @@ from fercore import artifacts
 from fercore.artifacts import printable
 from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
-from fercore.recognition.annotation import SMOOTHING, Tracker
-from fercore.recognition.recogniser import Recogniser
+from fercore.recognition.annotation import Tracker
 
 if TYPE_CHECKING:
     from fercore.recognition.film import Film, Source
@@ -47,11 +46,8 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `recognise_video` made: its files (`video` is None for format csv), and how much.
-
-    `frames` and `seconds` of the video were done, `tracks` faces followed; `remarks` are for the
-    user, one line each.
-    """
+    """What `recognise_video` made: its files (`video` is None for format csv); `frames` and
+    `seconds` were done, `tracks` faces followed; `remarks` are for the user, one line each."""
 
     video: Path | None
     table: Path
@@ -74,19 +70,18 @@ def is_video(path: str | Path) -> bool:
 
 def recognise_video(
     path: str | Path,
-    recogniser: Recogniser,
+    recogniser: recognition.Recogniser,
     *,
     out: str | Path | None = None,
     format: str | None = None,
-    smoothing: float = SMOOTHING,
 ) -> Outcome:
     """Mark the faces of a video; write it, and beside it a table (.csv).
 
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video.
     `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
-    has a row a frame and face: `COLUMNS`, then the probability of each expression, smoothed over
-    `smoothing` seconds. Ctrl-C, SIGTERM, or a video that breaks off keep what was done, and
-    `Outcome.remarks` says so. Raises `VideoError`; then nothing is left behind.
+    has a row a frame and face: `COLUMNS`, then the smoothed probability of each expression. Ctrl-C,
+    SIGTERM, or a video that breaks off keep what was done, and `Outcome.remarks` says so. Raises
+    `VideoError`; then nothing is left behind.
     """
     try:
         from fercore.recognition.film import Source, one_line, writing
@@ -96,26 +91,22 @@ def recognise_video(
         raise VideoError(f"a video of type {type(path).__name__}: give the path of a file")
     path = Path(os.path.expanduser(path))
     target = _target(path, path.parent if out is None else Path(os.path.expanduser(out)), format)
-    source, tracker = Source(path), Tracker(recogniser, smoothing)
+    source, tracker = Source(path), Tracker(recogniser)
     table, marked = target.with_suffix(".csv"), target.suffix == ".mp4"
-    if marked and table.exists() and not _is_ours(table):
-        raise VideoError(f"{printable(table.name)} is there already; choose another --out")
     with (
         one_line(target, "cannot be written; choose another place by --out"),
         artifacts.replacing(table) as rows,
         writing(target, source) if marked else nullcontext() as film,
     ):
+        known = ",".join(COLUMNS)
+        if marked and table.exists() and not table.read_text(errors="replace").startswith(known):
+            raise VideoError(f"{printable(table.name)} is there already; choose another --out")
         interrupted = _work(source, tracker, film, rows)
         remarks = _remarks(source, tracker, interrupted)
     if film and film.unheard > film.written / 10:
         remarks.append("part of the sound is left out: its time stamps fall back")
     counts = source.frames, source.seconds, tracker.begun
     return Outcome(target if marked else None, table, *counts, interrupted, remarks)
-
-
-def _is_ours(table: Path) -> bool:
-    with open(table, "rb") as file:
-        return file.read(200).startswith(",".join(COLUMNS).encode())
 
 
 def _work(source: "Source", tracker: Tracker, film: "Film | None", table: Path) -> bool:
@@ -151,15 +142,11 @@ def stops() -> Iterator[list[int]]:
         asked.append(number)
 
     main = threading.current_thread() is threading.main_thread()  # others get no signals
-    now = {number: signal.getsignal(number) for number in STOPS if main}
-    before = {k: v for k, v in now.items() if v not in (None, signal.SIG_IGN)}  # nohup ignores
-    for number in before:
-        signal.signal(number, ask)
-    try:
+    with ExitStack() as stack:
+        for number in STOPS if main else ():
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores
+                stack.callback(signal.signal, number, signal.signal(number, ask))
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _remarks(source: "Source", tracker: Tracker, interrupted: bool) -> list[str]:
@@ -184,18 +171,15 @@ def _target(path: Path, out: Path, format: str | None) -> Path:
         out = out / f"{path.stem}.recognised.{format or 'mp4'}"
     kind = out.suffix.lower()[1:]
     if kind not in ("mp4", "csv") or format not in (None, kind):
-        raise VideoError(
-            f"format {printable(format, 20)}, output {printable(out.name)}: for videos choose mp4 "
-            "or csv, or name a folder"
-        )
+        what = f"format {printable(format, 20)}, output {printable(out.name)}"
+        raise VideoError(f"{what}: for videos choose mp4 or csv, or name a folder")
     if out.resolve() == path.resolve():
         raise VideoError(f"{printable(out.name)}: the output would overwrite the video")
     return out.with_suffix(f".{kind}")
 
 
-def show(recogniser: Recogniser, device: str | int = 0) -> int:
-    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross;
-    frames shown.
+def show(recogniser: recognition.Recogniser, device: str | int = 0) -> None:
+    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross.
 
     `device`: the number of a camera (0 is the first), or the file or address of a video. A camera's
     pictures are mirrored, as people know themselves from mirrors. Raises `VideoError`.
@@ -205,14 +189,11 @@ def show(recogniser: Recogniser, device: str | int = 0) -> int:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
     capture = cv2.VideoCapture(device if number is None else number)
     if not capture.isOpened():
-        raise VideoError(
-            f"no pictures from device {printable(device)}; --device takes the number of a camera "
-            "from 0 on, a file or an address"
-        )
-    tracker, count = Tracker(recogniser), 0
+        device = printable(device, 40)
+        raise VideoError(f"no pictures from device {device}; cameras are numbered from 0 on")
+    tracker = Tracker(recogniser)
     try:
         while (read := capture.read())[0]:
-            count += 1
             rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
             rgb = rgb if number is None else np.ascontiguousarray(rgb[:, ::-1])
             faces = [face for _, face in tracker.step(rgb, time.monotonic())]
@@ -228,16 +209,12 @@ def show(recogniser: Recogniser, device: str | int = 0) -> int:
         capture.release()
         with suppress(cv2.error):
             cv2.destroyAllWindows()
-    return count
 
 
 def check_windows() -> None:
     """Raises `VideoError` when this OpenCV or this machine opens no windows."""
     if not cv2.currentUIFramework():
-        raise VideoError(
-            "this build of OpenCV opens no windows; replace its package by the one without "
-            "'headless' in its name, or use the app in the browser"
-        )
+        raise VideoError("this build of OpenCV opens no windows; replace it by one not 'headless'")
     displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not displays:
         raise VideoError("no display to open a window on (DISPLAY is not set); use a desktop")

@@ -42,7 +42,8 @@ def window(monkeypatch):
 
 
 def test_frames_are_mirrored_and_marked(window):
-    assert video.show(Brightness()) == 10 and len(window.shown) == 10
+    video.show(Brightness())
+    assert len(window.shown) == 10
     plain = frame(9)[:, ::-1, ::-1]
     changed = (np.abs(window.shown[0].astype(int) - plain) > 40).any(axis=2)
     assert changed[:145].sum() > 300, "no box, label and bars"
@@ -53,23 +54,26 @@ def test_frames_are_mirrored_and_marked(window):
 @pytest.mark.parametrize("key", [ord("q"), ord("Q"), 27])
 def test_q_and_escape_quit(window, key):
     window.keys = [-1, ord("x"), key]
-    assert video.show(Brightness()) == 3
+    video.show(Brightness())
+    assert len(window.shown) == 3
     assert not window.open
 
 
 def test_the_cross_of_the_window_and_ctrl_c_quit(window, monkeypatch):
     window.visible = 0.0
-    assert video.show(Brightness()) == 1
+    video.show(Brightness())
+    assert len(window.shown) == 1
 
     def interrupt(wait):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cv2, "waitKey", interrupt)
-    assert video.show(Brightness()) == 1
+    video.show(Brightness())
+    assert len(window.shown) == 2
 
 
 def test_no_camera_is_one_line(window):
-    with pytest.raises(VideoError, match="no pictures from device 3; --device takes"):
+    with pytest.raises(VideoError, match="no pictures from device 3; cameras are numbered"):
         video.show(Brightness(), 3)
     with pytest.raises(VideoError, match=r"no pictures from device none\.mp4"):
         video.show(Brightness(), "none.mp4")

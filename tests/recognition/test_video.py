@@ -138,7 +138,7 @@ def names(folder):
 @pytest.mark.parametrize("every", [1, None])
 def test_faces_keep_their_tracks_and_a_slow_detector_searches_few_frames(every):
     recogniser = Brightness()
-    tracker = annotation.Tracker(recogniser, smoothing=0)
+    tracker = annotation.Tracker(recogniser)
     tracker.every = step = every or tracker.every
     for number in range(FRAMES):
         seen = dict(tracker.step(frame(number), number / RATE))
@@ -161,11 +161,11 @@ def test_smoothing_is_an_exponential_mean_over_time_whatever_the_frame_rate():
     ends = []
     for rate in (10, 100):
         track = annotation.Track(1, np.zeros(5), 1.0, 0.0)
-        track.renew(np.array([1.0, 0.0]), 0.0, 0.5)
+        track.renew(np.array([1.0, 0.0]), 0.0)
         for k in range(1, rate + 1):
-            track.renew(np.array([0.0, 1.0]), k / rate, 0.5)
+            track.renew(np.array([0.0, 1.0]), k / rate)
         ends.append(track.probabilities[0])
-    assert ends == pytest.approx([np.exp(-2)] * 2)
+    assert ends == pytest.approx([np.exp(-1 / annotation.SMOOTHING)] * 2)
 
 
 def searching_every_frame():
@@ -195,7 +195,8 @@ def test_overlap_of_boxes():
 
 def test_a_video_becomes_a_film_and_a_table(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(annotation, "SLOW", 1)
-    outcome = video.recognise_video(clip, Brightness(), out=tmp_path / "new", smoothing=0)
+    monkeypatch.setattr(annotation, "SMOOTHING", 1e-9)
+    outcome = video.recognise_video(clip, Brightness(), out=tmp_path / "new")
     assert names(tmp_path / "new") == ["two.recognised.csv", "two.recognised.mp4"]
     assert (outcome.frames, outcome.tracks, outcome.interrupted) == (FRAMES, 2, False)
     assert outcome.seconds == pytest.approx(FRAMES / RATE)
