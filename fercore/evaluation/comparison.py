@@ -1,5 +1,5 @@
 """Systems against each other on the same faces: aggregates and members, networks before and after
-one change (params/changes.yaml), networks that learnt from few faces with a descriptor and without.
+one change (params/changes.yaml); the table of networks that learnt from few faces.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,6 @@ import pandas as pd
 from fercore import artifacts
 from fercore.config import parameters
 from fercore.data import splits
-from fercore.data.faces import Faces
 from fercore.evaluation import metrics, scoring, tables
 from fercore.evaluation.scoring import Run, Scored
 
@@ -123,27 +122,6 @@ def changes_text(table: pd.DataFrame, change: str) -> pd.DataFrame:
     return frame if rows.published.notna().any() else frame.drop(columns="published gain")
 
 
-def learning_curve(run: Run) -> pd.DataFrame:
-    """The table of accuracy by number of training faces, brought up to date with the predictions at
-    hand and written.
-
-    The table outlives the predictions, which are too many to be kept in the repository; rows of
-    other data are dropped. A row a share of the training faces, network, recipe and seed: percent,
-    network, recipe, seed, data, faces, epochs, accuracy in % on test faces averaged over views; for
-    a network with a descriptor also `gain` over the plain one of the same recipe and seed in points
-    with its 95 % interval (`gain_low`, `gain_high`), and `together`, what the mean of the two's
-    probabilities gains over the plain one, with its own. Two networks are mostly better than one,
-    whatever the second has learnt from: the control is `together` of a plain network, averaged with
-    one of another seed.
-    """
-    rows = [
-        _learnt(run, split, network, seed)
-        for split, network, seed in run.predicted()
-        if split in shares() and network in (PLAIN, *OTHERS)
-    ]
-    return add_to_curve(run.folder, pd.DataFrame(rows, columns=CURVE), data=_data_of(run.faces))
-
-
 def curve_path(folder: Path) -> Path:
     """Where a run keeps its learning curve."""
     return folder / "tables" / "learning_curve.csv"
@@ -166,20 +144,6 @@ def add_to_curve(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame
     table = table.sort_values(KEY, ignore_index=True)[CURVE]
     tables.save_csv(table.round(3), folder, "learning_curve")
     return table
-
-
-def shares() -> dict[str, int]:
-    """Splits that differ in the share of training faces alone -> that share in %, smallest
-    first."""
-    some = {name: round(100 * one.share) for name, one in splits.SPLITS.items() if one.share < 1}
-    return dict(sorted(some.items(), key=lambda item: item[1])) | {"official": 100}
-
-
-def commonest_recipe(table: pd.DataFrame) -> str:
-    """The recipe that most shares were learnt by, of equals the one with more rows; "none" of no
-    rows. Only its rows make a curve."""
-    counts = table.groupby("recipe").agg(shares=("percent", "nunique"), rows=("seed", "size"))
-    return counts.sort_values(["shares", "rows"]).index[-1] if len(counts) else "none"
 
 
 def curve_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -251,45 +215,3 @@ def _gain(row: Any) -> str:
 def _each(gains: pd.Series) -> str:
     several = f" ({', '.join(f'{gain:+z.1f}' for gain in gains)})" if len(gains) > 1 else ""
     return f"{gains.mean():+z.1f}{several}".replace(" ", "\u00a0")
-
-
-def _data_of(faces: Faces) -> str:
-    """What a row says of its data: copies of FER2013 that differ in a few pixels are one."""
-    return FER2013 if faces.is_fer2013 else faces.origin
-
-
-def _learnt(run: Run, split: str, network: str, seed: int) -> dict:
-    record = artifacts.read_record(run.folder, split, network, seed)
-    ours = scoring.score(run, split, network, seed)
-    row = {
-        "percent": shares()[split],
-        "network": network,
-        "seed": seed,
-        "faces": len(splits.divide(ours.faces, split).train),
-        "data": _data_of(run.faces),
-        "recipe": record.get("recipe"),
-        "epochs": record.get("epochs"),
-        "accuracy": 100 * ours.right.mean(),
-    }
-    seeds = [
-        key[2]
-        for key in run.predicted()
-        if key[:2] == (split, PLAIN)
-        and artifacts.read_record(run.folder, *key).get("recipe") == row["recipe"]
-    ]
-    if network == PLAIN:
-        other = min((number for number in seeds if number != seed), default=None)
-        return (
-            row if other is None else row | _together(ours, scoring.score(run, split, PLAIN, other))
-        )
-    if seed not in seeds:
-        return row
-    plain = scoring.score(run, split, PLAIN, seed)
-    gain = dict(zip(GAINS[:3], metrics.accuracy_change(plain.right, ours.right), strict=True))
-    return row | gain | _together(plain, ours)
-
-
-def _together(plain: Scored, other: Scored) -> dict:
-    """What the mean of two networks' probabilities gains over the first."""
-    both = (other.probabilities + plain.probabilities).argmax(1) == plain.labels
-    return dict(zip(GAINS[3:], metrics.accuracy_change(plain.right, both), strict=True))

@@ -1,8 +1,6 @@
 """Systems against each other on the same faces: aggregates and members, before and after a change,
 with few training faces and many."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,83 +124,41 @@ def test_pairs_stand_once():
     assert pairs and all(pairs.count(pair) == 1 for pair in pairs)
 
 
-@pytest.fixture
-def learnt(tmp_path):
-    data = faces()
-    predict(tmp_path, data, "cnn", split="official_10_percent", wrong=14)
-    predict(tmp_path, data, "dsift_cnn", split="official_10_percent", wrong=7)
-    predict(tmp_path, data, "cnn", wrong=7)
-    predict(tmp_path, data, "cnn", split="pooled_64_16_20")
-    return run(tmp_path, data)
+def learnt(percent, network, seed, gain=None, accuracy=80.0, recipe="study"):
+    """A row of the table of few faces."""
+    key = {"percent": percent, "network": network, "recipe": recipe, "seed": seed}
+    row = {"data": "FER2013", "faces": 7 * percent, "epochs": 3, "accuracy": accuracy}
+    return key | row | {"gain": gain, "together": 1.0}
 
 
-def test_a_row_a_share_network_and_seed(learnt):
-    table = comparison.learning_curve(learnt)
-    assert list(zip(table.percent, table.network, strict=True)) == [
-        (10, "cnn"),
-        (10, "dsift_cnn"),
-        (100, "cnn"),
-    ]
-    assert table.accuracy.tolist() == [80, 90, 90] and table.faces.tolist() == [7, 7, 70]
-    assert set(table.recipe) == {"study"} and set(table.epochs) == {3}
-    assert table.gain[1] == pytest.approx(10) and table.gain_low[1] <= 10 <= table.gain_high[1]
-    assert table.gain.isna().tolist() == [True, False, True]
+def curve(*rows):
+    return pd.DataFrame(list(rows), columns=comparison.CURVE)
 
 
-def test_the_table_outlives_its_predictions(learnt):
-    first = comparison.learning_curve(learnt)
-    shutil.rmtree(learnt.folder / "predictions" / "official_10_percent")
-    again = comparison.learning_curve(learnt)
-    assert len(again) == len(first) and again.accuracy.tolist() == first.accuracy.tolist()
+def test_rows_join_the_learning_curve_in_place_of_their_like(tmp_path):
+    first = curve(learnt(100, "cnn", 0), learnt(10, "cnn", 0))
+    table = comparison.add_to_curve(tmp_path, first, data="FER2013")
+    assert table.percent.tolist() == [10, 100]
+    again = curve(learnt(10, "cnn", 0, accuracy=85.0), learnt(10, "cnn", 0, recipe="other"))
+    comparison.add_to_curve(tmp_path, again, data="FER2013")
+    read = comparison.read_curve(tmp_path)
+    assert read.recipe.tolist() == ["other", "study", "study"]
+    assert read.accuracy.tolist() == [80, 85, 80]
 
 
-def test_rows_of_other_data_do_not_stay(learnt):
-    comparison.learning_curve(run(learnt.folder, learnt.faces))
-    drawn = comparison.read_curve(learnt.folder).assign(data="embedded synthetic faces", percent=5)
-    drawn.to_csv(comparison.curve_path(learnt.folder), index=False)
-    table = comparison.learning_curve(learnt)
-    assert set(table.percent) == {10, 100} and set(table.data) == {comparison.FER2013}
+def test_rows_of_other_data_do_not_stay_in_the_curve(tmp_path):
+    drawn = curve(learnt(5, "cnn", 0)).assign(data="embedded synthetic faces")
+    comparison.add_to_curve(tmp_path, drawn, data="embedded synthetic faces")
+    table = comparison.add_to_curve(tmp_path, curve(learnt(10, "cnn", 0)), data="FER2013")
+    assert table.percent.tolist() == [10] and set(table.data) == {comparison.FER2013}
+    assert comparison.add_to_curve(tmp_path, curve(), data="none of these").empty
 
 
-def test_the_control_is_the_plain_network_of_another_seed(learnt):
-    assert comparison.learning_curve(learnt).together.isna().tolist() == [True, False, True]
-    predict(learnt.folder, learnt.faces, "cnn", seed=1, wrong=21)
-    table = comparison.learning_curve(learnt).set_index(["percent", "network", "seed"])
-    ours, other = table.loc[(100, "cnn", 0)], table.loc[(100, "cnn", 1)]
-    assert (
-        other.together > 0 >= ours.together
-    ) and other.together_low <= other.together <= other.together_high
-    assert table.gain.drop((10, "dsift_cnn", 0)).isna().all()
-
-
-def test_a_recipe_has_rows_of_its_own_and_is_compared_with_itself(learnt):
-    comparison.learning_curve(learnt)
-    path = artifacts.prediction_path(learnt.folder, "official_10_percent", "cnn", 0).with_suffix(
-        ".json"
-    )
-    path.write_text(path.read_text().replace('"study"', '"other"'))
-    table = comparison.learning_curve(learnt)
-    assert list(zip(table.percent, table.network, table.recipe, strict=True)) == [
-        (10, "cnn", "other"),
-        (10, "cnn", "study"),
-        (10, "dsift_cnn", "study"),
-        (100, "cnn", "study"),
-    ]
-    assert table.gain.isna().all() and comparison.commonest_recipe(table) == "study"
-
-
-def test_shares_are_sorted_and_end_with_all():
-    assert list(comparison.shares().values()) == [5, 10, 25, 50, 100]
-
-
-def test_as_text_has_a_row_a_size_and_recipe(learnt):
-    predict(learnt.folder, learnt.faces, "dsift_cnn", split="official_10_percent", seed=1, wrong=7)
-    predict(learnt.folder, learnt.faces, "cnn", split="official_10_percent", seed=1, wrong=7)
-    text = comparison.curve_text(comparison.learning_curve(learnt)).map(
-        lambda value: value.replace("\u00a0", " ")
-    )
-    assert text[["training faces", "recipe"]].to_numpy().tolist() == [
-        ["7", "study"],
-        ["70", "study"],
-    ]
-    assert text.dsift_cnn.tolist() == ["+5.0 (+10.0, +0.0)", ""] and "cnn + another cnn" in text
+def test_the_curve_as_text_has_a_row_a_size_and_recipe():
+    rows = [learnt(10, "dsift_cnn", seed, gain) for seed, gain in ((0, 10.0), (1, 0.0))]
+    text = comparison.curve_text(curve(*rows, learnt(100, "cnn", 0)))
+    text = text.map(lambda value: value.replace("\u00a0", " "))
+    sizes = text[["training faces", "recipe"]].to_numpy().tolist()
+    assert sizes == [["70", "study"], ["700", "study"]]
+    assert text.dsift_cnn.tolist() == ["+5.0 (+10.0, +0.0)", ""]
+    assert text["cnn + another cnn"].tolist() == ["", "+1.0"]

@@ -29,9 +29,10 @@ def test_a_document_is_filled_between_its_markers(tmp_path):
         predict(tmp_path, data, name, split="pooled_64_16_20")
         predict(tmp_path, data, name)
     made = run(tmp_path, data)
-    content = documents.generated(
-        scoring.results(made), comparison.changes(made), comparison.learning_curve(made)
-    )
+    learnt = {"percent": 100, "network": "dsift_cnn", "recipe": "study", "seed": 0}
+    learnt |= {"faces": 70, "gain": 1.0, "together": 2.0}
+    curve = pd.DataFrame([learnt], columns=comparison.CURVE)
+    content = documents.generated(scoring.results(made), comparison.changes(made), curve)
     blocks = [f"<!-- {name}:begin -->\nformer\n<!-- {name}:end -->\n" for name in content]
     text = documents.filled("a\n{}b\n{}{}{}c\n".format(*blocks), content, "docs/results.md")
     assert text.startswith("a\n<!-- verdicts:begin -->\n| ") and text.endswith(
