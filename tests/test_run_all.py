@@ -111,7 +111,7 @@ def test_results_have_a_row_for_every_network_aggregate_split_and_averaging(smok
     assert set(official.network) == networks | aggregates | {parameters.STUDY_ENSEMBLE}
     assert len(official) == len(set(official.network)) * 2 * 2
     assert results.accuracy.between(0, 100).all()
-    assert results[results.split == "test"].n.min() > 0
+    assert results[results.part == "test"].n.min() > 0
 
 
 def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
@@ -299,7 +299,8 @@ def limited():
 def test_a_disk_that_is_full_ends_the_run_in_a_line_and_leaves_nothing_running(project):
     status, text = run_project(project, {"all": {"level": 4}}, preexec_fn=limited)
     assert status not in (0, 2) and "Traceback" not in text, text
-    assert "outputs/try" in text.splitlines()[-1]
+    assert "disk full?" in text or "File too large" in text, text
+    assert "outputs/try" in text
     is_free(project / "outputs/try/.lock")
 
 
