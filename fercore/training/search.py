@@ -26,9 +26,7 @@ from fercore.config.recipes import Recipe
 from fercore.training import experiments, trainer
 from fercore.training.experiments import Experiment, Parts
 
-HEARTBEAT = 60  # seconds; a trial whose machine has been silent for two of them is tried again
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-PRUNERS = ("median", "hyperband", "none")
 
 
 class SearchError(ValueError):
@@ -51,21 +49,28 @@ def open_study(
     Raises `SearchError`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruners = {
+        "median": optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        "hyperband": optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs),
+        "none": optuna.pruners.NopPruner(),
+    }
+    if pruner not in pruners:
+        raise SearchError(f"pruner {pruner!r} is none of {', '.join(pruners)}")
+    # $NAME is taken from the environment: a password need not stand in a notebook.
+    url = os.path.expandvars(storage)
     try:
-        database = _storage(storage)
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         study = optuna.create_study(
-            storage=database,
+            storage=url,
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            pruner=_pruner(pruner, epochs),
+            pruner=pruners[pruner],
         )
-    except SearchError:
-        raise
     except Exception as error:  # whatever a database or its driver raises
-        raise SearchError(
-            f"storage {place(storage)}: cannot be opened ({_first_line(error)})"
-        ) from error
+        reason = str(error).strip().split("\n")[0]
+        raise SearchError(f"storage {place(storage)}: cannot be opened ({reason})") from error
     begun = study.user_attrs.get("conditions")
     if begun is not None and begun != conditions:
         keys = [key for key in begun | conditions if begun.get(key) != conditions.get(key)]
@@ -87,25 +92,17 @@ def open_study(
 def conditions(experiment: Experiment, space: Search) -> dict:
     """What makes the trials of a search comparable: network, data, recipe and ranges, as plain
     values."""
-    fixed = {
-        key: value
-        for key, value in dataclasses.asdict(experiment.recipe).items()
-        if key not in space.ranges
+    fixed = dataclasses.asdict(experiment.recipe)
+    found: dict[str, Any] = {
+        "network": experiment.network,
+        "split": experiment.split,
+        "subset": experiment.subset,
+        "faces": experiment.faces.fingerprint,
     }
-    ranges = {
-        f"range of {key}": list(limits.model_dump().values())
-        for key, limits in space.ranges.items()
-    }
-    return (
-        {
-            "network": experiment.network,
-            "split": experiment.split,
-            "subset": experiment.subset,
-            "faces": experiment.faces.fingerprint,
-        }
-        | fixed
-        | ranges
-    )
+    found |= {key: value for key, value in fixed.items() if key not in space.ranges}
+    for key, limits in space.ranges.items():
+        found[f"range of {key}"] = list(limits.model_dump().values())
+    return found
 
 
 def run(
@@ -116,7 +113,6 @@ def run(
 
     def count(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         bar.update(ended(study) - bar.n)
-        bar.set_postfix(best=f"{study.best_value:.4f}" if complete(study) else "-")
         if ended(study) >= trials:
             study.stop()
 
@@ -129,11 +125,6 @@ def run(
 def ended(study: optuna.Study) -> int:
     """Trials that ran to their end or were given up on the way."""
     return len(study.get_trials(deepcopy=False, states=ENDED))
-
-
-def complete(study: optuna.Study) -> int:
-    """Trials that ran to their end."""
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
 def table(study: optuna.Study) -> pd.DataFrame:
@@ -170,21 +161,16 @@ def importances(trials: pd.DataFrame, space: Search) -> pd.Series:
     whole = trials[trials.state == "complete"]
     if len(whole) < 4 or whole.value.nunique() < 2:
         return pd.Series(dtype=float, name="importance")
-    drawn = optuna.distributions.FloatDistribution
     limits: dict[str, optuna.distributions.BaseDistribution] = {
-        name: drawn(r.low, r.high, log=r.log) for name, r in space.ranges.items()
+        name: optuna.distributions.FloatDistribution(**ends.model_dump())
+        for name, ends in space.ranges.items()
     }
     study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={name: row[name] for name in limits},
-                distributions=limits,
-                value=row["value"],
-            )
-            for row in whole.to_dict("records")
-        ]
-    )
+    for row in whole.to_dict("records"):
+        drawn = {name: row[name] for name in limits}
+        study.add_trial(
+            optuna.trial.create_trial(params=drawn, distributions=limits, value=row["value"])
+        )
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return pd.Series(found, name="importance").sort_values(ascending=False)
@@ -199,23 +185,17 @@ def best(trials: pd.DataFrame, name: str) -> pd.Series:
     return whole.iloc[int(whole.value.argmax())]
 
 
-def best_recipe(trials: pd.DataFrame, space: Search, recipe: Recipe, name: str) -> Recipe:
-    """`recipe` with the values of the best trial. Raises `SearchError` while no trial ran to its
-    end."""
-    row = best(trials, name)
-    found: dict[str, Any] = {key: float(row[key]) for key in space.ranges}
-    return dataclasses.replace(recipe, **found)
-
-
 def save_best(trials: pd.DataFrame, space: Search, recipe: Recipe, folder: Path, name: str) -> Path:
-    """Write the best recipe as YAML, which `experiments.read(recipe=...)` and the training
-    notebooks take as it is."""
-    row, ended = best(trials, name), trials.state.isin([one.name.lower() for one in ENDED]).sum()
+    """Write `recipe` with the values of the best trial as YAML, which `experiments.read` and the
+    training notebooks take as it is. Raises `SearchError` as `best` does."""
+    row = best(trials, name)
+    ended = trials.state.isin([state.name.lower() for state in ENDED]).sum()
     comment = (
         f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy "
         f"{row.value:.4f}."
     )
-    found = best_recipe(trials, space, recipe, name)
+    values: dict[str, Any] = {key: float(row[key]) for key in space.ranges}
+    found = dataclasses.replace(recipe, **values)
     return recipes.write(found, folder / f"{name}.yaml", comment=comment)
 
 
@@ -239,37 +219,15 @@ def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Sea
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    watching = keras.callbacks.LambdaCallback(on_epoch_end=report)
-    how: dict[str, Any] = {"seed": experiment.seed, "callbacks": [watching]}
     try:
-        history = trainer.fit(model, parts.train, parts.validation, recipe, **how)
+        history = trainer.fit(
+            model,
+            parts.train,
+            parts.validation,
+            recipe,
+            seed=experiment.seed,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
+        )
     finally:
         keras.utils.clear_session()
     return float(history.val_accuracy.max())
-
-
-def _storage(url: str) -> optuna.storages.BaseStorage:
-    """$NAME in the URL is taken from the environment: a password need not stand in a notebook."""
-    url = os.path.expandvars(url)
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
-        return optuna.storages.RDBStorage(
-            url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=again
-        )
-
-
-def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs)
-    if name == "none":
-        return optuna.pruners.NopPruner()
-    raise SearchError(f"pruner {name!r} is none of {', '.join(PRUNERS)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
