@@ -28,12 +28,7 @@ def hog(images: np.ndarray, *, orientations: int = 8, cell: int = 16) -> np.ndar
 
 
 def hog_windows(
-    images: np.ndarray,
-    *,
-    window: int = 24,
-    step: int = 6,
-    orientations: int = 8,
-    cell: int = 8,
+    images: np.ndarray, *, window: int = 24, step: int = 6, orientations: int = 8, cell: int = 8
 ) -> np.ndarray:
     """HOG of each window of a face, side by side: float32 [n, 2592] of `images` uint8 [n, 48, 48]
     by default.
@@ -44,42 +39,50 @@ def hog_windows(
     a window's edge counts as zero. Other parameters and errors as of `hog`.
     """
     check_images(images)
-    check(window, step, orientations, cell)
-    places = order(window, step, cell)
-    result = np.empty((len(images), len(places) * orientations), np.float32)
+    inner, edge, order = layout(window, step, cell)
+    result = np.empty((len(images), len(order) * orientations), np.float32)
     starts = range(0, len(images), FACES_A_PRODUCT)
     for start in artifacts.progress(starts, "HOG", len(starts)):
         part = slice(start, start + FACES_A_PRODUCT)
-        cells = _cell_sums(images[part], window, step, orientations, cell) / np.float32(cell * cell)
-        cells = cells[:, places]
+        cells = _cell_sums(images[part], orientations, inner, edge) / np.float32(cell * cell)
+        cells = cells[:, order]
         length = np.sqrt(np.square(cells).sum(-1, keepdims=True) + np.float32(1e-10))
         result[part] = (cells / length).reshape(len(cells), -1)
     return result
 
 
-def check(window: int, step: int, orientations: int, cell: int) -> None:
-    """Raise `DescriptorError` for sizes in pixels that do not fit."""
-    if not 2 <= cell <= window <= SIDE or step < 1 or orientations < 1:
+@cache
+def layout(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which pixels of an axis each cell holds, float32 [cells, 48]: those inside its window, those
+    at its very edge; and positions of all cells of a face, in [cells along y x cells along x],
+    window after window. Raises `DescriptorError` for sizes in pixels that do not fit."""
+    if not 2 <= cell <= window <= SIDE or step < 1:
         raise DescriptorError(
-            f"HOG of cells of {cell} in windows of {window}, step {step}, {orientations} "
-            f"orientations: need 2 <= cell <= window <= {SIDE}, step and orientations 1 or more"
+            f"HOG of cells of {cell} in windows of {window}, step {step}: need "
+            f"2 <= cell <= window <= {SIDE}, step 1 or more"
         )
+    windows = [(first, min(first + window, SIDE)) for first in range(0, SIDE, step)]
+    cells = [(a, b - 1, a + cell * k) for a, b in windows for k in range((b - a) // cell)]
+    first, last, begin = np.array(cells).T
+    pixels = np.arange(SIDE)
+    held = (begin[:, None] <= pixels) & (pixels < begin[:, None] + cell)
+    edge = (pixels == first[:, None]) | (pixels == last[:, None])
+    along_y, along_x = np.divmod(np.arange(len(cells) ** 2), len(cells))
+    order = np.lexsort((along_x, along_y, first[along_x], first[along_y]))
+    return (held & ~edge).astype(np.float32), (held & edge).astype(np.float32), order
 
 
 def _cell_sums(
-    images: np.ndarray, window: int, step: int, orientations: int, cell: int
+    images: np.ndarray, orientations: int, inner: np.ndarray, edge: np.ndarray
 ) -> np.ndarray:
     """Gradient lengths by orientation, summed over cells: float32 [n, cells along y x cells along
     x, orientations]."""
     down, right = np.zeros((2, *images.shape), np.int16)
     down[:, 1:-1] = images[:, 2:].astype(np.int16) - images[:, :-2]
     right[:, :, 1:-1] = images[:, :, 2:].astype(np.int16) - images[:, :, :-2]
-    orientation, length = _gradient_table(orientations)
+    orientation, length = (table[down, right][:, None] for table in _gradient_table(orientations))
     histograms = np.zeros((len(images), orientations, SIDE, SIDE), np.float32)
-    np.put_along_axis(
-        histograms, orientation[down, right][:, None], length[down, right][:, None], axis=1
-    )
-    inner, edge = membership(window, step, cell)
+    np.put_along_axis(histograms, orientation, length, axis=1)
     sums = inner @ (histograms @ inner.T)
     # At an edge only the gradient along it is left: horizontal (orientation 0) above and below,
     # vertical at the sides.
@@ -97,29 +100,3 @@ def _gradient_table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
     angle = np.rad2deg(np.arctan2(down, right)) % 180
     bounds = 180 / orientations * np.arange(1, orientations)
     return np.digitize(angle, bounds), np.hypot(down, right).astype(np.float32)
-
-
-@cache
-def membership(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels of an axis a cell holds, float32 [cells, 48]: those inside its window, those at
-    its very edge."""
-    first, last, begin = _cells(window, step, cell).T[..., None]
-    pixels = np.arange(SIDE)
-    held = (begin <= pixels) & (pixels < begin + cell)
-    edge = (pixels == first) | (pixels == last)
-    return (held & ~edge).astype(np.float32), (held & edge).astype(np.float32)
-
-
-@cache
-def order(window: int, step: int, cell: int) -> np.ndarray:
-    """Positions of all cells of a face, in [cells along y x cells along x], window after window."""
-    first = _cells(window, step, cell)[:, 0]
-    along_y, along_x = np.divmod(np.arange(len(first) ** 2), len(first))
-    return np.lexsort((along_x, along_y, first[along_x], first[along_y]))
-
-
-def _cells(window: int, step: int, cell: int) -> np.ndarray:
-    """First and last pixel of the window and first pixel of the cell, of each cell of each window
-    along an axis: [cells, 3]."""
-    windows = [(first, min(first + window, SIDE)) for first in range(0, SIDE, step)]
-    return np.array([(a, b - 1, a + cell * k) for a, b in windows for k in range((b - a) // cell)])

@@ -18,46 +18,52 @@ from fercore.data.faces import SIDE
 from fercore.features.sift import DescriptorError, check_images
 
 POINTS = 68
+MARGIN = 1  # pixels from the picture's border to the face, as published
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
-INSTALL = "pip install dlib-bin face_recognition_models"
 
 
 class LandmarksMissing(DescriptorError):
     """dlib or its predictor is not installed."""
 
 
-def available() -> bool:
-    """Whether landmarks can be computed here."""
-    return importlib.util.find_spec("dlib") is not None and _predictor_file() is not None
-
-
-def require() -> None:
-    """Raise `LandmarksMissing`, which says what to install, unless landmarks can be computed."""
-    if not available():
-        raise LandmarksMissing(
-            f"landmarks: dlib or {PREDICTOR} is missing; {INSTALL} (not for commercial use)"
-        )
-
-
-def landmarks(images: np.ndarray, *, margin: int = 1, image_scale: int = 1) -> np.ndarray:
+def landmarks(images: np.ndarray, *, image_scale: int = 4) -> np.ndarray:
     """Points x0, y0, x1, y1, ... in pixels of the face, float16 [n, 136], of `images` uint8 [n, 48,
-    48].
+    48]. A point may lie outside the picture.
 
-    The face is taken to reach from `margin` pixels within the picture's border to the same at the
-    other side (1, as published). dlib gives whole pixels: `image_scale` enlarges the picture
-    before, for fractions of them (1, as published). A point may lie outside the picture. Raises
-    `LandmarksMissing`, or `DescriptorError` for what is no picture.
+    dlib gives whole pixels: `image_scale` enlarges the picture before, for fractions of them (1, as
+    published). Raises `LandmarksMissing`, or `DescriptorError` for what is no picture.
     """
     check_images(images)
-    if image_scale < 1 or not 0 <= margin < SIDE // 2:
-        raise DescriptorError(
-            f"landmarks: image_scale {image_scale} must be 1 or more, margin {margin} in 0..23"
-        )
-    require()
-    found = np.empty((len(images), 2 * POINTS), np.float16)
+    if image_scale < 1:
+        raise DescriptorError(f"landmarks: image_scale {image_scale} must be 1 or more")
+    find = predictor()
+    import dlib
+
+    first, last = MARGIN * image_scale, (SIDE - MARGIN) * image_scale
+    face = dlib.rectangle(first, first, last, last)
+    found = np.empty((len(images), POINTS, 2), np.float16)
     for row, image in enumerate(artifacts.progress(images, "landmarks", len(images))):
-        found[row] = _of_face(image, margin, image_scale)
-    return found
+        enlarged = cv2.resize(image, None, fx=image_scale, fy=image_scale)
+        points = [(point.x, point.y) for point in find(enlarged, face).parts()]
+        found[row] = (np.array(points, np.float32) + 0.5) / image_scale - 0.5
+    return found.reshape(len(images), -1)
+
+
+@cache
+def predictor():
+    """dlib's predictor. Raises `LandmarksMissing`, which says what to install, where there is none.
+
+    face_recognition_models, which carries its file, is not imported: it needs an old setuptools."""
+    package = importlib.util.find_spec("face_recognition_models")
+    file = Path(package.origin or "").with_name("models") / PREDICTOR if package else None
+    if not (importlib.util.find_spec("dlib") and file and file.is_file()):
+        raise LandmarksMissing(
+            f"landmarks: dlib or {PREDICTOR} is missing; "
+            "pip install dlib-bin face_recognition_models (not for commercial use)"
+        )
+    import dlib
+
+    return dlib.shape_predictor(str(file))
 
 
 def centred(points: np.ndarray) -> np.ndarray:
@@ -73,32 +79,3 @@ def shape(points: np.ndarray) -> np.ndarray:
     pairs = pairs - pairs.mean(axis=-2, keepdims=True)
     size = np.sqrt(np.square(pairs).sum(axis=-1).mean(axis=-1))[..., None, None]
     return (pairs / np.maximum(size, 1e-3)).reshape(points.shape)
-
-
-def _of_face(image: np.ndarray, margin: int, image_scale: int) -> np.ndarray:
-    import dlib
-
-    if image_scale > 1:
-        image = cv2.resize(image, None, fx=image_scale, fy=image_scale)
-    first, last = margin * image_scale, (SIDE - margin) * image_scale
-    face = dlib.rectangle(first, first, last, last)
-    found = _predictor()(np.ascontiguousarray(image), face)
-    points = np.array([(point.x, point.y) for point in found.parts()], np.float32)
-    return ((points + 0.5) / image_scale - 0.5).ravel()
-
-
-@cache
-def _predictor():
-    import dlib
-
-    return dlib.shape_predictor(str(_predictor_file()))
-
-
-def _predictor_file() -> Path | None:
-    """The predictor that face_recognition_models carries, found without importing it: it needs an
-    old setuptools."""
-    package = importlib.util.find_spec("face_recognition_models")
-    for folder in (package and package.submodule_search_locations) or ():
-        if (path := Path(folder) / "models" / PREDICTOR).is_file():
-            return path
-    return None

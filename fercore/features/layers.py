@@ -21,12 +21,10 @@ BORDER = 2e-5  # of an orientation: what rounding leaves so little below the nex
 class DenseSiftLayer(layers.Layer):
     """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out.
 
-    The values are those of `sift.dense_sift` divided by 512, but for its rounding to bytes.
-    Brightness and contrast of the pictures cancel out. Blurred gradients are linear in the pixels,
-    and what a place gets is linear in the gradients' magnitudes: all is a few small matrix
-    products. `step`, `size` and `first` in pixels, as in `sift.dense_sift`. Source: Lowe,
-    'Distinctive image features from scale-invariant keypoints', IJCV 2004, section 6, as OpenCV
-    computes it.
+    The values are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6) divided by 512, but for
+    its rounding to bytes; `step`, `size` and `first` in pixels as there. Brightness and contrast of
+    the pictures cancel out. Blurred gradients are linear in the pixels, and what a place gets is
+    linear in the gradients' magnitudes: all is a few small matrix products.
     """
 
     def __init__(self, step: int = 12, size: int = 12, first: int = 6, **options):
@@ -42,7 +40,10 @@ class DenseSiftLayer(layers.Layer):
             )
         keypoints = sift.grid(self.step, self.size, self.first, side)
         self._blur = _blur(side)
-        self._slope = _difference(side) @ self._blur
+        # The next pixel minus the one before; 0 at both ends.
+        difference = np.eye(side, k=1, dtype=np.float32) - np.eye(side, k=-1, dtype=np.float32)
+        difference[[0, -1]] = 0
+        self._slope = difference @ self._blur
         self._places = np.concatenate([_places(keypoint, side) for keypoint in keypoints], axis=1)
         self._angle = keypoints[0].angle
 
@@ -76,9 +77,8 @@ class DenseSiftLayer(layers.Layer):
 class HogLayer(layers.Layer):
     """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default.
 
-    The values are those of `hog.hog_windows` with the norm "L2", whose words `window`, `step`,
-    `cell` (pixels) and `orientations` are used here; one window as large as the picture gives
-    `hog.hog`. Brightness and contrast of the pictures cancel out.
+    The values and parameters are those of `hog.hog_windows`; one window as large as the picture
+    gives `hog.hog`. Brightness and contrast of the pictures cancel out.
     """
 
     def __init__(
@@ -93,10 +93,8 @@ class HogLayer(layers.Layer):
             raise ValueError(
                 f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {list(input_shape)}"
             )
-        hog.check(**self.sizes)
-        where = [self.sizes[name] for name in ("window", "step", "cell")]
-        self._inner, self._edge = hog.membership(*where)
-        self._order = hog.order(*where)
+        where = (self.sizes[name] for name in ("window", "step", "cell"))
+        self._inner, self._edge, self._order = hog.layout(*where)
 
     def call(self, pictures):
         """Gradients by orientation, summed over cells, each cell's histogram of length 1."""
@@ -129,24 +127,15 @@ def _length(values):
 
 
 def _blur(side: int) -> np.ndarray:
-    """Matrix float32 [side, side] that blurs a column of pixels as OpenCV does, mirrored at the
-    borders."""
+    """Matrix float32 [side, side] that blurs a column of pixels as OpenCV does."""
     width = int(np.rint(8 * BLUR + 1)) | 1
     kernel = cv2.getGaussianKernel(width, BLUR, cv2.CV_32F)
     return cv2.sepFilter2D(np.eye(side, dtype=np.float32), -1, np.ones(1, np.float32), kernel)
 
 
-def _difference(side: int) -> np.ndarray:
-    """Matrix float32 [side, side] of the next pixel minus the one before; 0 at both ends."""
-    matrix = np.eye(side, k=1, dtype=np.float32) - np.eye(side, k=-1, dtype=np.float32)
-    matrix[[0, -1]] = 0
-    return matrix
-
-
 def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:
-    """How much of the gradient at each pixel goes to each place of the keypoint, float32 [side x
-    side, 16]: linear in the distance from the middle of the place, falling off as a Gaussian with
-    that from the keypoint."""
+    """What of the gradient at each pixel goes to each place of the keypoint, float32 [pixels, 16]:
+    linear in the distance from the place's middle, Gaussian in that from the keypoint."""
     cell = CELLS_PER_SIZE * keypoint.size
     turned = np.deg2rad(360 - keypoint.angle)
     down, right = np.mgrid[:side, :side].astype(np.float64)
@@ -162,6 +151,5 @@ def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:
 
 
 def _sums(values, rows, columns):
-    """Sums of values [..., 48, 48] over the pixels that cells hold, [cells, 48] along each axis:
-    [..., cells, cells]."""
+    """Sums [..., cells, cells] of values [..., 48, 48] over the pixels that cells hold."""
     return ops.matmul(ops.matmul(rows, values), columns.T)

@@ -5,10 +5,8 @@ computes it. Visual words: Csurka et al., 'Visual categorization with bags of ke
 as joined to convolutional networks by Al-Shabi, Cheah, Connie, arXiv:1608.02833.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Self
 
 import cv2
@@ -21,10 +19,7 @@ from fercore import artifacts
 from fercore.data.faces import SIDE
 
 LENGTH = 128  # values of one SIFT descriptor
-FACES_A_TASK = 128
 DESCRIPTORS_A_PRODUCT = 8192  # against all words at once: 64 MB of float32 with 2,048 words
-
-log = logging.getLogger(__name__)
 
 
 class DescriptorError(ValueError):
@@ -55,46 +50,28 @@ class VisualWords(TransformerMixin, BaseEstimator):
     keypoints are sought (1, as published).
     """
 
-    def __init__(
-        self,
-        words: int = 2048,
-        image_scale: int = 1,
-        max_iter: int = 200,
-        batch_size: int = 4096,
-        seed: int = 0,
-    ):
+    def __init__(self, words: int = 2048, image_scale: int = 1, seed: int = 0):
         self.words = words
         self.image_scale = image_scale
-        self.max_iter = max_iter
-        self.batch_size = batch_size
         self.seed = seed
 
-    def fit(self, images: np.ndarray, labels: np.ndarray | None = None) -> Self:
-        """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48].
+    def fit(self, images: np.ndarray | list[np.ndarray], labels: np.ndarray | None = None) -> Self:
+        """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48], or
+        in what `keypoint_descriptors` returns of them.
 
         Where there are fewer keypoints than words, each keypoint is a word and the words left over
         never occur. Raises `DescriptorError` where there is none.
         """
-        return self.fit_descriptors(keypoint_descriptors(images, self.image_scale))
-
-    def fit_descriptors(self, descriptors: Sequence[np.ndarray]) -> Self:
-        """The same from the descriptors of each face, as `keypoint_descriptors` returns them."""
-        found = _joined(descriptors).astype(np.float32)
+        found = _joined(self._described(images)).astype(np.float32)
         if not len(found):
             raise DescriptorError(
-                f"no SIFT keypoint in {len(descriptors)} faces: no vocabulary can be made of them"
-            )
-        if len(found) < self.words:
-            log.warning(
-                "%d SIFT keypoints for %d words: the other words stay unused",
-                len(found),
-                self.words,
+                f"no SIFT keypoint in {len(images)} faces: no vocabulary can be made of them"
             )
         clusters = MiniBatchKMeans(
             min(self.words, len(found)),
             init=_first_centres,
-            max_iter=self.max_iter,
-            batch_size=self.batch_size,
+            max_iter=200,
+            batch_size=4096,
             max_no_improvement=30,  # as published; scikit-learn's 10 stops earlier
             n_init=1,
             random_state=self.seed,
@@ -102,76 +79,43 @@ class VisualWords(TransformerMixin, BaseEstimator):
         self.centres_ = clusters.fit(found).cluster_centers_
         return self
 
-    def transform(self, images: np.ndarray) -> np.ndarray:
-        """Counts uint8 [n, words] of `images` uint8 [n, 48, 48]; all zero for a face without a
+    def transform(self, images: np.ndarray | list[np.ndarray]) -> np.ndarray:
+        """Counts uint8 [n, words] of `images` as in `fit`; all zero for a face without a
         keypoint."""
-        return self.transform_descriptors(keypoint_descriptors(images, self.image_scale))
-
-    def transform_descriptors(self, descriptors: Sequence[np.ndarray]) -> np.ndarray:
-        """The same from the descriptors of each face, as `keypoint_descriptors` returns them."""
         check_is_fitted(self)
+        descriptors = self._described(images)
         face = np.repeat(np.arange(len(descriptors)), [len(rows) for rows in descriptors])
         word = nearest(_joined(descriptors), self.centres_)
         counts = np.bincount(face * self.words + word, minlength=len(descriptors) * self.words)
         return np.minimum(counts, 255).astype(np.uint8).reshape(len(descriptors), self.words)
 
-    def save(self, path: Path | str) -> Path:
-        """Write the vocabulary as .npz, whole or not at all; `load_vocabulary` reads it."""
-        check_is_fitted(self)
-        words, image_scale = np.array(self.words), np.array(self.image_scale)
-        return artifacts.write_arrays(
-            Path(path), centres=self.centres_, words=words, image_scale=image_scale
-        )
+    def _described(self, images: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
+        known = isinstance(images, list)
+        return images if known else keypoint_descriptors(images, self.image_scale)
 
 
 def _first_centres(
     points: np.ndarray, words: int, random_state: np.random.RandomState
 ) -> np.ndarray:
-    """`words` of `points` float32 [n, 128] by k-means++ (Arthur, Vassilvitskii, SODA 2007), draw by
-    draw those of scikit-learn.
-
-    Squared distances between bytes are whole numbers, exact in float32. scikit-learn goes by way of
-    float64, which takes most of a vocabulary's time, however few the faces.
-    """
-    norms, ones = np.einsum("ij,ij->i", points, points), np.ones(len(points), np.float32)
+    """scikit-learn's k-means++, draw by draw. Squared distances between bytes are exact in float32;
+    it goes by way of float64, which takes most of a vocabulary's time."""
+    norms, ones = np.einsum("ij,ij->i", points, points), np.ones((len(points), 1), np.float32)
 
     def distances(rows: np.ndarray) -> np.ndarray:
         return norms[rows, None] + norms - 2 * (points[rows] @ points.T)
 
-    chosen = [random_state.choice(len(points), p=ones / ones.sum())]
-    nearest = distances(np.array(chosen))
-    total = nearest @ ones
+    chosen = [random_state.choice(len(points), p=ones[:, 0] / ones.sum())]
+    closest = distances(np.array(chosen))[0]
+    total = (closest @ ones)[0]
     for _ in range(1, words):
         drawn = random_state.uniform(size=2 + int(np.log(words))) * total
-        candidates = np.searchsorted(np.cumsum(nearest), drawn).clip(max=len(points) - 1)
-        closer = np.minimum(nearest, distances(candidates))
-        totals = closer @ ones[:, None]
+        candidates = np.searchsorted(np.cumsum(closest), drawn).clip(max=len(points) - 1)
+        closer = np.minimum(closest, distances(candidates))
+        totals = (closer @ ones)[:, 0]
         best = np.argmin(totals)
-        total, nearest = totals[best], closer[best]
+        total, closest = totals[best], closer[best]
         chosen.append(candidates[best])
     return points[chosen]
-
-
-def load_vocabulary(path: Path | str, words: int | None = None) -> VisualWords:
-    """The fitted `VisualWords` saved at `path`. Raises `DescriptorError` when it is none, or not
-    one of `words`."""
-    shown = artifacts.printable(path)
-    try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            centres, size = file["centres"].astype(np.float32), int(file["words"])
-            vocabulary = VisualWords(size, int(file["image_scale"]))
-    except FileNotFoundError:
-        raise DescriptorError(f"{shown}: no such vocabulary; name none to fit one") from None
-    except Exception as error:  # whatever reading a damaged or foreign file raises
-        raise DescriptorError(f"{shown}: not a vocabulary written by VisualWords.save") from error
-    if centres.ndim != 2 or centres.shape[1] != LENGTH or not 0 < len(centres) <= size:
-        raise DescriptorError(
-            f"{shown}: centres of shape {list(centres.shape)}; a vocabulary is [words, {LENGTH}]"
-        )
-    if words not in (None, size):
-        raise DescriptorError(f"{shown}: a vocabulary of {size} words where {words} are asked for")
-    vocabulary.centres_ = centres
-    return vocabulary
 
 
 def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> list[cv2.KeyPoint]:
@@ -212,8 +156,6 @@ def enlarged(image: np.ndarray, image_scale: int) -> np.ndarray:
     """`image` enlarged `image_scale` times by bicubic interpolation."""
     if image_scale < 1:
         raise DescriptorError(f"image_scale {image_scale}: must be 1 or more")
-    if image_scale == 1:
-        return image
     return cv2.resize(image, None, fx=image_scale, fy=image_scale, interpolation=cv2.INTER_CUBIC)
 
 
@@ -234,16 +176,11 @@ def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np
     """`compute(sift, image)` of every image, by a thread a core: OpenCV releases Python's lock
     while it works, and its own threads would only get in the way."""
     check_images(images)
-
-    def task(start: int) -> list[np.ndarray]:
-        sift = cv2.SIFT.create()
-        return [compute(sift, image) for image in images[start : start + FACES_A_TASK]]
-
-    starts, before = range(0, len(images), FACES_A_TASK), cv2.getNumThreads()
+    before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(artifacts.cores()) as threads:
-            parts = artifacts.progress(threads.map(task, starts), description, len(starts))
-            return [row for part in parts for row in part]
+            found = threads.map(lambda image: compute(cv2.SIFT.create(), image), images)
+            return list(artifacts.progress(found, description, len(images)))
     finally:
         cv2.setNumThreads(before)

@@ -9,9 +9,8 @@ from fercore.features import descriptors, landmarks
 from fercore.features.landmarks import LandmarksMissing
 from fercore.features.sift import DescriptorError
 
-with_dlib = pytest.mark.skipif(
-    not landmarks.available(), reason="dlib or its predictor is not installed"
-)
+missing = not all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
+with_dlib = pytest.mark.skipif(missing, reason="dlib or its predictor is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +40,9 @@ def test_whole_pixels_as_published_and_fractions_of_the_enlarged_face(faces):
 def test_the_published_rectangle_is_given_to_dlib(faces):
     import dlib
 
-    predictor = dlib.shape_predictor(str(landmarks._predictor_file()))
-    expected = predictor(
-        faces.images[0], dlib.rectangle(left=1, top=1, right=47, bottom=47)
-    ).parts()
-    found = landmarks.landmarks(faces.images[:1])[0].reshape(68, 2)
+    rectangle = dlib.rectangle(left=1, top=1, right=47, bottom=47)
+    expected = landmarks.predictor()(faces.images[0], rectangle).parts()
+    found = landmarks.landmarks(faces.images[:1], image_scale=1)[0].reshape(68, 2)
     assert [(p.x, p.y) for p in expected] == [tuple(point) for point in found.tolist()]
 
 
@@ -54,7 +51,7 @@ def test_the_second_view_is_that_of_the_flipped_face(faces, tmp_path, monkeypatc
     monkeypatch.setattr(paths, "CACHE", tmp_path)
     both = descriptors.load("landmarks", faces, np.arange(14), image_scale=1)
     assert both.shape == (len(faces), 2, 136) and both.dtype == np.float16
-    assert np.array_equal(both[:, 1], landmarks.landmarks(faces.images[:, :, ::-1]))
+    assert np.array_equal(both[:, 1], landmarks.landmarks(faces.images[:, :, ::-1], image_scale=1))
     assert np.array_equal(descriptors.scale("landmarks", both, "raw"), both.astype(np.float32))
 
 
@@ -84,7 +81,7 @@ def without(monkeypatch, package):
 def test_what_is_missing_is_named_in_a_line(faces, package, monkeypatch, tmp_path):
     without(monkeypatch, package)
     monkeypatch.setattr(paths, "CACHE", tmp_path)
-    assert not landmarks.available()
+    landmarks.predictor.cache_clear()
     message = "dlib or .* is missing; pip install dlib-bin face_recognition_models"
     with pytest.raises(LandmarksMissing, match=message) as caught:
         descriptors.load("landmarks", faces, np.arange(14))
@@ -94,5 +91,3 @@ def test_what_is_missing_is_named_in_a_line(faces, package, monkeypatch, tmp_pat
 def test_mistakes_are_named_in_a_line(faces):
     with pytest.raises(DescriptorError, match="image_scale 0 must be 1 or more"):
         landmarks.landmarks(faces.images, image_scale=0)
-    with pytest.raises(DescriptorError, match=r"margin 24 in 0\.\.23"):
-        landmarks.landmarks(faces.images, margin=24)

@@ -77,10 +77,17 @@ def test_counts_are_those_of_words_predicted_one_by_one(images):
         assert np.array_equal(row, expected)
 
 
+def test_keypoints_found_before_give_the_same_counts(images):
+    found = sift.keypoint_descriptors(images)
+    counts = VisualWords(words=20).fit(images).transform(images)
+    assert np.array_equal(VisualWords(words=20).fit(found).transform(found), counts)
+
+
 def test_a_face_without_a_keypoint_has_a_zero_histogram(images):
-    assert not VisualWords(words=20).fit(images).transform(images)[3].any()
-    assert not VisualWords(words=20).fit(images).transform(images[3:4]).any()
-    assert VisualWords(words=20).fit(images).transform(images[:0]).shape == (0, 20)
+    words = VisualWords(words=20).fit(images)
+    assert not words.transform(images)[3].any()
+    assert not words.transform(images[3:4]).any()
+    assert words.transform(images[:0]).shape == (0, 20)
 
 
 def test_the_vocabulary_is_the_same_with_the_same_seed(images):
@@ -124,12 +131,6 @@ def test_they_are_scikit_learn_estimators(images):
     )
 
 
-def test_a_vocabulary_is_saved_and_loaded(images, tmp_path):
-    words = VisualWords(words=20, image_scale=2).fit(images)
-    loaded = sift.load_vocabulary(words.save(tmp_path / "vocabulary.npz"), words=20)
-    assert np.array_equal(loaded.transform(images), words.transform(images))
-
-
 @pytest.mark.parametrize(
     "images",
     [
@@ -153,19 +154,3 @@ def test_wrong_parameters_are_named(images):
         VisualWords(words=2, image_scale=0).fit(images)
     with pytest.raises(DescriptorError, match="no keypoint within 48 pixels"):
         dense_sift(images, first=50)
-
-
-def test_wrong_vocabularies_are_named(images, tmp_path):
-    path = VisualWords(words=20).fit(images).save(tmp_path / "good.npz")
-    with pytest.raises(
-        DescriptorError, match=r"good\.npz: a vocabulary of 20 words where 2048 are asked for"
-    ):
-        sift.load_vocabulary(path, words=2048)
-    with pytest.raises(DescriptorError, match=r"absent\.npz: no such vocabulary"):
-        sift.load_vocabulary(tmp_path / "absent.npz")
-    (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:300])
-    with pytest.raises(DescriptorError, match=r"cut\.npz: not a vocabulary"):
-        sift.load_vocabulary(tmp_path / "cut.npz")
-    np.savez(tmp_path / "flat.npz", centres=np.zeros(5), words=5, image_scale=1)
-    with pytest.raises(DescriptorError, match=r"flat\.npz: centres of shape \[5\]"):
-        sift.load_vocabulary(tmp_path / "flat.npz")
