@@ -67,20 +67,13 @@ def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
     chosen = results[(results.split == split) & (results.part == "test") & results.tta]
     costs = ["parameters", "macs", "train_seconds"]
     chosen = chosen.astype(dict.fromkeys(costs, float))
-    chosen["train_seconds"] = chosen.train_seconds.mask(
-        chosen.device.fillna("").str.contains("gpu")
-    )
+    on_gpu = chosen.device.fillna("").str.contains("gpu")
+    chosen["train_seconds"] = chosen.train_seconds.mask(on_gpu)
     names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
-    frame = (
-        chosen.rename(columns=names)
-        .groupby(["name", "table", "system"], as_index=False)[["accuracy", "low", "high", *costs]]
-        .mean()
-    )
-    known = scoring.catalogue()
-    theirs = [
-        _comparable(known[name].published, split) if name in known else None for name in frame.name
-    ]
-    frame.insert(6, "published", pd.Series(theirs, dtype=float))
+    groups = chosen.rename(columns=names).groupby(["name", "table", "system"], as_index=False)
+    frame = groups[["accuracy", "low", "high", *costs]].mean()
+    theirs = {name: _comparable(one.published, split) for name, one in scoring.catalogue().items()}
+    frame.insert(6, "published", frame.name.map(theirs).astype(float))
     return frame.sort_values("accuracy", ascending=False, ignore_index=True)
 
 
@@ -93,11 +86,10 @@ def gaps(results: pd.DataFrame, split: str) -> dict[str, list[str]]:
         aggregate = aggregates.get(name)
         missing = [one for one in aggregate.members if one not in there] if aggregate else []
         apart = {SPLITS[other].class_names for other in entry.published} - {classes}
+        belongs = split in entry.published or (split == "official" and not apart)
         if name in there and missing:
             found[f"computed without {', '.join(missing)}"].append(name)
-        elif name not in there and (
-            split in entry.published or (split == "official" and not apart)
-        ):
+        elif name not in there and belongs:
             found[_reason(entry, missing)].append(name)
     return dict(found)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +130,9 @@ def at_hand(data: str | None = None, profile: str | None = None) -> Run:
 def open_run(faces: Faces, profile: str | None = None) -> Run:
     """The run of `profile` when its predictions were made on `faces`; without one, the published
     run, then the newest that was. Raises `EvaluationError` that says what to run."""
-    for name in [profile] if profile else _profiles():
+    found = {path.parent.name: path.stat().st_mtime for path in paths.OUTPUTS.glob("*/predictions")}
+    newest = sorted(found, key=lambda name: (name != "published", -found[name]))
+    for name in [profile] if profile else newest:
         folder = paths.outputs(name)
         keys = artifacts.list_predictions(folder)
         if any(made_on(artifacts.read_record(folder, *key), faces) for key in keys):
@@ -215,14 +217,12 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
             scores = results_row(scored, unseen).values()
             rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    order = {name: place for place, name in enumerate(known)}
-    table["place"] = table.network.map(order).fillna(len(known))
-    table = table.sort_values(["split", "place", "network", "seed"], kind="stable")
-    return (
-        table.drop(columns="place")
-        .reset_index(drop=True)
-        .astype({"parameters": "Int64", "macs": "Int64"})
+    place = table.network.map({name: place for place, name in enumerate(known)}).fillna(len(known))
+    table = table.assign(place=place).sort_values(
+        ["split", "place", "network", "seed"], kind="stable"
     )
+    table = table.drop(columns="place").reset_index(drop=True)
+    return table.astype({"parameters": "Int64", "macs": "Int64"})
 
 
 def train_seconds(run: Run, *records: dict) -> float | None:
@@ -292,9 +292,3 @@ def _scored(
     values = predictions.probabilities_tta if tta else predictions.probabilities
     probabilities = values[chosen][order].astype(np.float32)
     return Scored(split, faces, expected, faces.labels[expected], probabilities)
-
-
-def _profiles() -> Iterator[str]:
-    """Names of the runs at hand: the published one, then the newest first."""
-    found = {path.parent.name: path.stat().st_mtime for path in paths.OUTPUTS.glob("*/predictions")}
-    yield from sorted(found, key=lambda name: (name != "published", -found[name]))

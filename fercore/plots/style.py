@@ -81,27 +81,25 @@ def name_points(
     x: ArrayLike,
     y: ArrayLike,
     names: Iterable[str],
-    tones: Sequence[str] | None = None,
     points: pd.DataFrame | None = None,
     lines: Sequence[tuple] = (),
 ) -> None:
     """Write its name beside each point, where it covers no other name or point if there is room; a
     line leads to a name that had to go far. Scales and limits of the `axis` must be set before.
-    `tones`: the names' colours; `points`: where no name may lie, x and y, if there are more points
-    than names; `lines`: what none may lie across, x and y of each.
+    `points`: where no name may lie, x and y, if there are more points than names; `lines`: what
+    none may lie across, x and y of each.
     """
     names, at = list(names), np.column_stack([x, y]).astype(float)
     if not names:
         return
     cast(Figure, axis.figure).draw_without_rendering()  # the layout decides how much room there is
     taken = at if points is None else points.to_numpy(float)
-    across = [[np.asarray(line[k]) for line in lines] for k in range(2)]
+    x_lines, y_lines = ([np.asarray(line[k]) for line in lines] for k in range(2))
     others: Look = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]}
-    others |= {"x_lines": across[0], "y_lines": across[1]}
+    others |= {"x_lines": x_lines, "y_lines": y_lines}
     room: Look = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3}
-    looks: Look = {"textsize": 7.5, "textcolor": tones or INK, "linecolor": MUTED}
-    how = others | room | looks | {"linewidth": 0.5, "nbr_candidates": 500}
-    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **how)
+    looks: Look = {"textsize": 7.5, "textcolor": INK, "linecolor": MUTED, "linewidth": 0.5}
+    textalloc.allocate(axis, *at.T, names, nbr_candidates=500, **others, **room, **looks)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

@@ -1,14 +1,13 @@
 """Figures of whole systems, a point each: beside what was published, by what they cost."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fercore.plots.style import INK, MUTED, PUBLISHED, SERIES_COLOURS, name_points, new, style
+from fercore.plots.style import INK, MUTED, PUBLISHED, SERIES_COLOURS, Look, name_points, new, style
 
 COSTS = {  # column -> label of its axis, and what a row without a value is
     "parameters": ("parameters", "without parameters"),
@@ -120,13 +119,8 @@ def _thousands(axis: Axes, values: pd.Series) -> None:
 def _listed(figure: Figure, lines: Sequence[str]) -> None:
     """Lines of text below the axes, in two columns."""
     blanks = [_mark(marker="")] * len(lines)
-    how: dict[str, Any] = {
-        "loc": "outside lower left",
-        "ncols": 2,
-        "handlelength": 0,
-        "handletextpad": 0,
-    }
-    figure.legend(blanks, lines, fontsize=7.5, **how)
+    how: Look = {"ncols": 2, "handlelength": 0, "handletextpad": 0, "fontsize": 7.5}
+    figure.legend(blanks, lines, loc="outside lower left", **how)
 
 
 def _tone(system: object) -> str:
