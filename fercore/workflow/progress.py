@@ -271,7 +271,7 @@ def failure(folder: Path, job: str) -> str:
 
 def _last_error(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    marked = [k for k, line in enumerate(lines) if re.search(r"Error|Exception", line)]
+    marked = [k for k, line in enumerate(lines) if re.search(r"Error|Exception|error:", line)]
     message = " ".join(lines[marked[-1] :][:3]) if marked else "its log breaks off (disk full?)"
     return f"Snakemake stopped: {message[:300]}; see {os.path.relpath(log, paths.ROOT)}"
 
