@@ -217,10 +217,9 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
             scores = results_row(scored, unseen).values()
             rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    place = table.network.map({name: place for place, name in enumerate(known)}).fillna(len(known))
-    table = table.assign(place=place).sort_values(
-        ["split", "place", "network", "seed"], kind="stable"
-    )
+    order = {name: number for number, name in enumerate(known)}
+    table["place"] = table.network.map(order).fillna(len(known))
+    table = table.sort_values(["split", "place", "network", "seed"], kind="stable")
     table = table.drop(columns="place").reset_index(drop=True)
     return table.astype({"parameters": "Int64", "macs": "Int64"})
 

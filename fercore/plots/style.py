@@ -99,7 +99,8 @@ def name_points(
     others |= {"x_lines": x_lines, "y_lines": y_lines}
     room: Look = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3}
     looks: Look = {"textsize": 7.5, "textcolor": INK, "linecolor": MUTED, "linewidth": 0.5}
-    textalloc.allocate(axis, *at.T, names, nbr_candidates=500, **others, **room, **looks)
+    how = others | room | looks | {"nbr_candidates": 500}
+    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **how)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
