@@ -72,7 +72,5 @@ def read(content: bytes, name: str) -> np.ndarray:
     with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         size = int(np.prod(Image.open(io.BytesIO(content)).size))  # its pixels are not decoded
     if size > PIXELS:
-        raise pictures.PictureError(
-            f"{name}: over {PIXELS / 1e6:.0f} million pixels; make it smaller first"
-        )
+        raise pictures.PictureError(f"{name}: over {PIXELS / 1e6:.0f} million pixels; shrink it")
     return pictures.read(content, name)

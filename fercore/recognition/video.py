@@ -189,8 +189,7 @@ def show(recogniser: recognition.Recogniser, device: str | int = 0) -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
     capture = cv2.VideoCapture(device if number is None else number)
     if not capture.isOpened():
-        device = printable(device, 40)
-        raise VideoError(f"no pictures from device {device}; cameras are numbered from 0 on")
+        raise VideoError(f"no pictures from device {printable(device)}; the first camera is 0")
     tracker = Tracker(recogniser)
     try:
         while (read := capture.read())[0]:

@@ -73,7 +73,7 @@ def test_the_cross_of_the_window_and_ctrl_c_quit(window, monkeypatch):
 
 
 def test_no_camera_is_one_line(window):
-    with pytest.raises(VideoError, match="no pictures from device 3; cameras are numbered"):
+    with pytest.raises(VideoError, match="no pictures from device 3; the first camera is 0"):
         video.show(Brightness(), 3)
     with pytest.raises(VideoError, match=r"no pictures from device none\.mp4"):
         video.show(Brightness(), "none.mp4")
