@@ -52,7 +52,6 @@ def _parser() -> ArgumentParser:
     run.add_argument("--dry-run", action="store_true")
     command(_execute, "profile", "notebook", "executed", "target", "parameters")
     command(_index, "profile")
-    command(_renew, "profile")
     command(_publish, "profile")
     command(_documents)
     recognise = command(_recognise)
@@ -113,15 +112,6 @@ def _index(options: Namespace) -> None:
     from fercore.workflow import pages
 
     pages.index(options.profile)
-
-
-def _renew(options: Namespace) -> None:
-    """let the trained models of a run predict again where `views` changed"""
-    from fercore.training import runs
-
-    for key in runs.outdated(options.profile):
-        runs.renew(options.profile, *key)
-        print("predicted again:", *key, flush=True)
 
 
 def _publish(options: Namespace) -> None:
@@ -185,4 +175,4 @@ def _dataset(options: Namespace) -> None:
     print(f"{total} faces written to {made.folder}; look through them, then give it as data")
 
 
-STUDY = (_run, _execute, _index, _renew, _publish, _documents)  # need a clone
+STUDY = (_run, _execute, _index, _publish, _documents)  # need a clone

@@ -68,14 +68,28 @@ def load(
     """
     path = Path(path)
     named = list(classes) if classes is not None else _known_classes(path)
-    model = _read(path)
-    _check_outputs(model, path.name, named)
-    model = _fed(model, path.name, inputs, side)
-    _check_probabilities(model, path.name)
+    model, name = _read(path), path.name
+    shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise TrainingError(f"{name}: must have one output, a probability a class; has {shapes}")
+    if shapes[0][1] != len(named):
+        raise TrainingError(
+            f"{name}: predicts {shapes[0][1]} classes, expected are {len(named)}: "
+            + artifacts.printable(", ".join(named))
+        )
+    model = _fed(model, name, inputs, side)
+    _check_probabilities(model, name)
     if wanted is None or list(wanted) == named:
         return model
-    order = _order(named, list(wanted), path.name)
-    return keras.Model(model.input, keras.ops.take(model.output, order, axis=1), name=model.name)
+    known = [one.strip().casefold() for one in named]
+    order = [one.casefold() for one in wanted]
+    if sorted(known) != sorted(order):
+        raise TrainingError(
+            f"{name}: its classes are {artifacts.printable(', '.join(named))}; the data has "
+            + artifacts.printable(", ".join(wanted))
+        )
+    taken = keras.ops.take(model.output, [known.index(one) for one in order], axis=1)
+    return keras.Model(model.input, taken, name=model.name)
 
 
 def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
@@ -160,17 +174,6 @@ def _reason(error: Exception) -> str:
     return f"no readable .keras file ({artifacts.printable(inner[-1] if inner else lines[0])})"
 
 
-def _check_outputs(model: keras.Model, name: str, classes: list[str]) -> None:
-    shapes = [tuple(tensor.shape) for tensor in model.outputs]
-    if len(shapes) != 1 or len(shapes[0]) != 2:
-        raise TrainingError(f"{name}: must have one output, a probability a class; has {shapes}")
-    if shapes[0][1] != len(classes):
-        raise TrainingError(
-            f"{name}: predicts {shapes[0][1]} classes, expected are {len(classes)}: "
-            + artifacts.printable(", ".join(classes))
-        )
-
-
 def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None) -> keras.Model:
     """The model with the `inputs` of the study, faces of `side` pixels."""
     shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
@@ -208,17 +211,6 @@ def _check_probabilities(model: keras.Model, name: str) -> None:
     except Exception as error:  # whatever its layers raise
         raise TrainingError(f"{name}: cannot predict ({artifacts.printable(error)})") from error
     distributions(outputs, name)
-
-
-def _order(named: list[str], wanted: list[str], name: str) -> list[int]:
-    """Positions of the classes `wanted` among those `named`, small and capital letters alike."""
-    known = [one.strip().casefold() for one in named]
-    if sorted(known) != sorted(one.casefold() for one in wanted):
-        raise TrainingError(
-            f"{name}: its classes are {artifacts.printable(', '.join(named))}; the data has "
-            + artifacts.printable(", ".join(wanted))
-        )
-    return [known.index(one.casefold()) for one in wanted]
 
 
 def _shown(shape: tuple) -> str:

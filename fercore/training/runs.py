@@ -1,5 +1,4 @@
-"""What a run keeps of its trainings: predictions with records, side by side, and made anew by the
-trained models."""
+"""What a run keeps of its trainings: predictions with records, and these side by side."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +7,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from fercore import artifacts, paths
+from fercore import artifacts
 from fercore.config import parameters
-from fercore.config.recipes import Recipe
 from fercore.evaluation import metrics
-from fercore.training import experiments, prediction, trainer
+from fercore.training import prediction, trainer
 from fercore.training.experiments import Experiment, Parts
 from fercore.training.loading import distributions
 
@@ -75,10 +73,12 @@ def table(experiment: Experiment, parts: Parts) -> pd.DataFrame:
     error."""
     by_row = np.argsort(experiment.faces.row_ids[experiment.partition.validation])
     rows, labels = [], parts.validation.labels[by_row]
+    notebook, known = experiment.settings["notebook"], parameters.network_names()
+    own = [name for name in known if parameters.network(name)["notebook"] == notebook]
     for split, network, seed in artifacts.list_predictions(experiment.folder):
         record = artifacts.read_record(experiment.folder, split, network, seed)
         same = split == experiment.split and record.get("data") == experiment.data
-        if same and _of_notebook(network, experiment):
+        if same and network in own:
             found = artifacts.load_predictions(experiment.folder, split, network, seed)
             averaged = found.of(artifacts.VALIDATION)[1].astype(np.float32)
             row = {"network": network, "seed": seed, "recipe": record["recipe"]}
@@ -92,45 +92,3 @@ def table(experiment: Experiment, parts: Parts) -> pd.DataFrame:
             }
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def outdated(profile: str) -> list[tuple[str, str, int]]:
-    """(split, network, seed) of predictions over other `views` than the network's file now says,
-    whose trained model is there."""
-    folder, known = paths.outputs(profile), parameters.network_names()
-    return [
-        (split, network, seed)
-        for split, network, seed in artifacts.list_predictions(folder)
-        if network in known
-        and artifacts.model_path(folder, split, network, seed).is_file()
-        and artifacts.read_record(folder, split, network, seed).get("views", 2)
-        != parameters.network(network).get("views", 2)
-    ]
-
-
-def renew(
-    profile: str, split: str, network: str, seed: int, data: str | None = None
-) -> artifacts.Predictions:
-    """Replace predictions of a run by those that its trained model makes now, without training. The
-    record stays that of the training and says by which code the model predicted again."""
-    folder = paths.outputs(profile)
-    record = artifacts.read_record(folder, split, network, seed)
-    origin = {"profile": profile, "data": data, "subset": record["data"]["subset"]}
-    experiment = experiments.read(network, split=split, seed=seed, **origin)
-    settings = {key: value for key, value in experiment.settings.items() if key != "teachers"}
-    settings |= {"class_names": list(experiment.faces.class_names)}
-    recipe = Recipe(**record["recipe_parameters"])
-    experiment = replace(experiment, settings=settings, recipe=recipe)
-    model = experiments.build(experiment, str(artifacts.model_path(folder, split, network, seed)))
-    found, how = predictions(experiment, model, experiments.examples(experiment))
-    again = {name: experiment.record[name] for name in ("git_commit", "git_dirty", "when")}
-    artifacts.save_predictions(
-        folder, split, network, seed, found, record | how | {"asked_again": again}
-    )
-    return found
-
-
-def _of_notebook(network: str, experiment: Experiment) -> bool:
-    return network in parameters.network_names() and (
-        parameters.network(network)["notebook"] == experiment.settings["notebook"]
-    )
