@@ -10,7 +10,6 @@ from keras import layers
 from fercore.models.layers import (
     HE,
     BatchNormalization,
-    Conv2D,
     Dropout,
     Shape,
     batch_norm,
@@ -47,12 +46,11 @@ def compact(
 
 
 def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
-    """`compact` with the weights of an exported file, such as the recogniser's compact.onnx: it
-    predicts alike and can be trained further.
+    """`compact` with the weights of an exported file: it predicts alike and can be trained further.
 
-    What batch normalisation did stands in the file as part of the convolution before. Its averages
-    are taken anew from `examples` float32 [n, side, side, 1], some hundred normalised faces of
-    those to train on; its scale and shift follow. Raises `ValueError` for another network's file.
+    Batch normalisation, folded away in the file, takes its averages anew from `examples` float32
+    [n, side, side, 1], some hundred normalised training faces. Raises `ValueError` for another
+    network's file.
     """
     import onnx
 
@@ -63,7 +61,7 @@ def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     filters = [len(shift) for shift in shifts[1::2]]
     model = compact((shape[0], shape[1], shape[2]), len(bias), filters)
     norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
-    convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
+    convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     for layer, norm, values, shift in zip(convolutions, norms, kernels, shifts, strict=True):
         ones = np.ones_like(shift)
         layer.set_weights([values])
@@ -111,4 +109,4 @@ def _block(x, width: int, squeeze: int, halve: bool):
 
 def _normalised(x, width: int, size: int, strides: int = 1):
     how = {"strides": strides, "padding": "same", "use_bias": False, "kernel_initializer": HE}
-    return batch_norm(Conv2D(width, size, **how)(x))
+    return batch_norm(layers.Conv2D(width, size, **how)(x))

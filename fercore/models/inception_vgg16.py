@@ -11,7 +11,6 @@ from fercore import artifacts, paths
 from fercore.models.layers import (
     FACE,
     HE,
-    Conv2D,
     Dropout,
     Shape,
     batch_norm,
@@ -45,7 +44,7 @@ def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 
     x = image
     for filters, depth in VGG8:
         for _ in range(depth):
-            x = Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
+            x = layers.Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
             x = layers.ReLU()(batch_norm(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Dense(1024, kernel_initializer=HE)(layers.Flatten()(x))
@@ -137,8 +136,7 @@ def _convolutions(x, weights: str | None):
 
 
 def _reachable() -> None:
-    """Whether Keras has the weights or can have them, asked with a short patience that Keras's
-    download lacks."""
+    """Ask with a short patience, which Keras's download lacks, whether the weights can be had."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     if (home / "models" / WEIGHTS_FILE).is_file():
         return

@@ -7,8 +7,8 @@ less than `AGREEMENT`, which `export` checks against Keras.
 import json
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -41,10 +41,7 @@ class _Graph:
 
     def weight(self, values: np.ndarray) -> str:
         """A constant of the graph."""
-        name, half = (
-            f"weight_{len(self.weights)}",
-            np.asarray(values, np.float32).astype(np.float16),
-        )
+        name, half = f"weight_{len(self.weights)}", values.astype(np.float16)
         stored = half if self.half else half.astype(np.float32)
         self.weights.append(numpy_helper.from_array(stored, name))
         return self.add("Cast", name, to=TensorProto.FLOAT) if self.half else name
@@ -63,7 +60,8 @@ def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
         names = ", ".join(tensor.name for tensor in model.inputs)
         raise ExportError(f"{model.name}: takes {names}; only pictures are exported")
     content = _model(model, half=True).SerializeToString()
-    difference = np.abs(run(content, examples) - predict(in_float32(model), examples)).max()
+    expected = in_float32(model).predict_on_batch({"image": examples})
+    difference = np.abs(run(content, examples) - expected).max()
     if not difference <= AGREEMENT:
         raise ExportError(
             f"{model.name}: ONNX and Keras differ by {difference:.1e}, more than {AGREEMENT}"
@@ -78,11 +76,6 @@ def in_float32(model: keras.Model) -> keras.Model:
     copy = keras.Model.from_config(json.loads(config))
     copy.set_weights(model.get_weights())
     return copy
-
-
-def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [n, c] that a Keras network gives."""
-    return np.asarray(model.predict_on_batch({"image": images}), np.float32)
 
 
 def run(content: bytes, images: np.ndarray) -> np.ndarray:
@@ -101,29 +94,17 @@ def _model(model: keras.Model, half: bool) -> onnx.ModelProto:
             continue
         given = layer.input if isinstance(layer.input, list) else [layer.input]
         following = _folded(layer)
-        write = next((LAYERS[kind] for kind in type(layer).mro() if kind in LAYERS), None)
-        if write is None:
-            kind = type(layer).__name__
-            raise ExportError(
-                f"{model.name}: layer {layer.name} is a {kind}, which is not exported"
-            )
-        names[id((following or layer).output)] = write(
-            graph, layer, following, *(names[id(t)] for t in given)
-        )
-    graph.nodes.append(
-        helper.make_node("Identity", [names[id(model.outputs[0])]], ["probabilities"])
-    )
-    shapes = [["n", *image.shape[1:]], ["n", model.output_shape[-1]]]
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in zip(("image", "probabilities"), shapes, strict=True)
-    ]
-    proto = helper.make_graph(graph.nodes, model.name, values[:1], values[1:], graph.weights)
+        output = (following or layer).output
+        names[id(output)] = _write(graph, layer, following, *(names[id(x)] for x in given))
+    graph.add("Identity", names[id(model.outputs[0])])
+    graph.nodes[-1].output[0] = "probabilities"
+    taken = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", *image.shape[1:]])
+    shape = ["n", model.output_shape[-1]]
+    given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
+    proto = helper.make_graph(graph.nodes, model.name, [taken], [given], graph.weights)
+    opset = [helper.make_opsetid("", OPSET)]
     result = helper.make_model(
-        proto,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="fercore",
+        proto, opset_imports=opset, ir_version=IR_VERSION, producer_name="fercore"
     )
     onnx.checker.check_model(result, full_check=True)
     return result
@@ -138,12 +119,8 @@ def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
     """
     from onnxruntime import quantization
 
-    class Faces(quantization.CalibrationDataReader):
-        batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])
-
-        def get_next(self) -> dict | None:
-            return next(self.batches, None)
-
+    batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])
+    reader = SimpleNamespace(get_next=lambda: next(batches, None))
     logging.disable(logging.WARNING)  # it advises a preparation that these models do not need
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -151,7 +128,7 @@ def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
             quantization.quantize_static(
                 model,
                 target,
-                Faces(),
+                reader,
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 reduce_range=True,
@@ -165,59 +142,65 @@ def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
 
 
 def _folded(layer: layers.Layer) -> layers.BatchNormalization | None:
-    """The batch normalisation that takes nothing but this linear layer's output, if there is
-    one."""
-    if (
-        not isinstance(layer, layers.Conv2D | layers.Dense)
-        or layer.activation is not keras.activations.linear
-    ):
-        return None
+    """The batch normalisation that takes nothing but this linear layer's output, if any."""
+    linear = getattr(layer, "activation", None) is keras.activations.linear
     users = [node.operation for node in layer._outbound_nodes]
-    return users[0] if len(users) == 1 and isinstance(users[0], layers.BatchNormalization) else None
+    if linear and len(users) == 1 and isinstance(users[0], layers.BatchNormalization):
+        return users[0]
+    return None
 
 
 def _scale_and_shift(layer: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """What batch normalisation multiplies by and adds once it has been trained, float32 [channels]
-    each."""
-    ones = np.ones(layer.moving_mean.shape, np.float32)
-    gamma = np.asarray(layer.gamma) if layer.scale else ones
-    beta = np.asarray(layer.beta) if layer.center else 0 * ones
-    scale = gamma / np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
-    return scale, beta - scale * np.asarray(layer.moving_mean)
+    """What a trained batch normalisation multiplies by and adds, float32 [channels] each."""
+    scale = np.asarray(layer.gamma) / np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
+    return scale, np.asarray(layer.beta) - np.asarray(layer.moving_mean) * scale
 
 
-def _kernel_and_bias(layer: layers.Layer, following) -> tuple[np.ndarray, np.ndarray]:
+def _write(graph: _Graph, layer: layers.Layer, following, x: str, *others: str) -> str:
+    """The nodes of a layer, the batch normalisation `following` folded into it."""
+    match layer:
+        case layers.Dropout():
+            return x
+        case layers.ReLU():
+            return graph.add("Relu", x)
+        case layers.Conv2D() | layers.Dense():
+            return _linear(graph, layer, following, x)
+        case layers.BatchNormalization():
+            shape = (-1, 1, 1) if len(layer.input.shape) == 4 else (-1,)
+            scale, shift = (graph.weight(v.reshape(shape)) for v in _scale_and_shift(layer))
+            return graph.add("Add", graph.add("Mul", x, scale), shift)
+        case layers.MaxPooling2D() | layers.AveragePooling2D():
+            kind = "MaxPool" if isinstance(layer, layers.MaxPooling2D) else "AveragePool"
+            how = {"kernel_shape": layer.pool_size, "strides": layer.strides}
+            return graph.add(kind, x, **how, auto_pad=_padding(layer))
+        case layers.GlobalAveragePooling2D():
+            x = graph.add("GlobalAveragePool", x)
+            return x if layer.keepdims else graph.add("Flatten", x)
+        case layers.Flatten():
+            spatial = len(layer.input.shape) == 4  # Keras's order of values: channels last
+            return graph.add(
+                "Flatten", graph.add("Transpose", x, perm=[0, 2, 3, 1]) if spatial else x
+            )
+        case layers.Add() | layers.Multiply():
+            return graph.add(type(layer).__name__[:3], x, *others)
+        case layers.Concatenate():
+            return graph.add("Concat", x, *others, axis=1)
+    kind = type(layer).__name__
+    raise ExportError(f"layer {layer.name} is a {kind}, which is not exported")
+
+
+def _linear(graph: _Graph, layer, following, x: str) -> str:
+    """A convolution or a dense layer with its activation."""
     kernel = np.asarray(layer.kernel)
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], np.float32)
-    if following is None:
-        return kernel, bias
-    scale, shift = _scale_and_shift(following)
-    return kernel * scale, bias * scale + shift
-
-
-def _convolution(graph: _Graph, layer: layers.Conv2D, following, x: str) -> str:
-    kernel, bias = _kernel_and_bias(layer, following)
-    if layer.dilation_rate != (1, 1):
-        raise ExportError(f"layer {layer.name} is dilated, which is not exported")
-    x = graph.add(
-        "Conv",
-        x,
-        graph.weight(kernel.transpose(3, 2, 0, 1)),
-        graph.weight(bias),
-        group=layer.groups,
-        kernel_shape=layer.kernel_size,
-        strides=layer.strides,
-        auto_pad=_padding(layer),
-    )
-    return _activation(graph, layer, x)
-
-
-def _dense(graph: _Graph, layer: layers.Dense, following, x: str) -> str:
-    kernel, bias = _kernel_and_bias(layer, following)
-    return _activation(graph, layer, graph.add("Gemm", x, graph.weight(kernel), graph.weight(bias)))
-
-
-def _activation(graph: _Graph, layer: layers.Layer, x: str) -> str:
+    if following is not None:
+        scale, shift = _scale_and_shift(following)
+        kernel, bias = kernel * scale, bias * scale + shift
+    if isinstance(layer, layers.Dense):
+        x = graph.add("Gemm", x, graph.weight(kernel), graph.weight(bias))
+    else:
+        weights = graph.weight(kernel.transpose(3, 2, 0, 1)), graph.weight(bias)
+        x = graph.add("Conv", x, *weights, strides=layer.strides, auto_pad=_padding(layer))
     name = layer.activation.__name__
     if name == "linear":
         return x
@@ -226,57 +209,5 @@ def _activation(graph: _Graph, layer: layers.Layer, x: str) -> str:
     return graph.add(name.capitalize(), x, **({"axis": 1} if name == "softmax" else {}))
 
 
-def _normalisation(graph: _Graph, layer: layers.BatchNormalization, following, x: str) -> str:
-    scale, shift = _scale_and_shift(layer)
-    shape = (-1, 1, 1) if len(layer.input.shape) == 4 else (-1,)
-    return graph.add(
-        "Add",
-        graph.add("Mul", x, graph.weight(scale.reshape(shape))),
-        graph.weight(shift.reshape(shape)),
-    )
-
-
-def _pooling(kind: str) -> Callable[..., str]:
-    def write(graph: _Graph, layer, following, x: str) -> str:
-        return graph.add(
-            kind, x, kernel_shape=layer.pool_size, strides=layer.strides, auto_pad=_padding(layer)
-        )
-
-    return write
-
-
-def _average_of_all(graph: _Graph, layer, following, x: str) -> str:
-    return graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
-
-
-def _flatten(graph: _Graph, layer, following, x: str) -> str:
-    spatial = len(layer.input.shape) == 4  # Keras's order of values: channels last
-    return graph.add(
-        "Flatten", graph.add("Transpose", x, perm=[0, 2, 3, 1]) if spatial else x, axis=1
-    )
-
-
-def _rescaling(graph: _Graph, layer: layers.Rescaling, following, x: str) -> str:
-    scale, offset = (
-        np.reshape(np.asarray(v, np.float32), (-1, 1, 1)) for v in (layer.scale, layer.offset)
-    )
-    return graph.add("Add", graph.add("Mul", x, graph.weight(scale)), graph.weight(offset))
-
-
 def _padding(layer: layers.Layer) -> str:
     return "SAME_UPPER" if layer.padding == "same" else "VALID"
-
-
-LAYERS: dict[type, Callable[..., str]] = {
-    layers.Conv2D: _convolution,
-    layers.Dense: _dense,
-    layers.BatchNormalization: _normalisation,
-    layers.ReLU: lambda graph, layer, following, x: graph.add("Relu", x),
-    layers.MaxPooling2D: _pooling("MaxPool"),
-    layers.AveragePooling2D: _pooling("AveragePool"),
-    layers.GlobalAveragePooling2D: _average_of_all,
-    layers.Flatten: _flatten,
-    layers.Dropout: lambda graph, layer, following, x: x,
-    layers.Rescaling: _rescaling,
-    layers.Concatenate: lambda graph, layer, following, *xs: graph.add("Concat", *xs, axis=1),
-}

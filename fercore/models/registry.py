@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 
 from fercore import artifacts
-from fercore.models import compact, feature_cnns, hybrids, inception_vgg16, plain_cnns
+from fercore.models import compact, hybrids, inception_vgg16, plain_cnns
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
@@ -29,8 +29,8 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
         inception_vgg16.vgg16_scratch,
         inception_vgg16.inception_v1,
         inception_vgg16.vgg16_imagenet,
-        feature_cnns.model_a,
-        feature_cnns.model_b,
+        hybrids.model_a,
+        hybrids.model_b,
         compact.compact,
         compact.residual,
     )
@@ -40,8 +40,8 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 def build(name: str, **parameters) -> keras.Model:
     """Build a network by name. Raises `ValueError` for a name that is not in the registry."""
     if name not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS))
-        raise ValueError(f"network {artifacts.printable(name)!r} is unknown; there are {known}")
+        shown, known = artifacts.printable(name), ", ".join(sorted(NETWORKS))
+        raise ValueError(f"network {shown!r} is unknown; there are {known}")
     return NETWORKS[name](**parameters)
 
 
@@ -75,8 +75,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiply-adds of one face through all convolutions and dense layers, those of models inside
-    the model too."""
+    """Multiply-adds of one face through all convolutions and dense layers, nested models too."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, keras.Model):

@@ -55,9 +55,8 @@ def features(
     """
     parts = []
     for name in names:
-        values = descriptors.scale(
-            name, descriptors.load(name, faces, train), (scalings or {}).get(name)
-        )
+        values = descriptors.load(name, faces, train)
+        values = descriptors.scale(name, values, (scalings or {}).get(name))
         mean, deviation = values[train, 0].mean(axis=0), values[train, 0].std(axis=0)
         values -= mean
         values *= (weights or {}).get(name, 1.0) / np.sqrt(values.shape[-1])
