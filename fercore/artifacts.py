@@ -56,9 +56,12 @@ class Predictions:
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """At most `limit` characters of `text` on one line; what a terminal would obey becomes '?'."""
+    """At most `limit` characters of `text` on one line; what a terminal would obey becomes '?'.
+    Of a path the end stays, of other text the beginning."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text))
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+    if len(shown) > limit:
+        shown = f"…{shown[1 - limit :]}" if isinstance(text, Path) else f"{shown[: limit - 1]}…"
+    return shown
 
 
 @contextmanager
@@ -116,8 +119,7 @@ def cached(
     compute: Callable[[], Mapping[str, np.ndarray]],
     compression: int = zipfile.ZIP_STORED,
 ) -> dict[str, np.ndarray]:
-    """The named arrays that `compute` gives: those that `path` keeps under the same `key`, else
-    computed and kept there.
+    """The named arrays that `compute` gives, kept in `path` under the same `key`.
 
     What is stored uncompressed is mapped into memory; writing to such an array does not change the
     file. A damaged file is made again. A place that cannot be written is a warning, no error.
