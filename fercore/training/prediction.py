@@ -1,5 +1,5 @@
 """What a network is shown of the faces, in training and after it, and the probabilities that it
-predicts, averaged over views or not."""
+predicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from fercore import artifacts
 from fercore.config import recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
@@ -159,28 +158,6 @@ def predict(
             model.predict_on_batch({name: x[name] for name in registry.inputs(model)})[k - first :]
         )
     return np.concatenate(parts).astype(np.float32)
-
-
-def predictions(
-    model: keras.Model,
-    validation: Examples,
-    test: Examples,
-    row_ids: np.ndarray,
-    recipe: Recipe,
-    *,
-    views: int = 2,
-) -> artifacts.Predictions:
-    """Probabilities of validation and test faces, plain and averaged over so many
-    `augmentation.views`.
-
-    `row_ids` int [n]: of the validation faces, then of the test faces.
-    """
-    by_view = [
-        np.concatenate([predict(model, part, recipe, view) for part in (validation, test)])
-        for view in augmentation.views(views)
-    ]
-    part = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(validation), len(test)])
-    return artifacts.Predictions(row_ids, part, by_view[0], np.mean(by_view, axis=0))
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """What a run keeps of its trainings: predictions with records, and these side by side."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,6 +8,7 @@ import pandas as pd
 
 from fercore import artifacts
 from fercore.config import parameters
+from fercore.data import augmentation
 from fercore.evaluation import metrics
 from fercore.training import prediction, trainer
 from fercore.training.experiments import Experiment, Parts
@@ -33,24 +33,25 @@ def save(
 def predictions(
     experiment: Experiment, model: keras.Model, parts: Parts
 ) -> tuple[artifacts.Predictions, dict]:
-    """Probabilities of validation and test faces, and for the record how they were made.
+    """Probabilities of validation and test faces, plain and averaged over the experiment's views,
+    and for the record how they were made.
 
     Outputs that do not sum to one (sigmoid) are divided by their sum: the order of the classes
     stays, and averages and calibration mean the same for every network. Raises `TrainingError` for
     outputs that are no probabilities.
     """
-    row_ids = experiment.faces.row_ids[
-        np.concatenate([experiment.partition.validation, experiment.partition.test])
+    shown, recipe = (parts.validation, parts.test), experiment.recipe
+    by_view = [
+        np.concatenate([prediction.predict(model, part, recipe, view) for part in shown])
+        for view in augmentation.views(experiment.views)
     ]
-    raw = prediction.predictions(
-        model, parts.validation, parts.test, row_ids, experiment.recipe, views=experiment.views
-    )
-    found = replace(
-        raw,
-        probabilities=distributions(raw.probabilities, model.name),
-        probabilities_tta=distributions(raw.probabilities_tta, model.name),
-    )
-    divided = found.probabilities is not raw.probabilities
+    plain = distributions(by_view[0], model.name)
+    averaged = distributions(np.mean(by_view, axis=0), model.name)
+    part = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(one) for one in shown])
+    chosen = np.concatenate([experiment.partition.validation, experiment.partition.test])
+    row_ids = experiment.faces.row_ids[chosen]
+    divided = plain is not by_view[0]
+    found = artifacts.Predictions(row_ids, part, plain, averaged)
     return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
 
 

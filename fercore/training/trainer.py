@@ -21,7 +21,6 @@ from fercore.config.recipes import Recipe
 from fercore.models import registry
 from fercore.training import optimizers
 from fercore.training.callbacks import Checkpoint, History, Progress
-from fercore.training.loading import TrainingError as TrainingError
 from fercore.training.prediction import Batches, Examples, predict
 
 STEPS_AT_ONCE = 16  # on a GPU, which is otherwise idle while Python starts the next step

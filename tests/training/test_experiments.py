@@ -14,7 +14,7 @@ from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.models import inception_vgg16, layers, registry
-from fercore.training import experiments, runs, trainer
+from fercore.training import experiments, prediction, runs, trainer
 from fercore.training.loading import TrainingError
 
 SETTINGS = {
@@ -86,6 +86,20 @@ def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experim
         artifacts.read_record(changed.folder, "official", "small", 0)["outputs_divided_by_sum"]
         is True
     )
+
+
+@pytest.mark.parametrize("views", [2, 10])
+def test_predictions_hold_both_parts_averaged_over_views(experiment, views):
+    experiment = dataclasses.replace(experiment, settings=SETTINGS | {"views": views})
+    model, parts = experiments.build(experiment), experiments.examples(experiment)
+    found, how = runs.predictions(experiment, model, parts)
+    assert found.part.tolist() == [artifacts.VALIDATION] * 21 + [artifacts.TEST] * 21
+    plain, averaged = found.of(artifacts.TEST)
+    every = [
+        prediction.predict(model, parts.test, RECIPE, view) for view in augmentation.views(views)
+    ]
+    assert np.allclose(plain, every[0]) and np.allclose(averaged, np.mean(every, axis=0))
+    assert how == {"views": views, "outputs_divided_by_sum": False}
 
 
 def test_descriptors_are_standardised_over_the_training_faces():

@@ -356,22 +356,6 @@ def test_a_record_tells_size_cost_and_course():
     assert record["best_epoch"] == int(np.argmax(history.val_accuracy)) + 1
 
 
-def test_predictions_hold_both_splits():
-    model, _ = trained()
-    saved = prediction.predictions(model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE)
-    assert isinstance(saved, artifacts.Predictions)
-    assert saved.part.tolist() == [1] * 4 + [2] * 6 and saved.probabilities_tta.shape == (10, 3)
-    both = [
-        prediction.predict(model, examples(6, 2), RECIPE, view) for view in augmentation.views(10)
-    ]
-    ten = prediction.predictions(
-        model, examples(4, 1), examples(6, 2), np.arange(10), RECIPE, views=10
-    )
-    assert np.allclose(ten.of(artifacts.TEST)[1], np.mean(both, axis=0)) and np.allclose(
-        ten.of(artifacts.TEST)[0], both[0]
-    )
-
-
 def test_dropout_of_the_recipe_reaches_the_network():
     model = trainer.build("model_a", Recipe(dropout=0.4, crop=24), 0)
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [
