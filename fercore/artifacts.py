@@ -56,8 +56,7 @@ class Predictions:
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """At most `limit` characters of `text` on one line; what a terminal would obey becomes '?'.
-    Of a path the end stays, of other text the beginning."""
+    """One line of at most `limit` characters, of a path its end; what a terminal obeys is '?'."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text))
     if len(shown) > limit:
         shown = f"…{shown[1 - limit :]}" if isinstance(text, Path) else f"{shown[: limit - 1]}…"
@@ -121,8 +120,8 @@ def cached(
 ) -> dict[str, np.ndarray]:
     """The named arrays that `compute` gives, kept in `path` under the same `key`.
 
-    What is stored uncompressed is mapped into memory; writing to such an array does not change the
-    file. A damaged file is made again. A place that cannot be written is a warning, no error.
+    Uncompressed arrays are mapped into memory, copied on writing. A damaged file is made again, a
+    place that cannot be written is a warning.
     """
     try:
         found = _mapped(path) if path.exists() else {}
@@ -209,8 +208,7 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
 
 
 def load_predictions(folder: Path, split: str, network: str, seed: int) -> Predictions:
-    """Read what `save_predictions` wrote: validation faces, then test faces, each in the order of
-    `row_ids`. Raises `RunError` when it is missing or damaged."""
+    """What `save_predictions` wrote, by part and row. Raises `RunError`: missing or damaged."""
     with _naming(prediction_path(folder, split, network, seed)) as path, np.load(path) as file:
         names = ("row_ids", "split", "probabilities", "probabilities_tta")
         return _by_row(Predictions(*(file[name] for name in names)))
