@@ -90,8 +90,9 @@ class VisualWords(TransformerMixin, BaseEstimator):
         return np.minimum(counts, 255).astype(np.uint8).reshape(len(descriptors), self.words)
 
     def _described(self, images: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
-        known = isinstance(images, list)
-        return images if known else keypoint_descriptors(images, self.image_scale)
+        if isinstance(images, list):
+            return images
+        return keypoint_descriptors(images, self.image_scale)
 
 
 def _first_centres(
