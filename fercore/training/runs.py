@@ -1,7 +1,5 @@
 """What a run keeps of its trainings: predictions with records, and these side by side."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pandas as pd
@@ -18,15 +16,18 @@ from fercore.training.loading import distributions
 def save(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> artifacts.Predictions:
-    """Save the `predictions` for validation and test faces with their record. `history` None: the
-    model was loaded."""
-    found, learnt = predictions(experiment, model, parts)
-    learnt |= trainer.record(model, history, experiment.recipe, len(parts.train))
+    """Save the `predictions` for validation and test faces with their record: the experiment's own
+    values and what is known of the training. `history` None: the model was loaded."""
+    settings, (split, network, seed) = experiment.settings, experiment.key
+    record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
+    record |= {"network": network, "split": split, "seed": seed, "data": experiment.data}
+    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
+    found, how = predictions(experiment, model, parts)
+    record |= how | trainer.record(model, history, experiment.recipe, len(parts.train))
     if experiment.tuning and history is not None:
-        learnt["fine_tuning"] = experiment.settings["fine_tuning"] | {
-            "recipe_parameters": vars(experiment.tuning)
-        }
-    write(experiment, found, learnt)
+        tuned = {"recipe_parameters": vars(experiment.tuning)}
+        record["fine_tuning"] = settings["fine_tuning"] | tuned
+    artifacts.save_predictions(experiment.folder, split, network, seed, found, record)
     return found
 
 
@@ -53,18 +54,6 @@ def predictions(
     divided = plain is not by_view[0]
     found = artifacts.Predictions(row_ids, part, plain, averaged)
     return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
-
-
-def write(experiment: Experiment, found: artifacts.Predictions, learnt: dict) -> Path:
-    """Write predictions and their record: the experiment's own values and `learnt`, what is known
-    of the training."""
-    settings, (split, network, seed) = experiment.settings, experiment.key
-    record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
-    record |= {"network": network, "split": split, "seed": seed, "data": experiment.data}
-    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
-    return artifacts.save_predictions(
-        experiment.folder, split, network, seed, found, record | learnt
-    )
 
 
 def table(experiment: Experiment, parts: Parts) -> pd.DataFrame:

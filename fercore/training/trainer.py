@@ -142,16 +142,21 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
 
     `history` None: a model that was loaded, of whose training nothing is known.
     """
-    return {
-        "parameters": model.count_params(),
-        "macs": registry.multiply_adds(model),
-        **(_course(history, n_train, precision(recipe)) if history is not None else {}),
-        "recipe_parameters": dataclasses.asdict(recipe),
-        "precision": precision(recipe),
-        "device": device(),
-        **({"gpu": gpu_name()} if device() == "gpu" else {}),
-        "backend": keras.backend.backend(),
-    }
+    found: dict = {"parameters": model.count_params(), "macs": registry.multiply_adds(model)}
+    if history is not None:
+        seconds = float(history.seconds.sum())
+        size = 8192 if device() == "gpu" else 2048
+        found |= {
+            "epochs": len(history),
+            "best_epoch": int(artifacts.best_epoch(history).epoch),
+            "train_seconds": round(seconds, 1),
+            "images_per_second": round(n_train * len(history) / seconds, 1),
+            "matrix_product_macs": round(matrix_product(precision(recipe), size)),  # a second
+            "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
+        }
+    found |= {"recipe_parameters": dataclasses.asdict(recipe), "precision": precision(recipe)}
+    gpu = {"gpu": gpu_name()} if device() == "gpu" else {}
+    return found | {"device": device(), **gpu, "backend": keras.backend.backend()}
 
 
 def precision(recipe: Recipe) -> str:
@@ -200,19 +205,6 @@ def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
     for _ in range(repeats):
         keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
     return repeats * size**3 / (time.perf_counter() - start)
-
-
-def _course(history: pd.DataFrame, n_train: int, precision: str) -> dict:
-    seconds = float(history.seconds.sum())
-    size = 8192 if device() == "gpu" else 2048
-    return {
-        "epochs": len(history),
-        "best_epoch": int(artifacts.best_epoch(history).epoch),
-        "train_seconds": round(seconds, 1),
-        "images_per_second": round(n_train * len(history) / seconds, 1),
-        "matrix_product_macs": round(matrix_product(precision, size)),  # a second
-        "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
-    }
 
 
 def _compile(model: keras.Model, recipe: Recipe, rates: Sequence[float]) -> None:

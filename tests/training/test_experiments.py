@@ -304,7 +304,9 @@ def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
         [artifacts.VALIDATION, artifacts.TEST],
         [len(shuffled.partition.validation), len(shuffled.partition.test)],
     )
-    runs.write(shuffled, artifacts.Predictions(row_ids, split.astype(np.int8), right, right), {})
+    found = artifacts.Predictions(row_ids, split.astype(np.int8), right, right)
+    record = {"data": shuffled.data, "recipe": "study"}
+    artifacts.save_predictions(shuffled.folder, *shuffled.key, found, record)
     assert list(runs.table(shuffled, experiments.examples(shuffled)).accuracy) == [100]
 
 
