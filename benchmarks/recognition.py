@@ -52,16 +52,8 @@ NEEDED = (
 )
 OURS = ("fercore, int8", "fercore, float32")
 BATCHES = (1, 8, 64)
-ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprised
-ORDER_OF_MOBILEFACENET = (
-    0,
-    1,
-    2,
-    3,
-    6,
-    4,
-    5,
-)  # angry, disgust, fearful, happy, neutral, sad, surprised
+ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprise;
+# MobileFaceNet's as well
 ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SYNONYMS = {"anger": 0, "contempt": 1, "happiness": 3, "sadness": 4} | {
     name: number for number, name in enumerate(ORDER)
@@ -133,7 +125,7 @@ def mobilefacenet(name: str, model: str) -> Classify:
         labels = []
         for rgb in _rgb(crops):
             network.setInput(cv2.dnn.blobFromImage(rgb, 1 / 127.5, (112, 112), 127.5))
-            labels.append(ORDER_OF_MOBILEFACENET[int(network.forward().argmax())])
+            labels.append(ORDER_OF_FACEX[int(network.forward().argmax())])
         return np.array(labels)
 
     return classify
@@ -194,7 +186,9 @@ def work(name: str, model: str, faces: Path, started: float, seconds: float) -> 
     classify(images[:1])
     first = time.time() - started
     rates = {batch: _rate(classify, images, batch, seconds) for batch in BATCHES}
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())
+    ]
     try:
         beside = {batch: _rate(classify, images, batch, seconds)[0] for batch in BATCHES}
     finally:
@@ -275,9 +269,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.npz"
         np.savez(file, images=shown.images)
-        few = (
-            Path(folder) / "few.npz"
-        )  # labels do not change: one round tells them, the others measure speed
+        # labels do not change: one round tells them, the others measure speed
+        few = Path(folder) / "few.npz"
         np.savez(few, images=shown.images[:64])
         rounds = [
             {
@@ -305,7 +298,7 @@ def _line(answers: list[dict], labels: np.ndarray) -> str:
     from fercore.evaluation import metrics
 
     matrix = metrics.confusion(labels, np.array(answers[0]["labels"]), 7)
-    low, high = metrics.interval(metrics.accuracy(metrics.resample(matrix)))
+    low, high = metrics.accuracy_interval(matrix)
     accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
     quiet, beside = (
         " ".join(f"{max(rates):,.0f}" for rates in zip(*(one[key] for one in answers), strict=True))
@@ -314,11 +307,6 @@ def _line(answers: list[dict], labels: np.ndarray) -> str:
     core = max(answer["core"] for answer in answers)
     first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
     return f"{accuracy:>19} {quiet:>20} {beside:>20} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rate(

@@ -77,8 +77,8 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 if asked:
                     break
     except OSError as error:  # of what is written; reading has its own
-        fault = f"{printable(out)}: cannot be written ({printable(error.strerror or error)})"
-        raise RecognitionError(fault) from error
+        fault = f"cannot be written ({printable(error.strerror or error)})"
+        raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
     if asked:
         _say(f"interrupted after {tried} of {len(files)} pictures; what was done is kept")
         return 130
