@@ -8,7 +8,7 @@ temperature 1.
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,64 +20,70 @@ from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
 from fercore.data.faces import Faces
-from fercore.data.splits import Partition
 from fercore.training import loading, prediction
 from fercore.training.loading import TrainingError
 from fercore.training.prediction import Examples
 
 
-def soft_labels(
-    folder: Path,
-    split: str,
-    seeds: Sequence[int],
-    teachers: Sequence[str],
-    faces: Faces,
-    partition: Partition,
-) -> np.ndarray:
-    """Class probabilities float32 [n, c] of the training faces of `partition`: the mean over the
-    models that the run in `folder` keeps of the `teachers`, networks by name, with each of the
-    `seeds`, and over a face and its mirror image.
+@dataclass(frozen=True)
+class Teachers:
+    """The models that the run in `folder` keeps on `split` of the networks `names`, with each of
+    the `seeds`; they predict the classes `class_names`."""
 
-    The teachers were trained on these faces and no others. Raises `TrainingError` naming a model
-    that is missing, damaged or of other classes.
-    """
+    folder: Path
+    split: str
+    seeds: Sequence[int]
+    names: Sequence[str]
+    class_names: Sequence[str]
+
+    def models(self) -> Iterator[tuple[keras.Model, dict, Recipe]]:
+        """Each model with its network's file and its recipe. Raises `TrainingError` naming one
+        that is missing, damaged or of other classes."""
+        every = list(itertools.product(self.names, self.seeds))
+        for name, seed in artifacts.progress(every, "teachers"):
+            settings = parameters.network(name)
+            path = artifacts.model_path(self.folder, self.split, name, seed)
+            if not path.exists():
+                raise TrainingError(
+                    f"teacher {name}: outputs/{self.folder.name} has no model of it on "
+                    f"{self.split}, seed {seed}; train it first, by notebook {settings['notebook']}"
+                )
+            model = loading.load(path, self.class_names, inputs=settings["inputs"])
+            yield model, settings, recipes.read(settings["recipe"])
+
+
+def soft_labels(teachers: Teachers, faces: Faces, train: np.ndarray) -> np.ndarray:
+    """Class probabilities float32 [n, c] of the training faces, at the positions `train`: the mean
+    over the models of `teachers`, trained on these faces and no others, and over a face and its
+    mirror image. Raises `TrainingError` as `Teachers.models` does."""
     found = []
-    for model, settings, recipe in _trained(folder, split, seeds, teachers, faces.class_names):
-        everything = prediction.examples(faces, partition.train, settings["inputs"], recipe)
-        shown = everything.select(partition.train)
+    for model, settings, recipe in teachers.models():
+        shown = prediction.examples(faces, train, settings["inputs"], recipe).select(train)
         found += [prediction.predict(model, shown, recipe, view) for view in augmentation.views(2)]
     return np.mean(found, axis=0)
 
 
-def copies(
-    folder: Path,
-    split: str,
-    seeds: Sequence[int],
-    teachers: Sequence[str],
-    train: Examples,
-    recipe: Recipe,
-    class_names: Sequence[str],
-) -> list[Examples]:
+def copies(teachers: Teachers, train: Examples, recipe: Recipe) -> list[Examples]:
     """So many copies of the faces `train`, uint8 [n, h, w], as `recipe.copies` says, augmented and
     mixed in pairs as the recipe does it, each with the mean of what the models of `teachers`
     predict for it, float32 [n, c].
 
     Copy k is the same for every student. What a teacher predicts is kept in `paths.CACHE/teachers`
-    for the next student. Raises `TrainingError` as `soft_labels` does, and for networks that take
-    more than the picture.
+    for the next student. Raises `TrainingError` as `Teachers.models` does, and for networks that
+    take more than the picture.
     """
-    for teacher in teachers:
-        if (inputs := parameters.network(teacher)["inputs"]) != ["image"]:
+    for name in teachers.names:
+        if (inputs := parameters.network(name)["inputs"]) != ["image"]:
             raise TrainingError(
-                f"teacher {teacher}: takes {', '.join(inputs)}; a teacher of augmented copies must "
+                f"teacher {name}: takes {', '.join(inputs)}; a teacher of augmented copies must "
                 "take the image alone"
             )
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in made))
-    total = np.zeros((recipe.copies, len(train), len(class_names)), np.float32)
-    for model, _, own in _trained(folder, split, seeds, teachers, class_names):
+    total = np.zeros((recipe.copies, len(train), len(teachers.class_names)), np.float32)
+    for model, _, own in teachers.models():
         total += _predicted(model, made, own, digest)
-    total /= len(seeds) * len(teachers)
+    total /= len(teachers.seeds) * len(teachers.names)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, total, strict=True)]
 
 
@@ -119,19 +125,3 @@ def _digest(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _trained(
-    folder: Path, split: str, seeds: Sequence[int], teachers: Sequence[str], classes: Sequence[str]
-) -> Iterator[tuple[keras.Model, dict, Recipe]]:
-    """The teachers' models, each with its network's file and its recipe."""
-    for teacher, seed in artifacts.progress(list(itertools.product(teachers, seeds)), "teachers"):
-        settings = parameters.network(teacher)
-        path = artifacts.model_path(folder, split, teacher, seed)
-        if not path.exists():
-            raise TrainingError(
-                f"teacher {teacher}: outputs/{folder.name} has no model of it on {split}, "
-                f"seed {seed}; train it first, by notebook {settings['notebook']}"
-            )
-        model = loading.load(path, classes, inputs=settings["inputs"])
-        yield model, settings, recipes.read(settings["recipe"])

@@ -174,15 +174,15 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     train, validation, test = map(everything.select, experiment.partition.parts().values())
     parts = Parts(train, validation, test)
     soft = None if experiment.votes is None else experiment.votes[experiment.partition.train]
-    if teachers := experiment.settings.get("teachers"):
+    if names := experiment.settings.get("teachers"):
         seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
-        asked = experiment.folder, experiment.split, seeds, teachers
+        known = experiment.folder, experiment.split, seeds, names, experiment.faces.class_names
+        teachers = distillation.Teachers(*known)
         if experiment.recipe.copies:
-            names = experiment.faces.class_names
-            copies = distillation.copies(*asked, parts.train, experiment.recipe, names)
+            copies = distillation.copies(teachers, parts.train, experiment.recipe)
             parts = replace(parts, copies=copies)
         else:
-            soft = distillation.soft_labels(*asked, experiment.faces, experiment.partition)
+            soft = distillation.soft_labels(teachers, experiment.faces, experiment.partition.train)
     return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
