@@ -67,6 +67,7 @@ def load(
     used, or nothing says what its outputs mean.
     """
     path = Path(path)
+    _check_file(path)  # what is wrong with the file itself goes first
     named = list(classes) if classes is not None else _known_classes(path)
     model, name = _read(path), path.name
     shapes = [tuple(tensor.shape) for tensor in model.outputs]
@@ -115,7 +116,6 @@ def _known_classes(path: Path) -> list[str]:
             return names
     if path.parents[2:] and path.parents[2].name == "models" and path.parents[1].name in SPLITS:
         return list(SPLITS[path.parents[1].name].class_names)
-    _check_file(path)  # what is wrong with the file itself goes first
     raise TrainingError(
         f"{path.name}: nothing says which classes its outputs are; write them in their order as "
         f'{{"class_names": [...]}} into {path.stem}.json beside it, or give them as class_names'
@@ -123,7 +123,6 @@ def _known_classes(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> keras.Model:
-    _check_file(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever Keras, its layers and the backend raise
