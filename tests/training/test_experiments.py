@@ -53,6 +53,15 @@ def experiment():
     return dataclasses.replace(read, network="small", settings=dict(SETTINGS), recipe=RECIPE)
 
 
+@pytest.fixture
+def tuned(experiment):
+    return dataclasses.replace(
+        experiment,
+        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
+        tuning=RECIPE,
+    )
+
+
 def of_file(experiment, model, path):
     model.save(path)
     return dataclasses.replace(
@@ -193,12 +202,7 @@ def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(experiment
     assert len(steps) == 2 * n
 
 
-def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment):
-    tuned = dataclasses.replace(
-        experiment,
-        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
-        tuning=RECIPE,
-    )
+def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(tuned):
     model, parts = experiments.build(tuned), experiments.examples(tuned)
     layers.learn_from(model, "above")
     before = model.get_layer("below").get_weights()[0]
@@ -215,12 +219,7 @@ def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(experiment)
 
 
 @pytest.mark.parametrize("more", [0, -0.01])
-def test_the_first_stage_stays_when_the_second_is_no_better(experiment, monkeypatch, more):
-    tuned = dataclasses.replace(
-        experiment,
-        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
-        tuning=RECIPE,
-    )
+def test_the_first_stage_stays_when_the_second_is_no_better(tuned, monkeypatch, more):
     model, parts = experiments.build(tuned), experiments.examples(tuned)
     first = experiments.fit(tuned, model, parts)
     kept = model.get_weights()
@@ -235,12 +234,7 @@ def test_the_first_stage_stays_when_the_second_is_no_better(experiment, monkeypa
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept, strict=True))
 
 
-def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(experiment):
-    tuned = dataclasses.replace(
-        experiment,
-        settings=SETTINGS | {"fine_tuning": {"trainable_from": "below", "recipe": "study"}},
-        tuning=RECIPE,
-    )
+def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(tuned):
     parts, steps = experiments.examples(tuned), []
 
     def built():
