@@ -16,7 +16,11 @@ import numpy as np
 from fercore.models import layers, registry
 
 BATCH, STEPS = 128, 4
-OWN = {"BatchNormalization": layers.BatchNormalization, "Dropout": layers.Dropout}
+OWN = {
+    "BatchNormalization": layers.BatchNormalization,
+    "Conv2D": layers.Conv2D,
+    "Dropout": layers.Dropout,
+}
 
 
 def with_keras_s(model: keras.Model, name: str | None) -> keras.Model:

@@ -59,7 +59,7 @@ def own_way(name: str, faces: datasets.Faces, **chosen) -> float:
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
-        own = isinstance(layer, layers.BatchNormalization | layers.Dropout)
+        own = isinstance(layer, layers.BatchNormalization | layers.Conv2D | layers.Dropout)
         return (type(layer).__base__ if own else type(layer)).from_config(layer.get_config())
 
     classes = len(faces.class_names)

@@ -10,6 +10,7 @@ from keras import layers
 from fercore.models.layers import (
     HE,
     BatchNormalization,
+    Conv2D,
     Dropout,
     Shape,
     batch_norm,
@@ -109,4 +110,4 @@ def _block(x, width: int, squeeze: int, halve: bool):
 
 def _normalised(x, width: int, size: int, strides: int = 1):
     how = {"strides": strides, "padding": "same", "use_bias": False, "kernel_initializer": HE}
-    return batch_norm(layers.Conv2D(width, size, **how)(x))
+    return batch_norm(Conv2D(width, size, **how)(x))

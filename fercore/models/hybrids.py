@@ -13,7 +13,7 @@ import keras
 from keras import initializers, layers
 
 from fercore.features.layers import DenseSiftLayer, HogLayer
-from fercore.models.layers import FACE, HE, Dropout, Shape, batch_norm, output
+from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
 
 DESCRIPTOR_LENGTH = 2048
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
@@ -124,7 +124,7 @@ def _vgg_trunk(x, normalised: bool, dropout: float | None, initializer: str):
 
 def _convolution(filters: int, padding: str, initializer: str, activation: str | None = None):
     how = {"padding": padding, "activation": activation, "kernel_initializer": initializer}
-    return layers.Conv2D(filters, 3, **how)
+    return Conv2D(filters, 3, **how)
 
 
 def _close_block(x, dropout: float, normalised: bool):
@@ -183,9 +183,7 @@ def _system_e(
     x = image
     for filters, size, pooled in convolutions:
         initial = _initial(weights, "convolution")
-        x = layers.Conv2D(
-            filters, size, padding="same", activation="relu", kernel_initializer=initial
-        )(x)
+        x = Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
         x = batch_norm(x) if normalised else x
         x = layers.MaxPooling2D(3, 2, padding="same")(x) if pooled else x
     x = layers.Flatten()(x)

@@ -11,6 +11,7 @@ from fercore import artifacts, paths
 from fercore.models.layers import (
     FACE,
     HE,
+    Conv2D,
     Dropout,
     Shape,
     batch_norm,
@@ -44,7 +45,7 @@ def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 
     x = image
     for filters, depth in VGG8:
         for _ in range(depth):
-            x = layers.Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
+            x = Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
             x = layers.ReLU()(batch_norm(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Dense(1024, kernel_initializer=HE)(layers.Flatten()(x))

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from fercore.models.layers import FACE, HE, Dropout, Shape, batch_norm, output
+from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
 
 
 def shallow_cnn(
@@ -37,7 +37,7 @@ def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, dropout in [(64, 0.0), (128, 0.3), (256, 0.0), (256, 0.0)]:
-        x = layers.Conv2D(filters, 3, kernel_initializer=HE)(x)
+        x = Conv2D(filters, 3, kernel_initializer=HE)(x)
         if dropout:
             x = Dropout(dropout)(x)
         x = layers.MaxPooling2D()(batch_norm(layers.ReLU()(x)))
@@ -64,7 +64,7 @@ def _system_b(
     image = layers.Input(input_shape, name="image")
     x = image
     for filters, size in convolutions:
-        x = layers.Conv2D(filters, size, padding="same", kernel_initializer=HE)(x)
+        x = Conv2D(filters, size, padding="same", kernel_initializer=HE)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
         x = Dropout(dropout)(x)
     x = layers.Flatten()(x)
