@@ -26,7 +26,7 @@ SHOWN = ("text/plain", "text/html", "text/markdown", "image/png", "image/jpeg", 
 TAGS = re.findall(
     r"\w+",
     "a b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre "
-    "s small span strong sub summary sup table tbody td tfoot th thead tr u ul",
+    "s small span strong sub summary sup table tbody td tfoot th thead tr u ul wbr",
 )
 
 
