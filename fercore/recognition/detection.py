@@ -20,7 +20,7 @@ from fercore.data import pictures
 LONGEST = 1280  # pixels: longer pictures are reduced for the search
 COARSEST, AREA = 1.6, 6_000_000  # but not more where that leaves so many pixels: small faces
 LARGE = 320  # pixels: YuNet misses larger faces, so it also sees the picture at this length
-SMALLEST = 8  # pixels of a side of the picture that YuNet is shown
+SMALLEST = 32  # pixels of a side of the picture that YuNet is shown, its coarsest step
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
 THRESHOLD = 0.6  # the lowest score of YuNet's that counts
 
@@ -78,7 +78,7 @@ class YuNet:
 
     def _search(self, rgb: np.ndarray, factor: float) -> np.ndarray:
         """Boxes in pixels of the whole picture, tilts, scores: float [k, 6]."""
-        if min(rgb.shape[:2]) < SMALLEST:  # in a line of pixels it sees faces of any size
+        if min(rgb.shape[:2]) < SMALLEST:  # in a strip of pixels it sees faces of any size
             return np.empty((0, 6))
         self._network.setInputSize(rgb.shape[1::-1])
         found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
