@@ -1,0 +1,260 @@
+"""What the notebooks that train share, in the order in which they show it.
+
+Before training: `answer`, `read`, `source`, `build`, `batch`, `one_step`. Training: `fit`. After
+it: `committed`, `curves`, `gap`, `validate` or `with_pixels`, `largest_confusion`, `mistakes`. The
+committed tables: `table`, `family`, `gains`.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from fercore import artifacts, paths
+from fercore.config import parameters
+from fercore.config.recipes import Recipe
+from fercore.data import datasets
+from fercore.evaluation import scoring, tables
+from fercore.evaluation.scoring import Scored
+from fercore.models import registry
+from fercore.plots import result_figures, style
+from fercore.training import experiments, prediction, runs, trainer
+from fercore.training.experiments import Experiment, Parts
+from fercore.training.loading import TrainingError
+
+EDITED = "_edited"  # ends the name of a network that a reader has changed
+REPLAYED = 300  # faces of each usage that illustrate a replay
+TINY = 1e-3  # learning rate of a step that only measures the gradient
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A run in outputs/published: its history, of which only epoch and val_accuracy are always
+    known, and its validation predictions, in one view and averaged over views."""
+
+    title: str
+    record: dict
+    history: pd.DataFrame
+    plain: Scored
+    averaged: Scored
+
+
+def answer(split: str, networks: Sequence[str]) -> Markdown:
+    """Test accuracies of the committed runs on a split, and the differences between them."""
+    results, changes = table("results"), gains(networks)
+    ran = [name for name in networks if len(tables.select(results, split, name))]
+    here = [f"`{name}` {tables.accuracy(results, split, name)}" for name in ran]
+    pairs: list[Any] = list(changes[changes.split == split].itertuples())
+    apart = [
+        f"`{one.after}` over `{one.before}` {tables.interval(one.gain, one.low, one.high, '+.1f')}"
+        for one in pairs
+    ]
+    start = f"Test accuracy of the committed runs on `{split}`, views averaged, in %:"
+    ending = f" In points: {', '.join(apart)}." if apart else ""
+    return Markdown(f"**Answer.** {start} {', '.join(here)}.{ending}")
+
+
+def read(network: str, *, replay: bool, subset: int | None = None, **given) -> Experiment:
+    """`experiments.read`; for a replay with few faces and without teachers. Raises `TrainingError`
+    where no run is committed that could be replayed."""
+    if not replay:
+        return experiments.read(network, subset=subset, **given)
+    experiment = experiments.read(network, subset=min(subset or REPLAYED, REPLAYED), **given)
+    if committed(experiment) is None:
+        raise TrainingError(f"{network}: no committed run to replay; set replay = False")
+    known = {key: one for key, one in experiment.settings.items() if key != "teachers"}
+    return replace(experiment, settings=known)
+
+
+def source(builder: Callable) -> Markdown:
+    """Python source of a network's builder and of the functions of fercore.models that it calls."""
+    found = [builder]
+    for function in found:
+        module = vars(inspect.getmodule(function))
+        called = filter(inspect.isfunction, map(module.get, function.__code__.co_names))
+        ours = [one for one in called if one.__module__.startswith("fercore.models")]
+        found += [one for one in dict.fromkeys(ours) if one not in found]
+    return Markdown("```python\n" + "\n\n".join(map(inspect.getsource, found)) + "```")
+
+
+def build(
+    experiment: Experiment, network: Callable[..., keras.Model], model_file: str | None = None
+) -> tuple[Experiment, keras.Model]:
+    """The model that `network` makes of the builder's parameters, or the trained one in
+    `model_file`, with the experiment, under a name of its own where the layers are not the
+    study's."""
+    study = replace(experiment, network=experiment.network.removesuffix(EDITED))
+    model = experiments.build(study, model_file)
+    if model_file or "model" in study.settings:
+        return study, model
+    given = {"classes": len(study.faces.class_names)} | study.settings.get("parameters", {})
+    registry.NETWORKS[EDITED] = network
+    own = trainer.build(EDITED, study.recipe, study.seed, **given)
+    same = trainer._layers(own) == trainer._layers(model)
+    return study if same else replace(study, network=study.network + EDITED), own
+
+
+def batch(experiment: Experiment, model: keras.Model, parts: Parts) -> Batch:
+    """What the first step of training is given: inputs by name, targets float32 [b, c]."""
+    kinds = {"classes": model.output_shape[-1], "side": registry.side(model)}
+    names, how = registry.inputs(model), kinds | {"copies": parts.copies}
+    return prediction.Batches(parts.train, experiment.recipe, names, seed=experiment.seed, **how)[0]
+
+
+def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
+    """The loss of a batch, one step against its gradient, the loss of the same batch again.
+
+    The step would take a tenth off the loss if that fell in a straight line. A copy of the model
+    takes it, without dropout, so that both losses are of one function."""
+
+    def without_dropout(layer):
+        config = layer.get_config()
+        return type(layer).from_config(config | {"rate": 0.0} if "rate" in config else config)
+
+    copy = keras.models.clone_model(model, clone_function=without_dropout)
+    copy.set_weights(model.get_weights())
+    copy.compile(keras.optimizers.SGD(TINY), recipe.loss)
+    weights, (inputs, targets) = copy.trainable_variables, batch
+
+    def loss() -> float:
+        predicted = copy(inputs, training=True)
+        return float(keras.ops.mean(keras.losses.get(recipe.loss)(targets, predicted)))
+
+    first, before = loss(), [np.array(one) for one in weights]
+    copy.train_on_batch(inputs, targets)  # moves each weight by TINY times its gradient
+    gradient = [(old - np.array(one)) / TINY for old, one in zip(before, weights, strict=True)]
+    norm = float(np.sqrt(sum((one**2).sum() for one in gradient)))
+    rate = 0.1 * first / norm**2
+    for one, old, slope in zip(weights, before, gradient, strict=True):
+        one.assign(old - rate * slope)
+    even = np.log(2 if recipe.loss == "binary_crossentropy" else targets.shape[-1])
+    found = {"loss if all classes were equally likely": even, "loss before the step": first}
+    found |= {"norm of the gradient": norm, "learning rate": rate, "loss after the step": loss()}
+    return pd.Series(found, name="one step")
+
+
+def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFrame | None:
+    """`experiments.fit` with a line an epoch."""
+
+    def line(epoch: int, logs: dict) -> None:
+        train, validation = (
+            f"{logs[f'{part}accuracy']:.1%} right, loss {logs[f'{part}loss']:.3f}"
+            for part in ("", "val_")
+        )
+        print(f"epoch {epoch + 1:2}: training {train}; validation {validation}")
+
+    each = keras.callbacks.LambdaCallback(on_epoch_end=line)
+    return experiments.fit(experiment, model, parts, callbacks=[each])
+
+
+def committed(experiment: Experiment) -> Committed | None:
+    """The committed run of the experiment's network: of the same split and seed, else of others.
+    None where there is none."""
+    run = scoring.Run("published", paths.outputs("published"), datasets.facts())
+    name, place = experiment.network.removesuffix(EDITED), (experiment.split, experiment.seed)
+    keys = [key for key in run.predicted() if key[1] == name]
+    if not keys:
+        return None
+    split, _, seed = min(keys, key=lambda key: (key[0] != place[0], key[2] != place[1], key))
+    record = artifacts.read_record(run.folder, split, name, seed)
+    file = artifacts.history_path(run.folder, split, name, seed)
+    kept = pd.DataFrame({"val_accuracy": record.get("validation_accuracy", ())})
+    history = pd.read_csv(file) if file.exists() else kept.assign(epoch=kept.index + 1)
+    ways = (scoring.score(run, split, name, seed, part="validation", tta=t) for t in (False, True))
+    return Committed(f"committed run, {split}, seed {seed}", record, history, *ways)
+
+
+def curves(history: pd.DataFrame | None, committed: Committed | None) -> Figure:
+    """Accuracy and loss by epoch of this run, if any, over those of the committed one."""
+    runs = {} if history is None else {"this run": history}
+    if committed is not None:
+        columns = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+        runs |= {committed.title: committed.history.reindex(columns=columns)}
+    return style.learning_curves(runs)
+
+
+def gap(history: pd.DataFrame, whose: str) -> Markdown:
+    """How much better a run is on augmented training faces than on validation faces."""
+    best = artifacts.best_epoch(history)
+    seen, unseen = 100 * best.get("accuracy", np.nan), 100 * best.val_accuracy
+    text = f"The {whose} was best in epoch {best.epoch:.0f} of {len(history)}: {unseen:.1f} % of "
+    text += "the validation faces right in one view"
+    apart = f" and {seen:.1f} % of the augmented training faces. The generalisation gap: "
+    missing = "; what it reached on training faces was not kept."
+    return Markdown(text + (missing if np.isnan(seen) else f"{apart}{seen - unseen:.1f} points."))
+
+
+def validate(
+    experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
+) -> tuple[Scored, Scored]:
+    """Predict and save as `runs.save`; validation predictions in one view, and views averaged."""
+    found = runs.save(experiment, model, parts, history).of(artifacts.VALIDATION)
+    faces, where = experiment.faces, experiment.partition.validation
+    plain, averaged = (
+        Scored(experiment.split, faces, where, faces.labels[where], one) for one in found
+    )
+    return plain, averaged
+
+
+def with_pixels(scored: Scored, data: str | None) -> Scored:
+    """Committed predictions with the faces' pixels, where all of FER2013 is at hand."""
+    known, rows = datasets.load(data), scored.faces.row_ids
+    if not known.is_fer2013 or not np.isin(rows, known.row_ids).all():
+        return scored
+    order = np.argsort(known.row_ids)
+    places = order[np.searchsorted(known.row_ids, rows, sorter=order)]
+    return replace(scored, faces=replace(scored.faces, images=known.images[places]))
+
+
+def largest_confusion(scored: Scored) -> Markdown:
+    """The two expressions that are confused most often."""
+    counts, names = scored.matrix, scored.faces.class_names
+    wrong, totals = counts - np.diag(np.diag(counts)), counts.sum(1)
+    one, other = np.unravel_index(wrong.argmax(), wrong.shape)
+    share = f"{wrong[one, other]:,} of {totals[one]:,} ({wrong[one, other] / totals[one]:.0%})"
+    return Markdown(
+        f"The largest confusion: of the faces labelled {names[one]}, {share} are predicted to be "
+        f"{names[other]}; the other way round {wrong[other, one]:,} of {totals[other]:,}."
+    )
+
+
+def mistakes(scored: Scored, number: int = 10) -> Figure | Styler:
+    """The wrong predictions of the highest probability: as faces, or as a table of their rows in
+    fer2013.csv where there are no pixels."""
+    wrong, highest = np.flatnonzero(~scored.right), scored.probabilities.max(1)
+    worst = wrong[np.argsort(-highest[wrong], kind="stable")[:number]]
+    faces, names = scored.faces.select(scored.positions[worst]), scored.faces.class_names
+    found = scored.probabilities[worst]
+    if faces.has_pixels:
+        return result_figures.predictions(faces.images, faces.labels, found, names, columns=5)
+    rows = {"row of fer2013.csv": faces.row_ids, "label": np.array(names)[faces.labels]}
+    rows |= {"predicted": np.array(names)[found.argmax(1)], "probability": found.max(1)}
+    return tables.styled(pd.DataFrame(rows)).format({"probability": "{:.0%}"})
+
+
+def family(networks: Sequence[str]) -> pd.DataFrame:
+    """Committed accuracies beside the published ones, as text: a row a network and split."""
+    results, systems = table("results"), {parameters.network(one)["system"] for one in networks}
+    rows = pd.concat([tables.of_system(results, system) for system in sorted(systems)])
+    return rows[rows.network.isin(networks)].drop(columns="table").reset_index(drop=True)
+
+
+def gains(networks: Sequence[str]) -> pd.DataFrame:
+    """What one of these networks has over another on the same test faces, in points: rows of the
+    committed changes.csv."""
+    changes = table("changes")
+    both = changes.before.isin(networks) & changes.after.isin(networks)
+    return changes[both].reset_index(drop=True)
+
+
+def table(name: str) -> pd.DataFrame:
+    """A committed table, such as results."""
+    return pd.read_csv(paths.outputs("published") / "tables" / f"{name}.csv")
