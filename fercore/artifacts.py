@@ -69,8 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
     or not there, also after a power cut. What a kill leaves is removed by `remove_unfinished`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = f".{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(f"{owner}{path.suffix}{UNFINISHED}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{UNFINISHED}")
     try:
         temporary.touch(exist_ok=False)
         yield temporary
@@ -90,14 +89,10 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
 
 
 def remove_unfinished(*folders: Path) -> None:
-    """Remove temporary files of processes that are gone; those of other machines after a day."""
-    import psutil  # not above: the recogniser comes without it
-
+    """Remove temporary files that nobody has written to for an hour: their process is gone."""
     for path in (one for folder in folders for one in Path(folder).rglob(f".*{UNFINISHED}")):
-        with suppress(OSError, ValueError):  # just finished, or none of this program's
-            host, process, _ = path.name[1:].rsplit("-", 2)
-            here, age = host == platform.node(), time.time() - path.stat().st_mtime
-            if not psutil.pid_exists(int(process)) if here else age > 86_400:
+        with suppress(OSError):  # just finished
+            if time.time() - path.stat().st_mtime > 3600:
                 path.unlink()
 
 
@@ -118,15 +113,13 @@ def cached(
     compute: Callable[[], Mapping[str, np.ndarray]],
     compression: int = zipfile.ZIP_STORED,
 ) -> dict[str, np.ndarray]:
-    """The named arrays that `compute` gives, kept in `path` under the same `key`.
-
-    Uncompressed arrays are mapped into memory, copied on writing. A damaged file is made again, a
-    place that cannot be written is a warning.
-    """
+    """The named arrays that `compute` gives, kept in `path` under the same `key`. A damaged file is
+    made again, a place that cannot be written is a warning."""
     try:
-        found = _mapped(path) if path.exists() else {}
-        if str(found.pop("key", "")) == key:
-            return found
+        if path.exists():
+            with np.load(path) as file:  # compares check sums
+                if str(file["key"]) == key:
+                    return {name: file[name] for name in file.files if name != "key"}
     except Exception as error:  # a damaged file shows itself in many ways
         log.warning("%s: cache not usable (%s); made again", path.name, type(error).__name__)
     arrays = dict(compute())
@@ -134,26 +127,6 @@ def cached(
         write_arrays(path, compression, **arrays, key=np.array(key))
     except OSError as error:
         log.warning("%s: cannot be kept (%s); going on without", path, error.strerror)
-    return arrays
-
-
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, checked; those stored uncompressed as copy-on-write maps."""
-    arrays = {}
-    with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                if member.compress_type != zipfile.ZIP_STORED:
-                    array = np.lib.format.read_array(file, allow_pickle=False)
-                else:
-                    while file.read(1 << 20):  # to the end, where its check sum is compared
-                        pass
-                    raw.seek(member.header_offset + 30 + len(member.filename) + 20)  # of zip64
-                    np.lib.format.read_magic(raw)
-                    shape, fortran, kind = np.lib.format.read_array_header_1_0(raw)
-                    order = "F" if fortran else "C"
-                    array = np.memmap(raw, kind, "c", raw.tell(), shape, order)  # type: ignore[call-overload]
-                arrays[member.filename.removesuffix(".npy")] = np.asarray(array)
     return arrays
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def facts() -> Faces:
     )
 
 
+@lru_cache(maxsize=32)
 def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
     """At most `per_split` faces of each usage, all for None, drawn class by class, in order."""
     if per_split is None:

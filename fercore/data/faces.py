@@ -13,7 +13,7 @@ class DatasetError(ValueError):
     """Data that cannot be found, read or trusted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity
 class Faces:
     """Faces with their labels, in the order of the file they come from.
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -219,6 +219,7 @@ def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where((rows < 0) & certain, there, rows)
 
 
+@lru_cache(maxsize=32)
 def rows_agree(faces: Faces) -> bool:
     """Whether row ids name rows of fer2013.csv: nine faces in ten have the pixels of theirs."""
     if not faces.has_pixels:

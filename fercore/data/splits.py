@@ -3,6 +3,7 @@ PublicTest and PrivateTest become train, validation and test."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,7 +44,7 @@ SPLITS |= {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity
 class Partition:
     """Positions of faces, int64, in the `Faces` that were split."""
 
@@ -56,6 +57,7 @@ class Partition:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
+@lru_cache(maxsize=32)
 def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     """The faces that a split uses, relabelled where it leaves classes out or takes FER+'s votes,
     and their split. Raises `DatasetError` for an unknown name and where votes or classes lack."""
@@ -149,6 +151,7 @@ def duplicate_groups(faces: Faces) -> np.ndarray:
     return np.unique(same, return_inverse=True)[1]
 
 
+@lru_cache(maxsize=32)
 def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
     """Which test faces have no exact duplicate in training and validation, bool [n of test]."""
     group = duplicate_groups(faces)

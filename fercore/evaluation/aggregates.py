@@ -7,6 +7,7 @@ logarithmic opinion pools', NIPS 1997). Weights are those of maximum likelihood,
 one set, as the problem is convex. They need not add up to one, so that the pool is calibrated too.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from fercore import artifacts
 from fercore.config import parameters
-from fercore.config.parameters import STUDY_ENSEMBLE, Aggregate
+from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.evaluation import metrics, scoring
 from fercore.evaluation.scoring import Run, Scored
 
@@ -42,17 +43,13 @@ class Pool:
 def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> artifacts.Predictions:
     """The unweighted mean of the probabilities of `members`. Raises `AggregationError`, which
     begins with `named`, unless they hold the same faces in the same order."""
-    first = members[0]
-    keys = ("row_ids", "part")
-    if not all(
-        np.array_equal(getattr(first, key), getattr(one, key)) for one in members for key in keys
-    ):
+    rows, parts, *probabilities = zip(*(vars(member).values() for member in members), strict=True)
+    if not all(np.array_equal(one, other[0]) for other in (rows, parts) for one in other):
         raise AggregationError(
             f"{named} hold other faces, or another order of them; train them on the same data"
         )
-    plain = np.mean([m.probabilities.astype(np.float32) for m in members], axis=0)
-    averaged = np.mean([m.probabilities_tta.astype(np.float32) for m in members], axis=0)
-    return artifacts.Predictions(first.row_ids, first.part, plain, averaged)
+    means = (np.mean([one.astype(np.float32) for one in ones], axis=0) for ones in probabilities)
+    return artifacts.Predictions(rows[0], parts[0], *means)
 
 
 def save_all(folder: Path, split: str) -> pd.DataFrame:
@@ -62,25 +59,22 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
     Returns a row an aggregate of which any member is there: aggregate, seeds, state ('saved',
     'saved without …' or why not).
     """
-    trained: dict[str, set[int]] = {}
-    for place, network, seed in artifacts.list_predictions(folder):
-        if place == split:
-            trained.setdefault(network, set()).add(seed)
+    trained: dict[str, set[int]] = defaultdict(set)
+    for _, network, seed in (key for key in artifacts.list_predictions(folder) if key[0] == split):
+        trained[network].add(seed)
     rows = []
     for name, aggregate in parameters.aggregates().items():
-        seeds = {member: trained.get(member, set()) for member in aggregate.members}
-        if not any(seeds.values()):
-            continue
-        missing = [member for member in aggregate.optional if not seeds[member]]
-        present = [numbers for member, numbers in seeds.items() if member not in missing]
-        common = sorted(set.intersection(*present)) if len(present) > 1 else []
+        absent = [member for member in aggregate.members if member not in trained]
+        present = [one for one in aggregate.members if one not in {*absent} & {*aggregate.optional}]
+        common = sorted(set.intersection(*(trained.get(member, set()) for member in present)))
         for seed in common:
-            _save(folder, split, aggregate, seed, missing)
-        state = f"saved without {', '.join(missing)}" if missing else "saved"
-        if not common:
-            lacking = ", ".join(member for member, there in seeds.items() if not there)
-            state = f"not run: {f'no predictions of {lacking}' if lacking else 'no common seed'}"
-        rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
+            _save(folder, split, name, present, seed)
+        lacking = ", ".join(absent)
+        why = f"not run: {f'no predictions of {lacking}' if absent else 'no common seed'}"
+        state = why if not common else f"saved without {lacking}" if absent else "saved"
+        if len(absent) < len(aggregate.members):
+            seeds = ", ".join(map(str, common))
+            rows.append({"aggregate": name, "seeds": seeds, "state": state})
     return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
 
 
@@ -168,20 +162,17 @@ def save_ensemble(run: Run, split: str) -> Pool:
     """
     validation = candidates(run, split)
     pool = fitted(validation, members(grow(validation)))
-    plain: list[np.ndarray] = []
-    averaged: list[np.ndarray] = []
-    row_ids, part = [], []
-    for name, number in scoring.PARTS.items():
-        for probabilities, tta in ((plain, False), (averaged, True)):
-            scored = {
-                member: scoring.score(run, split, *member, part=name, tta=tta)
-                for member in pool.members
-            }
-            probabilities.append(pooled(scored, pool))
-        first = next(iter(scored.values()))
-        row_ids.append(first.faces.row_ids[first.positions])
-        part.append(np.full(len(first.labels), number, np.int8))
-    predictions = artifacts.Predictions(*map(np.concatenate, (row_ids, part, plain, averaged)))
+    parts = []
+    for part, number in scoring.PARTS.items():
+        plain, averaged = (
+            {one: scoring.score(run, split, *one, part=part, tta=tta) for one in pool.members}
+            for tta in (False, True)
+        )
+        first = plain[pool.members[0]]
+        rows = first.faces.row_ids[first.positions]
+        numbers = np.full(len(rows), number, np.int8)
+        parts.append((rows, numbers, pooled(plain, pool), pooled(averaged, pool)))
+    predictions = artifacts.Predictions(*map(np.concatenate, zip(*parts, strict=True)))
     records = {
         f"{network}, seed {seed}": artifacts.read_record(run.folder, split, network, seed)
         for network, seed in pool.members
@@ -195,13 +186,12 @@ def save_ensemble(run: Run, split: str) -> Pool:
     return pool
 
 
-def _save(folder: Path, split: str, aggregate: Aggregate, seed: int, missing: list[str]) -> None:
-    members = [member for member in aggregate.members if member not in missing]
+def _save(folder: Path, split: str, name: str, members: list[str], seed: int) -> None:
     loaded = [artifacts.load_predictions(folder, split, member, seed) for member in members]
-    predictions = mean(loaded, f"{aggregate.name} on {split}, seed {seed}: members")
+    predictions = mean(loaded, f"{name} on {split}, seed {seed}: members")
     records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
-    record = _combined_record(aggregate.name, records) | ({"missing": missing} if missing else {})
-    artifacts.save_predictions(folder, split, aggregate.name, seed, predictions, record)
+    record = _combined_record(name, records)
+    artifacts.save_predictions(folder, split, name, seed, predictions, record)
 
 
 def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
@@ -219,9 +209,7 @@ def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
         for key in ("parameters", "macs", "train_seconds")
     }
     shared = {key: records[0].get(key) for key in ("split", "seed", "recipe", "data")}
-    epochs = {member: record.get("epochs") for member, record in by_member.items()}
-    named = {"network": name, "members": list(by_member)}
-    return named | shared | sums | joined | {"member_epochs": epochs}
+    return {"network": name, "members": list(by_member)} | shared | sums | joined
 
 
 def _joined(values: list) -> str | int | None:

@@ -166,16 +166,11 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
     confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     n = np.bincount(place, minlength=bins)
-    some = n > 0
-    return pd.DataFrame(
-        {
-            "left": np.arange(bins)[some] / bins,
-            "right": (np.arange(bins)[some] + 1) / bins,
-            "n": n[some],
-            "confidence": np.bincount(place, confidence, bins)[some] / n[some],
-            "accuracy": np.bincount(place, right, bins)[some] / n[some],
-        }
-    )
+    table = pd.DataFrame({"left": np.arange(bins) / bins, "right": np.arange(1, bins + 1) / bins})
+    table["n"] = n
+    table["confidence"] = np.bincount(place, confidence, bins) / np.maximum(n, 1)
+    table["accuracy"] = np.bincount(place, right, bins) / np.maximum(n, 1)
+    return table[n > 0].reset_index(drop=True)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

@@ -38,46 +38,13 @@ class Run:
     profile: str
     folder: Path
     faces: Faces
-    _kept: dict = field(default_factory=dict, repr=False, compare=False)
 
     def predicted(self) -> list[Key]:
         """Split, network and seed of its predictions, on the splits that its faces can be divided
         by."""
         found = artifacts.list_predictions(self.folder)
-        new = {key[0] for key in found} - self._kept.keys()
-        self._kept.update(dict.fromkeys(new) | splits.obstacles(self.faces, new))
-        return [key for key in found if self._kept[key[0]] is None]
-
-    def prepared(self, split: str, subset: int | None) -> tuple[Faces, splits.Partition]:
-        """`splits.prepare` of its faces, `subset` of each usage; kept for the next network."""
-        key = split, subset
-        if key not in self._kept:
-            self._kept[key] = splits.prepare(datasets.subset(self.faces, subset), split)
-        return self._kept[key]
-
-    def subset_of(self, record: dict) -> int | None:
-        """Faces of each usage that a record's network was trained and tested on; None for all.
-        Raises `EvaluationError` where it was made on other data."""
-        data = record.get("data", {})
-        origin = data.get("origin", "unknown")
-        key = "made on", data.get("fingerprint"), origin
-        if key not in self._kept:
-            self._kept[key] = made_on(record, self.faces)
-        if not self._kept[key]:
-            raise EvaluationError(
-                f"{record['network']}: its predictions were made on other data ({origin}) than "
-                f"these ({self.faces.origin}); choose another profile, or train it on these"
-            )
-        return data["subset"]
-
-    def without_duplicates(self, split: str, subset: int | None) -> np.ndarray:
-        """Positions of test faces without an exact duplicate in training or validation; kept for
-        the next network."""
-        key = "without duplicates", split, subset
-        if key not in self._kept:
-            faces, parts = self.prepared(split, subset)
-            self._kept[key] = parts.test[splits.deduplicated_test(faces, parts)]
-        return self._kept[key]
+        left_out = splits.obstacles(self.faces, {key[0] for key in found})
+        return [key for key in found if key[0] not in left_out]
 
 
 @dataclass(frozen=True)
@@ -210,7 +177,8 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
         fixed = (entry.table, entry.system, network, place, seed)
         size = record.get("parameters"), record.get("macs")
         costs = (*size, train_seconds(run, record), hardware(record))
-        apart = run.without_duplicates(place, run.subset_of(record))
+        faces, parts = _prepared(run, place, record)
+        apart = parts.test[splits.deduplicated_test(faces, parts)]
         for part, tta in itertools.product(PARTS, (False, True)):
             scored = _scored(run, key, record, predictions, part, tta)
             unseen = np.isin(scored.positions, apart) if part == "test" else None
@@ -275,11 +243,23 @@ def hardware(record: dict) -> str:
     return ", ".join(str(one) for one in (record.get("device"), processor, counted) if one)
 
 
+def _prepared(run: Run, split: str, record: dict) -> tuple[Faces, splits.Partition]:
+    """`splits.prepare` of the faces that a record's network was trained and tested on. Raises
+    `EvaluationError` where these were other data."""
+    if not made_on(record, run.faces):
+        origin = record.get("data", {}).get("origin", "unknown")
+        raise EvaluationError(
+            f"{record['network']}: its predictions were made on other data ({origin}) than "
+            f"these ({run.faces.origin}); choose another profile, or train it on these"
+        )
+    return splits.prepare(datasets.subset(run.faces, record["data"]["subset"]), split)
+
+
 def _scored(
     run: Run, key: Key, record: dict, predictions: artifacts.Predictions, part: str, tta: bool
 ) -> Scored:
     split, network, seed = key
-    faces, parts = run.prepared(split, run.subset_of(record))
+    faces, parts = _prepared(run, split, record)
     positions, chosen = getattr(parts, part), predictions.part == PARTS[part]
     order = np.argsort(predictions.row_ids[chosen])
     expected = positions[np.argsort(faces.row_ids[positions])]

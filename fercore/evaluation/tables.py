@@ -3,9 +3,11 @@ HTML and Markdown out, with what comes from outside made harmless."""
 
 import html as escaping
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -15,9 +17,7 @@ from fercore.config.parameters import PUBLISHED_RECIPE
 from fercore.data.splits import SPLITS
 from fercore.evaluation import scoring
 
-OWN_SPLIT = "pooled_64_16_20"  # what system A measured its figures on
 SYSTEMS = ("A", "B", "C", "D", "E", "own")  # of the published systems, and this study's
-NOT_RUN = "not trained yet"
 OUTCOME = [
     *("name", "system", "base", "notebook", "split", "classes", "published", "measured_on"),
     *("accuracy", "low", "high", "validation"),
@@ -28,20 +28,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins a formula where a spre
 def of_system(
     results: pd.DataFrame, system: str, *, fer2013: bool = True, split: str | None = None
 ) -> pd.DataFrame:
-    """A system's networks and aggregates, a row for each split that it published figures for or
-    that was run, or for one `split`; those by the system's own recipe only where they were run.
+    """A system's networks and aggregates, a row for each split that they were run on, or for one.
 
     Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds; difference
     of test to the published, in points; duplicates removed: views averaged, on test faces without
     an exact duplicate in training or validation. The published columns are left out where `fer2013`
     is False: other data, other numbers.
     """
-    rows, there = [], set(results.network)
-    for name, entry in scoring.catalogue().items():
-        if entry.system == system and (name in there or not name.endswith(PUBLISHED_RECIPE)):
-            run = sorted(results[results.network == name].split.unique())
-            places = dict.fromkeys([*entry.published, *run] or ["official"])
-            rows += [_beside(results, entry, one) for one in ([split] if split else places)]
+    rows = [
+        _beside(results, entry, place)
+        for entry in scoring.catalogue().values()
+        if entry.system == system
+        for place in _splits(results, entry)
+        if split in (None, place)
+    ]
     theirs = [] if fer2013 else ["published validation", "published test", "difference"]
     return pd.DataFrame(rows).drop(columns=theirs, errors="ignore")
 
@@ -52,43 +52,47 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
     duplicates removed, training."""
     rows: list[dict[str, str]] = []
     for name, entry in entries().items():
-        for split in _splits(results, name, entry):
-            beside, there = _on_official_split(split), _measured_on(results, name, split)
-            row = {
-                "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
-                "network": name,
-                "split": split,
-                "published": number(entry.published.get(split, {}).get("test"), 2),
-                "here": accuracy(results, split, name),
-                "official split": accuracy(results, beside, name) if beside else "",
-                "duplicates removed": without_duplicates(select(results, there, name)),
-                "training": training_time(select(results, there, name)),
-            }
-            if {row["here"], row["official split"]} - {NOT_RUN, ""}:
-                rows.append(row)
+        ran = _splits(results, entry)
+        for split in entry.published or (["official"] if "official" in ran else ran):
+            if (there := _measured_on(split, ran)) in ran:
+                row = _beside(results, entry, there)
+                rows.append(
+                    {
+                        "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
+                        "network": name,
+                        "split": split,
+                        "published": number(entry.published.get(split, {}).get("test"), 2),
+                        "here": accuracy(results, split, name),
+                        "official split": accuracy(results, _on_official_split(split), name),
+                        "duplicates removed": row["duplicates removed"],
+                        "training": row["training"],
+                    }
+                )
     rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
     return pd.DataFrame(rows)
 
 
 def outcome(results: pd.DataFrame) -> pd.DataFrame:
-    """Every test accuracy that the systems published beside this study's, views averaged, mean over
+    """Every test accuracy that the systems published and this study has, views averaged, mean over
     seeds; in %.
 
     Columns: name, system, base (the network's builder; 'aggregates'), notebook, split (the
     published one), classes, published, measured_on (that split, or the official one where it was
-    not run on it), accuracy, low, high (95 %), validation, NaN where it ran on neither; preferred:
-    of the variants for one published figure the one with the highest validation accuracy.
+    not run on it), accuracy, low, high (95 %), validation; preferred: of the variants for one
+    published figure the one with the highest validation accuracy.
     """
     rows = []
     for name, entry in entries().items():
-        network = entry.table == "networks"
+        network, ran = entry.table == "networks", _splits(results, entry)
         base = parameters.network(name).get("base", name) if network else entry.table
         for split, published in entry.published.items():
-            there, classes = _measured_on(results, name, split), len(SPLITS[split].class_names)
-            about = (name, entry.system, base, entry.notebook, split, classes)
-            scores = select(results, there, name)[["accuracy", "accuracy_low", "accuracy_high"]]
-            validation = select(results, there, name, "validation").accuracy.mean()
-            rows.append((*about, published.get("test"), there, *scores.mean(), validation))
+            if (there := _measured_on(split, ran)) in ran:
+                about = (name, entry.system, base, entry.notebook, split)
+                classes = len(SPLITS[split].class_names)
+                scores = select(results, there, name)[["accuracy", "accuracy_low", "accuracy_high"]]
+                validation = select(results, there, name, "validation").accuracy.mean()
+                theirs = classes, published.get("test"), there
+                rows.append((*about, *theirs, *scores.mean(), validation))
     frame = pd.DataFrame(rows, columns=OUTCOME)
     figure = frame.groupby(["system", "base", "split", "published"], dropna=False)
     return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
@@ -102,7 +106,7 @@ def entries() -> dict[str, scoring.Entry]:
 
 
 def select(
-    results: pd.DataFrame, split: str, network: str, part: str = "test", *, tta: bool = True
+    results: pd.DataFrame, split: str | None, network: str, part: str = "test", *, tta: bool = True
 ) -> pd.DataFrame:
     """The rows of a network or aggregate, one a seed."""
     chosen = (results.split == split) & (results.network == network) & (results.part == part)
@@ -110,30 +114,20 @@ def select(
 
 
 def accuracy(
-    results: pd.DataFrame, split: str, network: str, part: str = "test", *, tta: bool = True
+    results: pd.DataFrame, split: str | None, network: str, part: str = "test", *, tta: bool = True
 ) -> str:
-    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', or `NOT_RUN`; lines break
-    at brackets alone."""
+    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', nothing where it was not
+    run; lines break at brackets alone."""
     rows = select(results, split, network, part, tta=tta)
-    if rows.empty:
-        return NOT_RUN
-    if len(rows) == 1:
-        one = rows.iloc[0]
-        text = interval(one.accuracy, one.accuracy_low, one.accuracy_high)
-        return text.replace("\u00a0[", " [")
+    if len(rows) < 2:
+        values = rows[["accuracy", "accuracy_low", "accuracy_high"]].to_numpy()
+        return "".join(interval(*value).replace("\u00a0[", " [") for value in values)
     text = f"{rows.accuracy.mean():.1f} ± {rows.accuracy.std():.1f} ({len(rows)} seeds)"
     return re.sub(r" (?!\()", "\u00a0", text)
 
 
-def without_duplicates(rows: pd.DataFrame) -> str:
-    """Accuracy on test faces without duplicates, mean over these rows of results.csv, as text."""
-    return NOT_RUN if rows.empty else number(rows.accuracy_deduplicated.mean())
-
-
 def training_time(rows: pd.DataFrame) -> str:
     """How long one of these trainings took, in words, rows of results.csv: the mean over seeds."""
-    if rows.empty:
-        return NOT_RUN
     device = rows.device.fillna("").str
     partly = ", partly on a GPU" if device.contains("gpu").any() else ""
     ending = " on a GPU" if device.startswith("gpu").all() else partly
@@ -218,9 +212,8 @@ def number(value: float | None, decimals: int = 1) -> str:
 
 def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str, str]:
     theirs, name = entry.published.get(split, {}), entry.name
-    one_view = select(results, split, name, tta=False)
-    known = len(one_view) and "test" in theirs
-    difference = f"{one_view.accuracy.mean() - theirs['test']:+z.1f}" if known else ""
+    one_view, averaged = (select(results, split, name, tta=tta) for tta in (False, True))
+    difference = one_view.accuracy.mean() - theirs.get("test", np.nan)
     return {
         "table": entry.table,
         "network": name,
@@ -229,24 +222,22 @@ def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str
         "validation": accuracy(results, split, name, "validation", tta=False),
         "published test": number(theirs.get("test"), 2),
         "test": accuracy(results, split, name, tta=False),
-        "difference": difference,
+        "difference": "" if np.isnan(difference) else f"{difference:+z.1f}",
         "views averaged": accuracy(results, split, name),
-        "duplicates removed": without_duplicates(select(results, split, name)),
-        "training": training_time(select(results, split, name)),
+        "duplicates removed": number(averaged.accuracy_deduplicated.mean()),
+        "training": training_time(averaged),
     }
 
 
-def _splits(results: pd.DataFrame, name: str, entry: scoring.Entry) -> list[str]:
-    """Those of a network's published figures, else the official one, else those it was run on."""
-    run = results[results.network == name].split.unique()
-    official = "official" in run or not len(run)
-    return list(entry.published) or (["official"] if official else sorted(run))
+def _splits(results: pd.DataFrame, entry: scoring.Entry) -> list[str]:
+    """Those that a network was run on, first those of its published figures."""
+    ran = set(results[results.network == entry.name].split)
+    return [split for split in dict.fromkeys([*entry.published, *sorted(ran)]) if split in ran]
 
 
-def _measured_on(results: pd.DataFrame, name: str, split: str) -> str:
+def _measured_on(split: str, ran: Sequence[str]) -> str | None:
     """The split given, or the official one where the network was not run on it."""
-    beside = _on_official_split(split)
-    return split if not beside or len(select(results, split, name)) else beside
+    return split if split in ran else _on_official_split(split)
 
 
 def _on_official_split(split: str) -> str | None:
@@ -257,9 +248,8 @@ def _on_official_split(split: str) -> str | None:
 
 
 def _of_words(column: pd.Series) -> bool:
-    """Whether some of its texts begin with a letter: names, not numbers; `NOT_RUN` stands in
-    columns of numbers."""
-    return any(isinstance(one, str) and one[:1].isalpha() and one != NOT_RUN for one in column)
+    """Whether some of its texts begin with a letter: names, not numbers."""
+    return any(isinstance(one, str) and one[:1].isalpha() for one in column)
 
 
 def _escaped(value: object) -> object:

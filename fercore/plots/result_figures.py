@@ -1,4 +1,5 @@
-"""Figures of predictions: values with intervals, confusion matrices, calibration, mistakes."""
+"""Figures of predictions: values with intervals, confusion matrices, mistakes; of whole systems, a
+point each: beside what was published, by what they cost."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,24 +11,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fercore.plots.style import (
-    INK,
-    PUBLISHED,
-    SERIES_COLOURS,
-    WIDTH,
-    Look,
-    face_sheet,
-    new,
-    style,
-)
+from fercore.plots import SERIES_COLOURS
+from fercore.plots.style import INK, MUTED, PUBLISHED, WIDTH, face_sheet, name_points, new, style
+
+AT_EDGE: Any = {"xycoords": ("axes fraction", "data"), "va": "center"}  # of an annotation
+COSTS = {  # column -> label of its axis, and what a row without a value is
+    "parameters": ("parameters", "without parameters"),
+    "macs": ("multiply-adds a face", "without multiply-adds"),
+    "train_seconds": ("training (s, on the cores it had)", "without a time on processors"),
+}
 
 
 @style()
 def intervals(
     panels: Mapping[str, pd.DataFrame], *, xlabel: str, changes: bool = False, numbers: bool = False
 ) -> Figure:
-    """Values with their intervals, a line a name from the top, a panel a table; panels share the
-    horizontal axis.
+    """Values with their intervals, a line a name from the top, a panel a table.
 
     Each table has the columns name, value, low, high, and may have: kind, which gives the colour
     and stands in the legend, several of one name side by side; tone, a colour of its own;
@@ -39,39 +38,34 @@ def intervals(
     everything = pd.concat(tables.values())
     kinds = dict(zip(everything.kind.unique(), SERIES_COLOURS * 9, strict=False))
     heights = [table.line.max() + 2.2 for table in tables.values()]
-    shape: Look = {"squeeze": False, "sharex": True, "height_ratios": heights}
+    shape: Any = {"squeeze": False, "sharex": True, "height_ratios": heights}
     figure, axes = new(len(tables), 1, height=1 + 0.26 * sum(heights), **shape)
     for axis, (title, table) in zip(axes[:, 0], tables.items(), strict=True):
         if changes:
             axis.axvline(0, color=INK, lw=1)
-        rows: list[Any] = list(table.itertuples())
-        for row in rows:
+        row: Any
+        for row in table.itertuples():
             tone = row.tone or kinds[row.kind]
-            hollow = changes and row.low <= 0 <= row.high
+            face = "white" if changes and row.low <= 0 <= row.high else tone
             axis.hlines(row.place, row.low, row.high, color=tone, lw=2.2, alpha=0.6)
-            face = "white" if hollow else tone
             axis.plot(row.value, row.place, "o", color=tone, mfc=face, ms=6, mew=1.6)
-        if numbers:
-            at: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
-            for row in rows:
-                axis.annotate(f"{row.value:.1f}", (1.02, row.place), **at)
+            if numbers:
+                axis.annotate(f"{row.value:.1f}", (1.02, row.place), **AT_EDGE, fontsize=9)
         names = table.drop_duplicates("line")
         axis.set_yticks(names.line, names["name"], fontsize=8.5)
         axis.set(title=textwrap.fill(title, 42), ylim=(table.line.max() + 0.7, -0.7))
         axis.grid(axis="y", visible=False)
         _crosses(axis, table, everything, "+.0f" if changes else ".0f")
     axes[-1, 0].set_xlabel(xlabel)
-    figure.legend(
-        handles=_marks(kinds, everything, changes), loc="outside upper left", ncols=4, fontsize=8.5
-    )
+    marks = _marks(kinds, everything, changes)
+    figure.legend(handles=marks, loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
 
 
 @style()
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> Figure:
     """A confusion matrix: share of each given label in % (shade and large figure) over the count
-    (small figure). Classes without faces are left out, and the title names them."""
-    counts, class_names, title = _with_faces(counts, class_names, title)
+    (small figure)."""
     figure, axis = new(height=5.4, width=6.2)
     share, totals = _shares(counts), counts.sum(1)
     _shaded(axis, share, class_names, list(map("{}\nn = {:,}".format, class_names, totals)))
@@ -105,7 +99,8 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
             ink = "white" if value > 65 else INK
             _in_cell(axis, k, k + 0.5, f"{value:.0f}", fontsize=7.5, color=ink)
         right = 100 * np.trace(counts) / max(counts.sum(), 1)
-        axis.set_title(f"{_broken(name)}\n{right:.1f} %", fontsize=8.5)
+        broken = textwrap.fill(name.replace("_", "_ "), 20).replace("_ ", "_")
+        axis.set_title(f"{broken}\n{right:.1f} %", fontsize=8.5)
         axis.set(aspect="equal", ylim=(len(class_names), 0))
         axis.tick_params(labelbottom=place >= len(matrices) - columns, labelsize=7.5)
         axis.tick_params(axis="x", labelrotation=90)
@@ -117,8 +112,7 @@ def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence
 @style()
 def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
     """Share of faces, in %, on which two networks predict the same; `shares` [k, k] in 0..1. The
-    diagonal, a network with itself, is left blank. The more networks, the wider, up to what is
-    still legible in a column of text."""
+    diagonal, a network with itself, is left blank. The more networks, the wider."""
     width, height = min(1.6 + 0.72 * len(names), 10), 1.1 + min(0.5 * len(names), 7.2)
     figure, axis = new(width=width, height=height)
     shares = np.where(np.eye(len(names), dtype=bool), np.nan, 100 * np.asarray(shares, float))
@@ -150,9 +144,84 @@ def predictions(
     return face_sheet(images, titles, columns=columns)
 
 
+@style()
+def outcome(table: pd.DataFrame) -> Figure:
+    """What was published (across) and what this study reaches (up, 95 % intervals), a point a row
+    of `tables.outcome`; above the line it is more. Hollow: on the official split, not on the
+    published one. Small: variants for a figure that validation faces prefer another one for. Of the
+    others those whose interval ends below the line bear a number, which the list below explains."""
+    figure, axis = new(height=5.6)
+    table = table.dropna(subset=["published", "accuracy"])
+    behind, table = table[~table.preferred], table[table.preferred]
+    same = table.split == table.measured_on
+    faint = [_tone(system) for system in behind.system]
+    axis.scatter(behind.published, behind.accuracy, s=9, color=faint, alpha=0.5)
+    for (system, there), part in table.groupby(["system", same]):
+        label, face = (system, _tone(system)) if there else (None, "white")
+        _points(axis, part, "published", mfc=face, label=label, color=_tone(system))
+    least, most = axis.get_xlim()
+    axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
+    words = {"textcoords": "offset points", "fontsize": 8, "color": PUBLISHED}
+    axis.annotate("as published", (most, most), (3, 0), **words)
+    axis.set(
+        xlabel="published accuracy (%)",
+        ylabel="accuracy here (%)",
+        xlim=(least, most + (most - least) / 8),
+        ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2),
+    )
+    dot = _mark(ms=3, color=INK, alpha=0.5, label="small: another variant")
+    hollow = _mark(mfc="white", mec=INK, label="hollow: official split instead")
+    systems, _ = axis.get_legend_handles_labels()
+    shown = [*systems, *[dot] * bool(len(behind)), *[hollow] * (not same.all())]
+    figure.legend(handles=shown, loc="outside upper left", ncols=7, fontsize=8.5, title="system")
+    short = table[table.high < table.published].sort_values(["published", "accuracy"])
+    short = short.assign(number=[str(place + 1) for place in range(len(short))])
+    said = "{number}  {name} ({classes}): {accuracy:.1f} for {published:.2f}".format_map
+    _listed(figure, [said(row) for row in short.to_dict("records")])
+    points = table[["published", "accuracy"]]
+    name_points(axis, short.published, short.accuracy, short.number, points=points)
+    return figure
+
+
+@style()
+def costs(table: pd.DataFrame, *, n: int) -> Figure:
+    """Test accuracy against parameters, multiply-adds and training seconds, a panel each. Points
+    bear their place in `table`, which the list below explains; on the frontier, their name too.
+
+    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; what
+    has no such cost is listed below the panel.
+    """
+    table = table.assign(number=[str(place + 1) for place in range(len(table))])
+    named, (figure, axes) = [], new(3, 1, height=14.5)
+    for axis, (column, (label, lacks)) in zip(axes, COSTS.items(), strict=True):
+        shown = table[table[column].fillna(0) > 0].sort_values(column)
+        for system, part in shown.groupby("system"):
+            _points(axis, part, column, color=_tone(system), label=system)
+        best = shown[shown.accuracy == shown.accuracy.cummax()]
+        frontier = best[column].repeat(2).iloc[1:], best.accuracy.repeat(2).iloc[:-1]
+        axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
+        without = ", ".join(table.number[~table.index.isin(shown.index)])
+        axis.set(xscale="log", ylabel="accuracy (%)")
+        axis.set_xlabel(label + f"\n{lacks}: {without}" * bool(without))
+        axis.margins(x=0.18)
+        plain = mpl.ticker.EngFormatter(sep="")  # 20k, 3M
+        axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))
+        axis.xaxis.set(major_formatter=plain, minor_formatter=plain)
+        names = shown.number.where(~shown.index.isin(best.index), shown.number + "  " + shown.name)
+        spreads = [((row[column],) * 2, (row.low, row.high)) for _, row in shown.iterrows()]
+        named.append((axis, shown[column], shown.accuracy, names, [frontier, *spreads]))
+    shown, title = axes[0].get_legend_handles_labels()[0], f"system, n = {n:,} faces"
+    figure.legend(handles=shown, loc="outside upper left", ncols=6, fontsize=8.5, title=title)
+    names = table.number + "  " + table.name + table.accuracy.map("  {:.1f} %".format)
+    _listed(figure, names.tolist())
+    for axis, x, y, names, lines in named:  # now that the layout is settled
+        name_points(axis, x, y, names, lines=lines)
+    return figure
+
+
 def _placed(table: pd.DataFrame) -> pd.DataFrame:
     """The table with all optional columns; `line` of each name, `place` of each mark on it."""
-    missing: Look = {"kind": "", "tone": "", "published": np.nan}
+    missing: Any = {"kind": "", "tone": "", "published": np.nan}
     table = table.assign(**{k: v for k, v in missing.items() if k not in table})
     table["line"] = pd.factorize(table["name"])[0].astype(float)
     kinds, count = pd.factorize(table.kind)[0], table.kind.nunique()
@@ -163,39 +232,23 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
 def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame, form: str) -> None:
     """What was published, or, where it lies beyond all intervals, its number at the edge."""
     low, high = everything.low.min(), everything.high.max()
-    left, right = low - (high - low) / 2, high + (high - low) / 2
-    rows: list[Any] = list(table.dropna(subset=["published"]).itertuples())
-    for row in rows:
-        place = row.place + 0.22
-        if left <= row.published <= right:
+    row: Any
+    for row in table.dropna(subset=["published"]).itertuples():
+        place, beyond = row.place + 0.22, int(row.published > high)
+        if abs(row.published - (low + high) / 2) <= high - low:
             axis.plot(row.published, place, "x", color=PUBLISHED, ms=6, mew=1.6)
         else:
-            side = "left" if row.published < left else "right"
-            at: Look = {"ha": side, "va": "center", "fontsize": 7.5, "color": PUBLISHED}
-            edge = 0 if side == "left" else 1
-            where = ("axes fraction", "data")
-            axis.annotate(f"{row.published:{form}}", (edge, place), xycoords=where, **at)
+            look: Any = {"ha": ("left", "right")[beyond], "fontsize": 7.5, "color": PUBLISHED}
+            axis.annotate(f"{row.published:{form}}", (beyond, place), **AT_EDGE, **look)
 
 
 def _marks(kinds: Mapping[str, str], table: pd.DataFrame, changes: bool) -> list[mpl.lines.Line2D]:
-    marks: list[Look] = [{"color": tone, "label": kind} for kind, tone in kinds.items() if kind]
+    marks = [_mark(color=tone, label=kind) for kind, tone in kinds.items() if kind]
     if changes and ((table.low <= 0) & (table.high >= 0)).any():
-        marks.append({"color": INK, "mfc": "white", "label": "hollow: no more than chance"})
+        marks.append(_mark(color=INK, mfc="white", label="hollow: no more than chance"))
     if table.published.notna().any():
-        marks.append({"color": PUBLISHED, "marker": "x", "label": "published"})
-    plain: Look = {"marker": "o", "ls": "", "ms": 6}
-    return [mpl.lines.Line2D([], [], **plain | mark) for mark in marks]
-
-
-def _with_faces(
-    counts: np.ndarray, class_names: Sequence[str], title: str
-) -> tuple[np.ndarray, list[str], str]:
-    """The classes that have faces or were predicted; the others are named in the title."""
-    counts = np.asarray(counts)
-    kept = (counts.sum(0) + counts.sum(1)) > 0
-    gone = [name for name, some in zip(class_names, kept, strict=True) if not some]
-    names = [name for name, some in zip(class_names, kept, strict=True) if some]
-    return counts[kept][:, kept], names, f"{title}\nno faces: {', '.join(gone)}" if gone else title
+        marks.append(_mark(color=PUBLISHED, marker="x", label="published"))
+    return marks
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
@@ -218,15 +271,27 @@ def _shaded(
     axis.spines[:].set_visible(False)
 
 
-def _broken(name: str, longest: int = 18) -> str:
-    """A network's name on as many lines as the title of a narrow panel needs."""
-    place = name.rfind("_", 0, longest) + 1
-    if len(name) <= longest or not place:
-        return name
-    return f"{name[:place]}\n{_broken(name[place:], longest)}"
-
-
 def _in_cell(axis: Axes, column: int, height: float, text: str, **how) -> None:
-    """Text in the middle of a matrix's column. It lies within the axes, so that the layout need not
-    measure it."""
+    """Text in the middle of a matrix's column, which the layout need not measure."""
     axis.text(column + 0.5, height, text, ha="center", va="center", in_layout=False, **how)
+
+
+def _points(axis: Axes, part: pd.DataFrame, column: str, **how) -> None:
+    spread = [part.accuracy - part.low, part.high - part.accuracy]
+    axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=0.9, **how)
+
+
+def _mark(**how) -> mpl.lines.Line2D:
+    return mpl.lines.Line2D([], [], **{"marker": "o", "ls": ""} | how)
+
+
+def _listed(figure: Figure, lines: Sequence[str]) -> None:
+    """Lines of text below the axes, in two columns."""
+    blanks = [_mark(marker="")] * len(lines)
+    how: Any = {"ncols": 2, "handlelength": 0, "handletextpad": 0, "fontsize": 7.5}
+    figure.legend(blanks, lines, loc="outside lower left", **how)
+
+
+def _tone(system: object) -> str:
+    """A published system's colour; another one is that of all others."""
+    return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(str(system), SERIES_COLOURS[5])

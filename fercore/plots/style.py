@@ -7,7 +7,6 @@ returned are closed for pyplot, so that a notebook shows each one once, where a 
 
 import io
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +25,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from fercore import artifacts
-from fercore.plots.palette import SERIES_COLOURS, colours
+from fercore.plots import SERIES_COLOURS, colours
 
 INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
 STYLE = {
@@ -211,18 +210,11 @@ def class_bars(
     """Bars by class, one group a class, one shade a series. `values`: series -> value by class;
     `n`: faces by class."""
     figure, axis = new(height=3.4)
-    width, places = 0.8 / len(values), np.arange(len(class_names))
-    for k, (series, heights) in enumerate(values.items()):
-        alone = len(values) == 1
-        shade = colours(class_names) if alone else SERIES_COLOURS[k % len(SERIES_COLOURS)]
-        left = places + (k - (len(values) - 1) / 2) * width
-        axis.bar(left, heights, 0.92 * width, color=shade, label=series)
-    names = class_names if n is None else list(map("{}\nn = {:,}".format, class_names, n))
-    axis.set_xticks(places, names, fontsize=8.5)
-    axis.set_ylabel(ylabel)
+    names = class_names if n is None else map("{}\nn = {:,}".format, class_names, n)
+    bars = pd.DataFrame(dict(values), index=list(names))
+    bars.plot.bar(ax=axis, width=0.8, rot=0, fontsize=8.5, ylabel=ylabel, legend=False)
     axis.grid(axis="x", visible=False)
-    if len(values) > 1:
-        figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
+    figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
 
 
@@ -241,22 +233,7 @@ def _svg(figure: Figure) -> bytes:
     if families:
         text = re.sub(r"font-family: [^;\"]+(; )?", "", text)
         text = text.replace("<svg ", f'<svg font-family="{families[0]}" ', 1)
-    return _renamed(text).encode()
-
-
-def _renamed(svg: str) -> str:
-    """SVG with its references numbered: matplotlib names markers and clips by coordinates to the
-    last bit, which differ between machines. A checksum of the rest keeps two figures on one page
-    apart."""
-    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    numbers = {name: str(k) for k, name in enumerate(used)}
-    place = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
-
-    def numbered(prefix: str) -> str:
-        own = {name: prefix + number for name, number in numbers.items()}
-        return place.sub(lambda hit: hit[1] + own.get(hit[2], hit[2]), svg)
-
-    return numbered(f"c{zlib.crc32(numbered('').encode()):x}_")
+    return text.encode()
 
 
 def _png(figure: Figure) -> bytes:

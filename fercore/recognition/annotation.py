@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fercore.artifacts import printable
-from fercore.plots.palette import colours
+from fercore.plots import colours
 from fercore.recognition.detection import YuNet
 from fercore.recognition.recogniser import Face, Recogniser, crop
 

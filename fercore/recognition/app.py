@@ -13,7 +13,7 @@ from PIL import Image
 
 from fercore.artifacts import printable
 from fercore.data import pictures
-from fercore.plots.palette import colours
+from fercore.plots import colours
 from fercore.recognition import annotation
 from fercore.recognition.recogniser import Recogniser
 

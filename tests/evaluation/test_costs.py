@@ -2,7 +2,6 @@
 
 import shlex
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -40,9 +39,7 @@ def amend(made, **values):
 def test_a_row_a_training_none_for_aggregates(made):
     table = costs.trainings(made)
     assert list(table.network) == ["cnn", "sift_cnn"]
-    row = table.iloc[0]
-    assert row.gflops == pytest.approx(6 * 2000 * 500 / 1e9)
-    assert np.isnan(row.limit_share)
+    assert table.macs.tolist() == [2000, 2000]
     assert costs.readable(table).training.iloc[0] == "60\u00a0s"
 
 
@@ -51,7 +48,6 @@ def test_a_readable_row_takes_a_line_and_few_columns(made):
         made,
         epochs=80,
         best_epoch=72,
-        matrix_product_macs=6_000_000,
         recipe="study",
         precision="bfloat16",
         processor="AMD EPYC",
@@ -61,19 +57,8 @@ def test_a_readable_row_takes_a_line_and_few_columns(made):
     table = costs.trainings(made)
     row = costs.readable(table).iloc[0]
     assert not any(" " in value for value in row if isinstance(value, str))
-    assert (row["best epoch"], row["of the limit"], row["training"]) == ("72", "50%", "60\u00a0s")
+    assert (row["best epoch"], row["training"]) == ("72", "60\u00a0s")
     assert row["hardware"].replace("\u00a0", " ") == "cpu, AMD EPYC, 2 cores"
-
-
-def test_share_of_the_limit_counts_small_faces_by_their_area(made):
-    amend(made, matrix_product_macs=6_000_000)
-    assert costs.trainings(made).limit_share.iloc[0] == pytest.approx(0.5)
-    amend(
-        made,
-        matrix_product_macs=6_000_000,
-        recipe_parameters={"small_side": 24, "small_share": 0.5, "crop": None},
-    )
-    assert costs.trainings(made).limit_share.iloc[0] == pytest.approx(0.5 * 0.625)
 
 
 def told(command):
@@ -89,60 +74,28 @@ def trained(name, **changes):
     return RECORD | {"recipe": name, "recipe_parameters": recipe | changes}
 
 
-def test_a_training_by_its_own_recipe_needs_its_name_and_epochs():
-    assert told(costs.command("full", RECORD)) == (
-        "notebooks/10_cnn.ipynb",
-        {
-            "network": "cnn",
-            "split": "official",
-            "seed": 1,
-            "epochs": 3,
-            "subset": None,
-            "profile": "full",
-        },
-    )
+def test_a_training_is_made_again_by_the_values_that_it_had():
+    notebook, values = told(costs.command("full", trained("study_cnn", learning_rate=0.01)))
+    assert notebook == "notebooks/10_cnn.ipynb"
+    wanted = {"network": "cnn", "split": "official", "seed": 1, "epochs": 3, "recipe": "study_cnn"}
+    wanted |= {"learning_rate": 0.01, "subset": None, "profile": "full"}
+    assert wanted.items() <= values.items()
+    assert not {"mixup", "flip", "augment", "data"} & values.keys()  # no parameters, or the default
 
 
-def test_values_of_a_try_by_hand_are_taken_back():
-    record = RECORD | {"network": "compact", "recipe": "compact"}
-    values = told(costs.command("full", record))[1]
-    assert list(values) == [
-        "network",
-        "split",
-        "seed",
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "subset",
-        "profile",
-    ]
-    assert (
-        values["batch_size"] is None and values["learning_rate"] is None and values["epochs"] == 3
-    )
-    changed = record | {"recipe_parameters": vars(recipes.read("compact")) | {"batch_size": 64}}
-    assert told(costs.command("full", changed))[1]["batch_size"] == 64
+def test_of_a_record_without_its_recipe_the_recipe_decides():
+    """None in place of what a notebook declares for tries by hand."""
+    values = told(costs.command("full", RECORD | {"network": "compact", "recipe": "compact"}))[1]
+    assert values["batch_size"] is None and values["learning_rate"] is None
+    assert values["epochs"] == 3 and "augment" not in values
 
 
-@pytest.mark.parametrize(
-    "record, more",
-    [
-        (trained("study"), {"recipe": "study"}),
-        (trained("study_cnn", learning_rate=0.01), {"learning_rate": 0.01}),
-        (trained("study_cnn", **recipes.UNAUGMENTED), {"augment": False}),
-        (
-            trained("study_cnn", mixup=0.5),
-            {},
-        ),  # no parameter of the notebook: the recipe was another at that commit
-        (trained("study_cnn") | {"recipe": "of_its_own"}, {"recipe": "of_its_own"}),
-        (
-            RECORD | {"data": {"origin": "embedded synthetic faces", "subset": 70}},
-            {"data": "synthetic", "subset": 70},
-        ),
-    ],
-)
-def test_what_differs_from_network_and_recipe_is_told(record, more):
-    plain = told(costs.command("full", RECORD))[1]
-    assert told(costs.command("full", record))[1] == plain | more
+def test_what_is_no_value_of_the_recipe_is_handed_over_too():
+    plain = told(costs.command("full", trained("study_cnn", **recipes.UNAUGMENTED)))[1]
+    assert plain["augment"] is False
+    drawn = RECORD | {"data": {"origin": "embedded synthetic faces", "subset": 70}}
+    values = told(costs.command("full", drawn))[1]
+    assert (values["data"], values["subset"]) == ("synthetic", 70)
 
 
 def test_every_network_has_a_row_and_no_aggregate(tmp_path):

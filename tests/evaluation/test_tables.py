@@ -64,25 +64,16 @@ def test_systems_are_compared_by_the_mean_of_their_seeds(results):
     assert chart.parameters["cnn+sift_cnn"] == 200
 
 
-def test_what_is_missing_is_shown_with_its_reason(results):
-    table = tables.of_system(results, "A", split="official").set_index("network")
-    assert table.loc["vgg", "test"] == tables.NOT_RUN
-    reasons = costs.gaps(results, "official")
-    assert reasons["not trained by 11_vgg"] == ["vgg", "sift_vgg", "dsift_vgg"]
-    assert reasons["lacks vgg, sift_vgg, dsift_vgg"] == ["aggregated_vgg"]
-    assert "vgg" in costs.gaps(results, "pooled_64_16_20")["not trained by 11_vgg"]
-    listed = {name for names in reasons.values() for name in names}
-    assert {"compact", "svm_hog"} <= listed
-    assert not {"five_class_cnn", "compact_ferplus", "model_a"} & listed
-    assert not {"cnn", "cnn+sift_cnn"} & listed
-
-
-def test_an_ensemble_without_a_member_is_told():
-    there = pd.DataFrame({"network": ["ensemble", "vgg16_scratch", "inception_v1"]})
-    told = costs.gaps(there.assign(split="official"), "official")
-    assert told["computed without vgg16_imagenet"] == ["ensemble"]
-    elsewhere = costs.gaps(there.assign(split="official"), "pooled_64_16_20")
-    assert not any(reason.startswith("computed without") for reason in elsewhere)
+def test_what_was_not_run_is_in_no_table(results):
+    table = tables.of_system(results, "A")
+    assert table.network.str.contains("cnn").all() and (table.test != "").all()
+    official = tables.of_system(results, "A", split="official")
+    assert set(official.network) == {"cnn", "cnn_published", "sift_cnn", "cnn+sift_cnn"}
+    everything = tables.everything(results)
+    assert set(everything.network) == {"cnn", "sift_cnn", "cnn+sift_cnn"}
+    here = everything.set_index("network").here
+    assert here["sift_cnn"] == "" and here["cnn"].startswith("83.3 [")
+    assert tables.of_system(results, "E").empty
 
 
 def test_other_data_have_no_published_columns(results):
@@ -98,9 +89,8 @@ def test_a_system_has_a_row_for_each_split_it_published_on(results):
         and table.loc[("cnn", "official"), "difference"] == ""
     )
     assert table.loc[("cnn", "official"), "test"].startswith("90.0 [")
-    assert table.loc[("vgg", "pooled_64_16_20"), "test"] == tables.NOT_RUN
+    assert ("sift_cnn", "pooled_64_16_20") not in table.index
     assert table.loc[("cnn_published", "pooled_64_16_20"), "difference"] == "+4.1"
-    assert "vgg_published" not in table.index.get_level_values("network")
     assert "published test" not in tables.of_system(results, "A", fer2013=False)
 
 
@@ -118,17 +108,13 @@ def test_columns_of_words_are_marked():
     frame = pd.DataFrame(
         {
             "network": ["cnn", "vgg"],
-            "test": ["65.1 [63.5, 66.7]", tables.NOT_RUN],
+            "test": ["65.1 [63.5, 66.7]", ""],
             "recipe": ["", "study"],
         }
     )
     text = tables.html(frame)
     assert text.count('class="words"') == 2 * 3  # header and two rows
-    assert (
-        '<th class="words">recipe</th>' in text
-        and f"<td>{tables.NOT_RUN}</td>" in text
-        and "<th>test</th>" in text
-    )
+    assert '<th class="words">recipe</th>' in text and "<th>test</th>" in text
 
 
 def test_words_of_styled_tables_begin_below_each_other():
@@ -150,10 +136,7 @@ def test_training_on_a_gpu_is_said_and_is_no_time_on_cores():
         tables.training_time(rows) == "5 min, partly on a GPU"
         and tables.training_time(rows[1:]) == "5 min on a GPU"
     )
-    assert (
-        tables.training_time(rows[:1]) == "5 min"
-        and tables.training_time(rows[:0]) == tables.NOT_RUN
-    )
+    assert tables.training_time(rows[:1]) == "5 min"
 
 
 def test_an_interval_joins_its_value():
@@ -223,7 +206,7 @@ def test_what_did_not_run_on_the_published_split_is_compared_on_the_official_one
     assert table.accuracy.sift_cnn == pytest.approx(
         85
     ) and table.validation.sift_cnn == pytest.approx(84)
-    assert table.preferred.cnn and not table.preferred.vgg and pd.isna(table.accuracy.vgg)
+    assert table.preferred.cnn and "vgg" not in table.index
     assert not any(name.endswith("_published") for name in table.index)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fercore.data.faces import CLASS_NAMES
-from fercore.plots.palette import CLASS_COLOURS
+from fercore.plots import CLASS_COLOURS
 from fercore.recognition import annotation
 from fercore.recognition.recogniser import Face
 
