@@ -18,7 +18,7 @@ usage() {
 ./run_all.sh test [pytest options]               check format, types and imports, run the tests
 
 Options
-  --profile NAME   what to run (below); when not given: quick with FER2013, else rederived
+  --profile NAME   what to run (below); when not given: quick with FER2013, else rederived, then demonstration
   --data PATH      FER2013: a file or a folder; else $FER2013, data/, Kaggle, the embedded synthetic faces
   --cores N        cores to use; all when not given
   --force          run everything again
@@ -28,7 +28,7 @@ Options
 Profiles (params/profiles/)
 TEXT
     for file in params/profiles/*.yaml; do
-        printf '  %-12s %s\n' "$(basename "$file" .yaml)" "$(sed -n 's/^description: *//p' "$file")"
+        printf '  %-13s %s\n' "$(basename "$file" .yaml)" "$(sed -n 's/^description: *//p' "$file")"
     done
     printf '\nAll cluster options of Snakemake go behind --, for instance\n'
     printf '  ./run_all.sh --profile full -- --executor slurm --jobs 8\n'

@@ -46,7 +46,7 @@ def _parser() -> ArgumentParser:
         return one
 
     run = command(_run)
-    run.add_argument("profile", nargs="?", help="default: quick with FER2013, else rederived")
+    run.add_argument("profile", nargs="?", help="default: by the data at hand")
     run.add_argument("--cores", type=int, default=artifacts.cores())
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
@@ -86,13 +86,13 @@ def _run(options: Namespace) -> int:
     """run a profile; options of Snakemake go behind --"""
     from fercore.workflow import run
 
-    return run.run(
-        options.profile or run.default(),
-        cores=options.cores,
-        force=options.force,
-        dry_run=options.dry_run,
-        extra=options.snakemake,
-    )
+    given = {"cores": options.cores, "force": options.force, "dry_run": options.dry_run}
+    status = 0
+    for name in [options.profile] if options.profile else run.default():
+        status = run.run(name, **given, extra=options.snakemake) or status
+        if status == run.INTERRUPTED:
+            break
+    return status
 
 
 def _execute(options: Namespace) -> int:

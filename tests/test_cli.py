@@ -52,3 +52,22 @@ def test_options_behind_two_dashes_are_snakemakes(monkeypatch):
     [(name, options)] = calls
     assert name == "smoke" and options["extra"] == ["--executor", "slurm"]
     assert options["cores"] == 2 and not options["force"] and not options["dry_run"]
+
+
+def test_a_bare_run_takes_the_profiles_of_the_data_at_hand_and_tells_the_worst_end(monkeypatch):
+    from fercore.workflow import run
+
+    for path, names in ((None, ["rederived", "demonstration"]), ("fer2013.csv", ["quick"])):
+        ran = []
+        monkeypatch.setattr(run.datasets, "find", lambda path=path: path)
+        monkeypatch.setattr(run, "run", lambda name, ran=ran, **_: ran.append(name) or len(ran) % 2)
+        assert cli.main(["run"]) == 1 and ran == names
+
+
+def test_an_interruption_ends_a_bare_run(monkeypatch):
+    from fercore.workflow import run
+
+    ran = []
+    monkeypatch.setattr(run, "default", lambda: ["first", "second"])
+    monkeypatch.setattr(run, "run", lambda name, **_: ran.append(name) or run.INTERRUPTED)
+    assert cli.main(["run"]) == run.INTERRUPTED and ran == ["first"]

@@ -157,7 +157,7 @@ def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
         (["--profle"], "unknown option --profle"),
         (
             ["--profile", "nix"],
-            "unknown profile nix; there are full, published, quick, rederived, smoke",
+            f"unknown profile nix; there are {', '.join(parameters.profiles())}",
         ),
         (
             ["--profile", "../profiles/smoke"],
@@ -282,8 +282,7 @@ def test_a_failure_names_notebook_cell_error_and_copy_and_the_rest_goes_on(proje
 def test_only_what_depends_on_a_change_runs_again(project):
     status, text = run_project(project, {})
     assert status == 0 and "\nDone in " in text, text
-    seconds = json.loads((project / "outputs/try/seconds.json").read_text())
-    assert len(next(iter(seconds.values()))) == 4
+    assert text.endswith("\nLive on synthetic faces: outputs/try/reports/index.html\n")
     status, text = run_project(project, {"20_mean": {"level": 2}}, "--dry-run")
     assert "To do:   2 notebooks (2 up to date)" in text
     assert "20_mean.official" in text and "30_tables" in text

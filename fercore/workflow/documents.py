@@ -8,7 +8,7 @@ import pandas as pd
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.evaluation import comparison, scoring, tables
-from fercore.workflow.publish import PUBLISHED, PublishingError
+from fercore.workflow.publish import PUBLISHED
 
 DOCUMENTS = {  # and their tables
     "README.md": ("verdicts",),
@@ -26,10 +26,9 @@ def update_documents() -> list[str]:
     was done."""
     done = []
     for name, text in documents().items():
-        path = paths.ROOT / name
-        changed = path.read_text() != text
+        changed = (paths.ROOT / name).read_text() != text
         if changed:
-            artifacts.write_atomically(path, text)
+            artifacts.write_atomically(paths.ROOT / name, text)
         done.append(f"{name}: {'results written' if changed else 'up to date'}")
     return done
 
@@ -37,7 +36,9 @@ def update_documents() -> list[str]:
 def documents() -> dict[str, str]:
     """Both documents as they must be: their own text around the tables made from the
     published results."""
-    content = generated(*(_table(name) for name in ("results", "changes", "learning_curve")))
+    folder = paths.outputs(PUBLISHED) / "tables"
+    names = ("results", "changes", "learning_curve")
+    content = generated(*(pd.read_csv(folder / f"{name}.csv") for name in names))
     return {
         name: filled((paths.ROOT / name).read_text(), {key: content[key] for key in keys}, name)
         for name, keys in DOCUMENTS.items()
@@ -47,10 +48,15 @@ def documents() -> dict[str, str]:
 def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -> dict[str, str]:
     """What of the documents is made from tables of a run, as Markdown, by the name that its markers
     have."""
+    changes = [
+        f"**{change.title}**\n\n{_markdown(comparison.changes_text(gains, key))}"
+        for key, change in parameters.changes().items()
+        if key in set(gains.change)
+    ]
     return {
         "verdicts": _markdown(verdicts(results, gains)),
-        "results": _results(results),
-        "changes": _changes(gains),
+        "results": f"{_markdown(tables.everything(results))}\n{_note(results)}\n",
+        "changes": "\n".join(changes),
         "few faces": _markdown(comparison.curve_text(curve)),
     }
 
@@ -59,11 +65,11 @@ def filled(document: str, content: Mapping[str, str], file: str) -> str:
     """The text of a document, of the file of that name, with `content` between its markers. Raises
     `EvaluationError` without markers."""
     for name, text in content.items():
-        before, begin, rest = document.partition(f"<!-- {name}:begin -->")
-        _, end, after = rest.partition(f"<!-- {name}:end -->")
-        if not begin or not end:
-            marks = f"<!-- {name}:begin --> and <!-- {name}:end -->"
-            raise scoring.EvaluationError(f"{file}: {marks} must stand around its {name}")
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, _, rest = document.partition(begin)
+        _, there, after = rest.partition(end)
+        if not there:
+            raise scoring.EvaluationError(f"{file}: {begin} and {end} must stand around its {name}")
         document = f"{before}{begin}\n{text}{end}{after}"
     return document
 
@@ -77,10 +83,9 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     """
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
     figures = figures[figures.preferred & (figures.split == figures.measured_on)]
-    catalogue = scoring.catalogue()
+    catalogue, rows = scoring.catalogue(), []
     known = gains.dropna(subset="published")
     known = known[~known.after.str.endswith(parameters.PUBLISHED_RECIPE)]
-    rows = []
     for system, ours in figures.groupby("system"):
         best = ours.iloc[int(ours.published.argmax())]
         pairs = known.loc[[catalogue[name].system == system for name in known.after]]
@@ -94,19 +99,10 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
         row |= {"gains reached": f"{gained.sum()} of {len(pairs)}" if len(pairs) else ""}
         verdict = "reproduced" if whole else "not reproduced" if none else "reproduced in part"
         rows.append(row | {"verdict": verdict})
-    own = tables.accuracy(results, "official", parameters.STUDY_ENSEMBLE)
-    rows.append({"system": "own", "network": parameters.STUDY_ENSEMBLE, "split": "official"})
-    rows[-1] |= {"here": own}
+    if own := tables.accuracy(results, "official", parameters.STUDY_ENSEMBLE):
+        row = {"system": "own", "network": parameters.STUDY_ENSEMBLE, "split": "official"}
+        rows.append(row | {"here": own})
     return pd.DataFrame(rows).fillna("")
-
-
-def _table(name: str) -> pd.DataFrame:
-    path = paths.outputs(PUBLISHED) / "tables" / f"{name}.csv"
-    if not path.exists():
-        raise PublishingError(
-            f"{path.relative_to(paths.ROOT)}: missing; ./run_all.sh --profile published makes it"
-        )
-    return pd.read_csv(path)
 
 
 def _markdown(rows: pd.DataFrame) -> str:
@@ -114,35 +110,14 @@ def _markdown(rows: pd.DataFrame) -> str:
     return tables.markdown(rows.assign(**names)) + "\n"
 
 
-def _changes(gains: pd.DataFrame) -> str:
-    """What each change brings as Markdown: a table a change."""
-    parts = [
-        f"**{change.title}**\n\n{_markdown(comparison.changes_text(gains, key))}"
-        for key, change in parameters.changes().items()
-        if key in set(gains.change)
-    ]
-    return "\n".join(parts)
-
-
-def _results(results: pd.DataFrame) -> str:
-    """All results as Markdown: every system's networks, published beside its own and the official
-    split."""
-    rows = tables.everything(results)
-    known = tables.entries().keys() | set(
-        parameters.network_names()
-    )  # no averages of what nobody trained
-    waiting = ", ".join(
-        f"`{name}`" for name in scoring.catalogue() if name in known - set(results.network)
-    )
-    waiting = f"\n\nBuilt and not trained on all faces yet: {waiting}." if waiting else ""
-    return f"{_markdown(rows)}\n{_note(results)}{waiting}\n"
-
-
 def _note(results: pd.DataFrame) -> str:
+    """How to read the table of all results, and which networks it still lacks."""
     test = results[(results.part == "test") & results.tta]
     faces = {str(split): int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
     counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
+    known = tables.entries().keys() | set(parameters.network_names())  # without their averages
+    waiting = [f"`{n}`" for n in scoring.catalogue() if n in known - set(results.network)]
     return (
         "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, "
         "turned either way, each also mirrored), for the SVMs, `dsift_cnn_following` and system "
@@ -152,4 +127,4 @@ def _note(results: pd.DataFrame) -> str:
         "classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Duplicates "
         "removed: test faces (of the split, where run, else official) without an exact duplicate "
         f"in training or validation. Training and its time: on {hardware or 'nothing yet'}."
-    )
+    ) + (f"\n\nBuilt and not trained on all faces yet: {', '.join(waiting)}." if waiting else "")

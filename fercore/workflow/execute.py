@@ -1,5 +1,6 @@
 """One notebook executed by papermill and exported as a page."""
 
+import os
 import sys
 import tempfile
 import traceback
@@ -10,6 +11,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from fercore import artifacts, paths
 from fercore.workflow import pages
 
 # seconds to wait for a cell's last outputs once it has run: nbclient's 4 are few on a busy machine
@@ -19,10 +21,11 @@ SILENCE = 120
 def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
     """Execute `notebook` with `parameters` to `executed`, then export that to the page `target`.
 
-    Returns 0; 1 when a cell fails: the error is printed, and stands in `executed`, which is kept; 1
-    too, with a line that names the job, when its kernel is killed or does not answer. Raises
-    `pages.ReportError`.
+    Returns 0; 1 when a cell fails, the kernel is killed or silent, or the page cannot be made: the
+    error is printed and its line kept for `failure`. The executed copy stays.
     """
+    line = Path(executed).with_suffix(".error")
+    line.unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
             papermill.execute_notebook(
@@ -34,17 +37,32 @@ def execute(profile: str, notebook: str, executed: str, target: str, parameters:
                 config=_kernel(Path(folder)),
                 iopub_timeout=SILENCE,
             )
+        pages.export(profile, Path(executed), Path(target))
+        return 0
     except PapermillExecutionError as error:
+        cell = f"cell [{error.exec_count}] `{_first_line(error.source)}`"
+        reason = f"{cell}: {_first_line(f'{error.ename}: {error.evalue}')}"
         print(error, file=sys.stderr)
-        return 1
-    except Exception as error:  # of the kernel: killed, or silent; papermill's own is above
-        traceback.print_exc()
+    except Exception as error:  # of the kernel: killed, or silent; or of the page
         killed = " (killed, out of memory?)" if isinstance(error, DeadKernelError) else ""
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}{killed}"
-        print(f"fercore: {Path(executed).stem}: {reason}", file=sys.stderr)
-        return 1
-    pages.export(profile, Path(executed), Path(target))
-    return 0
+        reason = f"{type(error).__name__}: {_first_line(str(error))}{killed}"
+        traceback.print_exc()
+    artifacts.write_atomically(line, reason)
+    return 1
+
+
+def failure(folder: Path, job: str) -> str:
+    """Why a job of the run in `folder` failed, in a line that names what to open."""
+    copy = folder / "notebooks" / f"{job}.ipynb"
+    line = copy.with_suffix(".error")
+    if line.exists():
+        return f"{job}: {line.read_text()}; open {os.path.relpath(copy, paths.ROOT)}"
+    log = os.path.relpath(folder / "run.log", paths.ROOT)
+    return f"{job}: ended without an error of its own (killed, out of memory?); see {log}"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
 
 
 def _kernel(folder: Path) -> Config:

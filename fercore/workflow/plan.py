@@ -22,7 +22,7 @@ TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
     "26_few_faces": "learning_curve.csv",
-    "27_ablation": "ablation.*x12.csv",
+    "27_ablation": "factorial.*x60.csv",
     "28_one_budget": "one_budget.*.allx6.csv",
     "32_training_cost": "own_way.csv",
 }
@@ -42,7 +42,8 @@ class Job:
 
     @property
     def trains(self) -> bool:
-        return self.notebook.startswith(TRAINING)
+        """Whether it trains a network, rather than to show the committed training of one."""
+        return self.notebook.startswith(TRAINING) and not self.parameters.get("replay")
 
 
 def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
@@ -50,21 +51,28 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     splits `left_out`.
 
     Raises `ParameterError` for a key that a notebook does not declare, a value of the wrong type,
-    an unknown notebook or network.
+    an unknown notebook or network, a file in params/ that is not understood.
     """
-    _check_parameters(chosen)
-    trained = _training_jobs(chosen, left_out)
-    predictions = [path for job in trained for path in job.outputs if path.suffix == ".npz"]
-    if not trained:
-        predictions = [
-            path for path in _predictions_at_hand(chosen) if path.parts[-3] not in left_out
-        ]
-    selected = [name for name in _selected(chosen) if _about(chosen, name) not in left_out]
-    result = [_job(chosen, name) for name in selected if name < TRAINING] + trained
-    for name in selected:
-        if REPORTING <= name < RECOGNISING:
-            result += _reporting_jobs(chosen, name, predictions, result)
-    return result + [_job(chosen, name) for name in selected if name >= RECOGNISING]
+    _check(chosen)
+    found = [
+        _training_job(chosen, split, name, seed)
+        for split, names in chosen.networks.items()
+        for name in (names if split not in left_out else ())
+        for seed in (chosen.seeds if not parameters.lacking(parameters.network(name)) else ())
+    ]
+    predictions = [path for job in found for path in job.outputs if path.suffix == ".npz"]
+    if not found:
+        there = [key for key in predicted(paths.outputs(chosen.name)) if key[0] not in left_out]
+        predictions = [artifacts.prediction_path(Path(), *key) for key in there]
+    others = [name for name in reading.notebooks() if not name.startswith(TRAINING)]
+    for name in sorted(chosen.notebooks or others):
+        if name.startswith(TRAINING):
+            found.append(_job(chosen, name, inputs=predictions))
+        elif not REPORTING <= name < RECOGNISING:
+            found.append(_job(chosen, name))
+        elif _given(chosen, name).get("split", ABOUT.get(name)) not in left_out:
+            found += _reporting_jobs(chosen, name, predictions, found)
+    return sorted(found, key=lambda job: job.notebook)
 
 
 def rule_name(job: str) -> str:
@@ -72,109 +80,92 @@ def rule_name(job: str) -> str:
     return "job_" + re.sub(r"\W", "_", job)
 
 
-def _training_jobs(chosen: Profile, left_out: Container[str]) -> list[Job]:
-    found = []
-    for split, names in chosen.networks.items():
-        for name in names if split not in left_out else ():
-            content = parameters.network(name)
-            if not parameters.lacking(content):
-                found += [_training_job(chosen, split, name, content, s) for s in chosen.seeds]
-    return sorted(found, key=lambda job: job.notebook)
+def predicted(folder: Path) -> list[tuple[str, str, int]]:
+    """(split, network, seed) of all predictions of single networks in a run's folder; averages are
+    made of them."""
+    known = parameters.network_names()
+    return [key for key in artifacts.list_predictions(folder) if key[1] in known]
 
 
-def _training_job(chosen: Profile, split: str, name: str, content: dict, seed: int) -> Job:
+def _training_job(chosen: Profile, split: str, name: str, seed: int) -> Job:
     """A network waits for the predictions of its teachers; one that may have to be skipped promises
     none."""
+    content = parameters.network(name)
     files = [paths.PARAMS / "networks" / f"{name}.yaml"]
-    if recipe := _recipe(chosen, split, name):
-        files += recipes.files(recipe) if recipes.exists(recipe) else [recipes.path_of(recipe)]
+    given = _given(chosen, content["notebook"], split, name).get("recipe")
+    second = content.get("fine_tuning", {}).get("recipe")
+    for recipe in filter(None, (given or content["recipe"], second)):
+        recipes.read(recipe)  # what is wrong in it is told before anything runs
+        files += recipes.files(recipe)
     if content.get("model"):
         files.append(paths.ROOT / content["model"])
         if not files[-1].is_file():
-            raise ParameterError(
-                f"{paths.place(files[0])}: model {reading.shown(content['model'])}: no such file"
-            )
+            place = paths.place(files[0])
+            raise ParameterError(f"{place}: model {reading.shown(content['model'])}: no such file")
     taught = [
         artifacts.prediction_path(Path(), split, teacher, own)
         for teacher in content.get("teachers", ())
-        if teacher in chosen.networks[split]
         for own in content.get("teacher_seeds", [seed])
-        if own in chosen.seeds
+        if teacher in chosen.networks[split] and own in chosen.seeds
     ]
     path = artifacts.prediction_path(Path(), split, name, seed)
-    return _job(
-        chosen,
-        content["notebook"],
-        split=split,
-        network=name,
-        seed=seed,
-        inputs=files + taught,
-        outputs=() if content.get("needs") else (path, path.with_suffix(".json")),
-    )
+    made = () if content.get("needs") else (path, path.with_suffix(".json"))
+    own = {"split": split, "network": name, "seed": seed}
+    return _job(chosen, content["notebook"], own, inputs=files + taught, outputs=made)
 
 
 def _reporting_jobs(
-    chosen: Profile, notebook: str, predictions: list[Path], before: list[Job]
+    chosen: Profile, notebook: str, predictions: list[Path], others: list[Job]
 ) -> list[Job]:
     """Jobs of a notebook that reads predictions: one a split for 2x that declare it, else one.
     Splits of a share of the training faces are compared by one notebook of their own."""
     before = [
         job
-        for job in before
+        for job in others
         if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)
     ]
-    by_split = notebook.startswith(REPORTING) and notebook not in ONCE
-    if not (by_split and "split" in declared(notebook)):
-        after = tuple(job.name for job in before)
-        return [_job(chosen, notebook, inputs=predictions, after=after)]
+    if not notebook.startswith(REPORTING) or notebook in ONCE or "split" not in declared(notebook):
+        return [_job(chosen, notebook, inputs=predictions, after=before)]
     found = []
     for split in dict.fromkeys(path.parts[-3] for path in predictions):
-        if splits.SPLITS[split].share < 1:
-            continue
-        own = [path for path in predictions if path.parts[-3] == split]
-        after = tuple(job.name for job in before if job.parameters.get("split", split) == split)
-        found.append(_job(chosen, notebook, split=split, inputs=own, after=after))
+        if splits.SPLITS[split].share == 1:
+            own = [path for path in predictions if path.parts[-3] == split]
+            after = [job for job in before if job.parameters.get("split", split) == split]
+            found.append(_job(chosen, notebook, {"split": split}, inputs=own, after=after))
     return found
-
-
-def _predictions_at_hand(chosen: Profile) -> list[Path]:
-    """Predictions of single networks in the run's folder; those of aggregates are made from
-    them."""
-    known = parameters.network_names()
-    found = artifacts.list_predictions(paths.outputs(chosen.name))
-    return [artifacts.prediction_path(Path(), *key) for key in found if key[1] in known]
 
 
 def _job(
     chosen: Profile,
     notebook: str,
-    split: str | None = None,
-    network: str | None = None,
-    seed: int | None = None,
+    own: dict | None = None,
     *,
     inputs: Iterable[Path] = (),
     outputs: tuple[Path, ...] = (),
-    after: tuple[str, ...] = (),
+    after: Iterable[Job] = (),
 ) -> Job:
-    """A job with the parameters that its notebook declares: the profile's, then its own. No place
-    of the data is among them unless the profile names it: no path of the machine in any report."""
-    own = {"split": split, "network": network, "seed": seed}
+    """A job with the parameters that its notebook declares: the profile's, then its `own` split,
+    network and seed. No place of the data is among them unless the profile names it: no path of the
+    machine in any report."""
+    own = own or {}
     values: dict = {"profile": chosen.name} | ({"data": chosen.data} if chosen.data else {})
-    values |= _given(chosen, notebook, split, network)
-    values |= {key: value for key, value in own.items() if value is not None}
+    values |= _given(chosen, notebook, own.get("split"), own.get("network")) | own
     told = {key: value for key, value in values.items() if key in declared(notebook)}
-    parts = [notebook, split, network, None if seed is None else f"seed{seed}"]
+    parts = [f"seed{value}" if key == "seed" else value for key, value in own.items()]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
-    if not notebook.startswith(TRAINING):  # cheap: a change of the code behind it counts
-        files += reading.modules_used(notebook)
+    if not notebook.startswith(TRAINING) or told.get("replay"):
+        files += reading.modules_used(notebook)  # it is cheap: a change of the code counts
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
         kept = sorted((folder / "tables").glob(TABLES[notebook]))
         files += [path.relative_to(folder) for path in kept]
-    return Job(".".join(filter(None, parts)), notebook, told, after, tuple(files), outputs)
+    waits = tuple(job.name for job in after)
+    return Job(".".join([notebook, *parts]), notebook, told, waits, tuple(files), outputs)
 
 
-def _given(chosen: Profile, notebook: str, split: str | None, network: str | None) -> dict:
+def _given(
+    chosen: Profile, notebook: str, split: str | None = None, network: str | None = None
+) -> dict:
     """The profile's values for the parameters that a notebook declares, when it trains a network by
     a split."""
     names = (network, split, notebook, "all")
@@ -182,38 +173,18 @@ def _given(chosen: Profile, notebook: str, split: str | None, network: str | Non
     return {key: given[key] for key in given if key in declared(notebook)}
 
 
-def _recipe(chosen: Profile, split: str, network: str) -> str | None:
-    """The recipe that a network follows on a split: the profile's, where its notebook takes one,
-    else its own."""
-    content = parameters.network(network)
-    given = _given(chosen, content["notebook"], split, network)
-    return given.get("recipe") or content.get("recipe")
-
-
-def _selected(chosen: Profile) -> list[str]:
-    others = [name for name in reading.notebooks() if not name.startswith(TRAINING)]
-    return list(chosen.notebooks) or others
-
-
-def _about(chosen: Profile, notebook: str) -> str | None:
-    """The only split that a notebook trains on beside those of the profile, if there is one."""
-    return _given(chosen, notebook, None, None).get("split", ABOUT.get(notebook))
-
-
-def _check_parameters(chosen: Profile) -> None:
+def _check(chosen: Profile) -> None:
+    """Raise `ParameterError` for what the profile says and no notebook, split or file knows."""
     place = paths.place(paths.PARAMS / "profiles" / f"{chosen.name}.yaml")
-    for split in chosen.networks:
-        if split not in splits.SPLITS:
-            near = reading.suggestion(split, splits.SPLITS)
-            raise ParameterError(f"{place}: split {split!r} is unknown; {near}")
+    for split in chosen.networks.keys() - splits.SPLITS.keys():
+        near = reading.suggestion(split, splits.SPLITS)
+        raise ParameterError(f"{place}: split {split!r} is unknown; {near}")
     for name, values in chosen.parameters.items():
-        anywhere = name == "all" or name in splits.SPLITS
-        notebook = (
-            parameters.network(name)["notebook"] if name in parameters.network_names() else name
-        )
-        concerned = reading.notebooks() if anywhere else [notebook]
+        concerned = reading.notebooks() if name == "all" or name in splits.SPLITS else [name]
+        if name in parameters.network_names():
+            concerned = [parameters.network(name)["notebook"]]
         known = {key for one in concerned for key in declared(one)}
-        where = "any notebook" if anywhere else f"notebook {notebook}"
+        where = f"notebook {concerned[0]}" if len(concerned) == 1 else "any notebook"
         for key, value in (values or {}).items():
             if key not in known:
                 near = reading.suggestion(key, known)
@@ -221,10 +192,8 @@ def _check_parameters(chosen: Profile) -> None:
             for one in concerned:
                 if wrong := reading.misfit(key, value, declared(one).get(key, ("", ""))[0]):
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
-    for split, names in chosen.networks.items():
-        for name in names:
-            second = parameters.network(name).get("fine_tuning", {}).get("recipe")
-            for recipe in (_recipe(chosen, split, name), second):
-                if recipe and recipes.exists(recipe):
-                    recipes.read(recipe)
+    for name in chosen.notebooks:
+        if name.startswith(TRAINING) and not _given(chosen, name).get("replay"):
+            cure = "name its networks under `networks`, or give it `replay: true`"
+            raise ParameterError(f"{place}: notebook {name} trains; {cure}")
     parameters.aggregates()

@@ -13,18 +13,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TextIO
+from typing import Any, TextIO
 
 from fercore import artifacts, paths
 from fercore.config import parameters
+from fercore.data import synthetic
 from fercore.workflow import plan
-
-BROKEN = 3  # exit status when the lines about the run cannot be written
 
 
 @dataclass
@@ -39,7 +36,7 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     planned: list[str] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)
-    done: dict[str, float] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     interrupted: bool = False  # what fails from then on was stopped
 
@@ -66,39 +63,22 @@ class Progress:
                 self._tell_end(self._rules.get(told["rule_name"]), failed=True)
 
     def seconds_left(self) -> float:
-        """Expected seconds until the last planned job is done."""
+        """Expected seconds until the last planned job is done, at the pace of what is done."""
         now = time.monotonic()
-        ended = [*self.done, *self.failed]
-        waiting = [name for name in self.planned if name not in ended]
-        spent = sum(
-            min(now - self.running[name], self.expected[name])
-            for name in waiting
-            if name in self.running
-        )
-        left = sum(self.expected[name] for name in waiting) - spent
-        gone = sum(self.expected[name] for name in ended) + spent
+        ended = [self.expected[name] for name in (*self.done, *self.failed)]
+        running = [min(now - since, self.expected[n]) for n, since in self.running.items()]
+        gone = sum(ended) + sum(running)
+        left = sum(self.expected[name] for name in self.planned) - gone
         pace = (now - self.started) / gone if gone > 30 else 1
         return left * min(max(pace, 0.2), 5)
 
-    @contextmanager
-    def status_lines(self) -> Iterator[None]:
-        """While the block runs, say what runs: each second in a terminal, every five minutes in a
-        file."""
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(1 if self.live else 300):
-                with self._lock:
-                    if self.running:
-                        self.say(self.status(), end="" if self.live else "\n")
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def watch(self) -> None:
+        """Say for ever what runs: each second in a terminal, every five minutes in a file."""
+        while True:
+            time.sleep(1 if self.live else 300)
+            with self._lock:
+                if self.running:
+                    self.say(self.status(), end="" if self.live else "\n")
 
     def status(self) -> str:
         """What runs now and how long it will still take."""
@@ -111,29 +91,25 @@ class Progress:
 
     def _tell_plan(self, stats: dict[str, int]) -> None:
         self.planned = [name for rule, name in self._rules.items() if rule in stats]
-        if not self.planned:
-            return
-        again = len(self.expected) - len(self.planned)
-        kept = f" ({again} up to date)" if again else ""
-        count, cores = _counted(len(self.planned), "notebook"), _counted(self.cores, "core")
-        left = artifacts.duration(self.seconds_left())
-        self.say(f"To do:   {count}{kept}, about {left} on {cores}")
+        if count := len(self.planned):
+            again = len(self.expected) - count
+            kept = f" ({again} up to date)" if again else ""
+            to_do = f"{count} notebook{'s' * (count > 1)}{kept}"
+            left, ending = artifacts.duration(self.seconds_left()), "s" * (self.cores > 1)
+            self.say(f"To do:   {to_do}, about {left} on {self.cores} core{ending}")
         for name in self.planned if self.dry_run else ():
             self.say(f"  {name}  {artifacts.duration(self.expected[name])}")
 
     def _tell_end(self, name: str | None, *, failed: bool) -> None:
         if name is None or name not in self.running:
             return
-        seconds = time.monotonic() - self.running.pop(name)
-        if failed:
-            self.failed.append(name)
-        else:
-            self.done[name] = seconds
-            self.failed = [other for other in self.failed if other != name]  # tried again
+        took = artifacts.duration(time.monotonic() - self.running.pop(name))
+        self.failed = [other for other in self.failed if other != name]  # it was tried again
+        (self.failed if failed else self.done).append(name)
         count, total = len(self.done) + len(self.failed), len(self.planned)
         left = f"about {artifacts.duration(self.seconds_left())} left" if count < total else ""
-        mark = "FAILED" if failed else artifacts.duration(seconds)
         width = max(map(len, self.planned))
+        mark = "FAILED" if failed else took
         number = f"{count:>{len(str(total))}}/{total}"
         self.say(f"[{number}] {name:<{width}} {mark:>7}   {left}".rstrip())
 
@@ -145,54 +121,48 @@ class Progress:
 
 
 def expected_seconds(profile: parameters.Profile, data: dict, jobs: list[plan.Job]) -> dict:
-    """Seconds of each job: as measured in this folder on this data, else as the profile says."""
+    """Seconds of each job, as the profile says of its network or its notebook."""
     fer2013 = data["origin"].startswith("FER2013")
     minutes = profile.minutes.get("FER2013" if fer2013 else "synthetic", {})
-    measured = _measured(paths.outputs(profile.name)).get(data["fingerprint"], {})
     return {
-        job.name: measured.get(
-            job.name,
-            60 * minutes.get(job.parameters.get("network", ""), minutes.get(job.notebook, 0.3)),
-        )
+        job.name: 60
+        * minutes.get(job.parameters.get("network", ""), minutes.get(job.notebook, 0.3))
         for job in jobs
     }
 
 
 def main(name: str, cores: str, *options: str) -> int:
-    """Run Snakemake for a profile; exit status 0 done, 1 something failed, `BROKEN`."""
+    """Run Snakemake for a profile; exit status 0 done, 1 something failed."""
     from snakemake import cli
     from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Snakemake and its jobs print goes to the log
-    folder, profile = paths.outputs(name), parameters.profile(name)
-    run = json.loads((folder / "run.json").read_text())
-    expected = expected_seconds(profile, run["data"], plan.jobs(profile, run.get("left_out", ())))
+    profile, run = (
+        parameters.profile(name),
+        json.loads((paths.outputs(name) / "run.json").read_text()),
+    )
+    jobs = plan.jobs(profile, run.get("left_out", ()))
+    expected = expected_seconds(profile, run["data"], jobs)
     progress = Progress(expected, int(cores), out, "--dry-run" in options)
-    registry, plugin = LoggerPluginRegistry(), _plugin(progress)
-    registry.register_plugin("snakemake_logger_plugin_fercore", plugin)  # type: ignore[arg-type]
+    plugin: Any = _plugin(progress)
+    LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_fercore", plugin)
 
     def interrupt(*_) -> None:
         progress.interrupted = True
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
-    with progress.status_lines():
-        try:
-            cli.main([*options, "--logger", "fercore"])
-        except (SystemExit, KeyboardInterrupt) as end:
-            status = getattr(end, "code", 1) or 0
-    if plugin.broken or progress.interrupted:
-        return BROKEN if plugin.broken else 1
+    threading.Thread(target=progress.watch, daemon=True).start()
+    status = 0
     try:
-        status = _close(status, folder, run["data"], progress)
-        if profile.predictions and not (status or progress.dry_run):
-            from fercore.workflow import publish
-
-            equal, said = publish.compare(profile.predictions, name)
-            progress.say(said)
-            status = int(not equal)
-        return status
+        cli.main([*options, "--logger", "fercore"])
+    except (SystemExit, KeyboardInterrupt) as end:
+        status = getattr(end, "code", 1) or 0
+    if progress.interrupted:
+        return 1
+    try:
+        return _close(status, profile, run["data"], progress)
     except OSError as error:
         progress.say(f"outputs/{name}: {error.strerror}; then the same command goes on")
         return 1
@@ -200,10 +170,8 @@ def main(name: str, cores: str, *options: str) -> int:
 
 def _plugin(progress: Progress) -> SimpleNamespace:
     """A logger plugin that hands Snakemake's events to `progress`. Should that fail, the whole run
-    stops, rather than to go on unseen."""
+    ends, rather than to go on unseen."""
     from snakemake_interface_logger_plugins.base import LogHandlerBase
-
-    plugin = SimpleNamespace(broken=False)
 
     class LogHandler(LogHandlerBase):
         writes_to_stream = writes_to_file = needs_rulegraph = False
@@ -214,59 +182,41 @@ def _plugin(progress: Progress) -> SimpleNamespace:
                 progress.take(record)
             except Exception:
                 logging.Handler.handleError(self, record)
-                plugin.broken = True
-                os.killpg(os.getpgrp(), signal.SIGINT)
+                os.killpg(os.getpgrp(), signal.SIGKILL)
 
-    plugin.LogHandler = LogHandler
-    return plugin
+    return SimpleNamespace(LogHandler=LogHandler)
 
 
-def _close(status: int, folder: Path, data: dict, progress: Progress) -> int:
-    """Say how the run ended, keep what each job took."""
-    say = progress.say
-    if progress.done:
-        known, seconds = _measured(folder), {n: round(s, 1) for n, s in progress.done.items()}
-        known[data["fingerprint"]] = known.get(data["fingerprint"], {}) | seconds
-        artifacts.write_json(folder / "seconds.json", known)
-    index = os.path.relpath(folder / "reports" / "index.html", paths.ROOT)
-    for name in progress.failed:
-        say(failure(folder, name))
+def _close(status: int, profile: parameters.Profile, data: dict, progress: Progress) -> int:
+    """Say how the run ended and which page to open."""
+    folder, say = paths.outputs(profile.name), progress.say
     if progress.failed:
-        from fercore.workflow import pages  # not above: it takes seconds to import
+        from fercore.workflow import execute, pages  # not above: they take seconds to import
 
-        pages.index(folder.name)
+        for name in progress.failed:
+            say(execute.failure(folder, name))
+        pages.index(profile.name)
         waiting = "what waits for a failed notebook did not run"
         say(f"{len(progress.done)} of {len(progress.planned)} done; {waiting}.")
-        say(f"Reports: {index}")
     elif status:
         say(_last_error(folder / "run.log"))
+        return 1
     elif not progress.planned:
-        say(f"Nothing to do: everything is up to date. Reports: {index}")
-    elif not progress.dry_run:
-        took = artifacts.duration(time.monotonic() - progress.started)
-        say(f"Done in {took}. Reports: {index}")
-    return 1 if status or progress.failed else 0
+        say("Nothing to do: everything is up to date.")
+    elif progress.dry_run:
+        return 0
+    else:
+        say(f"Done in {artifacts.duration(time.monotonic() - progress.started)}.")
+    if profile.predictions and not progress.failed:
+        from fercore.workflow import publish
 
-
-def failure(folder: Path, job: str) -> str:
-    """One line: the job, the cell, the error, and the executed copy to open."""
-    path = folder / "notebooks" / f"{job}.ipynb"
-    place, log = (os.path.relpath(one, paths.ROOT) for one in (path, folder / "run.log"))
-    try:
-        cells = json.loads(path.read_text())["cells"]
-    except (OSError, ValueError):
-        return f"{job}: could not be started; see {log}"
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                first = "".join(cell["source"]).strip().split("\n")[0]
-                error = f"{output['ename']}: {output['evalue']}".strip().split("\n")[0]
-                return f"{job}: cell [{cell['execution_count']}] `{first}`: {error}; open {place}"
-    lines = (folder / "run.log").read_text(errors="replace").splitlines()
-    for start in (f"fercore: {job}: ", "fercore: "):
-        if said := [line.removeprefix(start) for line in lines if line.startswith(start)]:
-            return f"{job}: {said[-1]}; open {place}"
-    return f"{job}: stopped without an error (killed, out of memory?); open {place}"
+        equal, said = publish.compare(profile.predictions, profile.name)
+        say(said)
+        status = int(not equal)
+    other = "Live on synthetic faces" if data["origin"] == synthetic.ORIGIN else "Reports"
+    shown = "Real tables" if profile.predictions else other
+    say(f"{shown}: {os.path.relpath(folder / 'reports' / 'index.html', paths.ROOT)}")
+    return int(bool(status or progress.failed))
 
 
 def _last_error(log: Path) -> str:
@@ -274,15 +224,6 @@ def _last_error(log: Path) -> str:
     marked = [k for k, line in enumerate(lines) if re.search(r"Error|Exception|error:", line)]
     message = " ".join(lines[marked[-1] :][:3]) if marked else "its log breaks off (disk full?)"
     return f"Snakemake stopped: {message[:300]}; see {os.path.relpath(log, paths.ROOT)}"
-
-
-def _measured(folder: Path) -> dict:
-    path = folder / "seconds.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fercore import artifacts, paths
@@ -25,7 +25,7 @@ QUIET = {
 }
 GOES_ON = (
     "tables/learning_rates.*.csv",
-    "tables/ablation.*.csv",
+    "tables/factorial.*.csv",
     "tables/one_budget.*.csv",
     "search/*.db",
 )
@@ -48,13 +48,13 @@ def prepare(profile: Profile) -> dict:
             f"profile {profile.name}: needs the labels of FER2013, found {faces.origin}; "
             "put fer2013.csv into data/ or say FER2013=path ./run_all.sh"
         )
-    counts = {usage: int((faces.usage == usage).sum()) for usage in datasets.USAGES}
-    data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
-    content = {"profile": profile.name, "description": profile.description, "data": data}
     if profile.predictions:
         from fercore.workflow import publish  # not above: it takes seconds to import
 
         publish.fetch(profile.predictions, profile.name)
+    counts = {usage: int((faces.usage == usage).sum()) for usage in datasets.USAGES}
+    data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
+    content = {"profile": profile.name, "description": profile.description, "data": data}
     predicted = {key[0] for key in artifacts.list_predictions(paths.outputs(profile.name))}
     if left_out := splits.obstacles(faces, profile.networks or sorted(predicted)):
         content["left_out"] = left_out
@@ -64,9 +64,9 @@ def prepare(profile: Profile) -> dict:
     return content
 
 
-def default() -> str:
-    """The profile that fits the data at hand."""
-    return "quick" if datasets.find() else "rederived"
+def default() -> list[str]:
+    """The profiles that fit the data at hand, to be run one after the other."""
+    return ["quick"] if datasets.find() else ["rederived", "demonstration"]
 
 
 def threads(job: plan.Job, cores: int) -> int:
@@ -91,15 +91,11 @@ def run(
     with _locked(folder) as lock:
         artifacts.remove_unfinished(folder, paths.CACHE)
         content = prepare(profile)
-        left_out = content.get("left_out", {})
-        if force and not dry_run:
-            _forget(folder, plan.jobs(profile, left_out))
-        print(f"Profile {name}: {profile.description}")
-        print(f"Data:    {artifacts.printable(_describe(content['data']), 200)}")
-        for split, reason in left_out.items():
-            print(f"Without: {split} ({artifacts.printable(reason, 200)})")
-        sys.stdout.flush()
-        options = _options(profile, content["data"], cores, force, dry_run, extra)
+        if force and not dry_run and profile.networks:
+            _forget(folder)
+        _announce(profile, content)
+        extra = ["--forceall"] * force + ["--dry-run"] * dry_run + list(extra)
+        options = _options(name, content["data"]["fingerprint"], cores, extra)
         return _supervise([name, str(cores), *options], folder / "run.log", lock)
 
 
@@ -117,41 +113,36 @@ def _locked(folder: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _forget(folder: Path, jobs: list[plan.Job]) -> None:
-    """Remove what the trainings of a profile would go on from; a profile without any shows what is
-    kept."""
-    if any(job.trains for job in jobs):
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        for path in (path for pattern in GOES_ON for path in folder.glob(pattern)):
-            path.unlink()
+def _forget(folder: Path) -> None:
+    """Remove what the trainings of a run would go on from."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for path in (path for pattern in GOES_ON for path in folder.glob(pattern)):
+        path.unlink()
 
 
-def _describe(data: dict) -> str:
+def _announce(profile: Profile, content: dict) -> None:
+    data = content["data"]
     counts = ", ".join(f"{count:,} {usage}" for usage, count in data["faces"].items())
     known = data["origin"].startswith("FER2013")
     warning = "" if known else "; no number of this run says anything about FER2013"
-    return f"{data['origin']} ({counts}){warning}"
+    print(f"Profile {profile.name}: {profile.description}")
+    print("Data:   ", artifacts.printable(f"{data['origin']} ({counts}){warning}", 200))
+    for split, reason in content.get("left_out", {}).items():
+        print(f"Without: {split} ({artifacts.printable(reason, 200)})")
+    sys.stdout.flush()
 
 
-def _options(
-    profile: Profile,
-    data: dict,
-    cores: int,
-    force: bool,
-    dry_run: bool,
-    extra: Iterable[str],
-) -> list[str]:
+def _options(name: str, fingerprint: str, cores: int, extra: Sequence[str]) -> list[str]:
     """Snakemake's options. An executor of its own, for a cluster, counts jobs, not cores."""
     options = ["--snakefile", str(paths.ROOT / "Snakefile")]
-    options += ["--directory", str(paths.outputs(profile.name))]
+    options += ["--directory", str(paths.outputs(name))]
     options += ["--nolock", "--rerun-incomplete", "--keep-going", "--nocolor"]
     options += ["--rerun-triggers", "mtime", "params", "input"]
     if not any(one.startswith(("--executor", "-e")) for one in extra):
         trainings = max(1, cores // CORES_A_TRAINING)
         options += ["--cores", str(cores), "--resources", f"training={trainings}"]
-    options += ["--forceall"] * force + ["--dry-run"] * dry_run
-    config = {"profile": profile.name, "fingerprint": data["fingerprint"], "cores": cores}
-    return [*options, *extra, "--config", *(f"{key}={value}" for key, value in config.items())]
+    known = f"profile={name}", f"fingerprint={fingerprint}", f"cores={cores}"
+    return [*options, *extra, "--config", *known]
 
 
 def _supervise(arguments: list[str], log: Path, lock: int) -> int:
@@ -178,10 +169,9 @@ def _supervise(arguments: list[str], log: Path, lock: int) -> int:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what it left, if it was killed
-    if status == progress.BROKEN:
-        print("fercore: stopped, as the progress could not be written", file=sys.stderr)
-    elif status < 0:
-        print(f"fercore: Snakemake was killed by signal {-status}", file=sys.stderr)
+    if status < 0:
+        place, causes = paths.place(log), "out of memory? disk full?"
+        print(f"fercore: Snakemake was killed ({causes}); see {place}", file=sys.stderr)
     return min(abs(status), 1)
 
 

@@ -24,9 +24,11 @@ def notebook(folder, name, declarations, imports=""):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of three notebooks, two networks and a profile."""
-    for name in ("notebooks", "params/profiles", "params/networks", "outputs"):
+    """A project of four notebooks, two networks, three recipes and a profile."""
+    for name in ("notebooks", "params/profiles", "params/networks", "params/recipes", "outputs"):
         (tmp_path / name).mkdir(parents=True)
+    for name in ("study", "mild", "longer"):
+        (tmp_path / f"params/recipes/{name}.yaml").write_text("{}")
     for name in ("ROOT", "NOTEBOOKS", "PARAMS", "OUTPUTS"):
         monkeypatch.setattr(paths, name, tmp_path / ("" if name == "ROOT" else name.lower()))
     shared = "from typing import Optional\ndata: Optional[str] = None\nprofile: str = 'x'\n"
@@ -37,7 +39,7 @@ def project(tmp_path, monkeypatch):
         "from fercore import figures",
     )
     family = "subset: Optional[int] = 5\nsplit: str = 'a'\nnetwork: str = 'b'\nseed: int = 0\n"
-    family += "rate: float = 1\nrecipe: Optional[str] = None\n"
+    family += "rate: float = 1\nrecipe: Optional[str] = None\nreplay: bool = False\n"
     notebook(tmp_path / "notebooks", "10_cnn", shared + family)
     notebook(tmp_path / "notebooks", "20_mean", shared + "split: str = 'a'\n")
     notebook(tmp_path / "notebooks", "30_tables", shared)
@@ -325,13 +327,45 @@ def test_recognition_waits_for_no_training(project):
 def test_the_files_that_a_profile_needs_are_checked_before_a_training(
     project, file, content, words
 ):
+    (project / "params/recipes/second.yaml").write_text("{}")
     (project / "params/networks/tuned.yaml").write_text(
         CNN + "fine_tuning: {trainable_from: top, recipe: second}\n"
     )
-    (project / "params/recipes").mkdir()
     (project / "params" / file).write_text(content)
     with pytest.raises(ParameterError, match=words):
         jobs_of(project, "networks: {official: [cnn, tuned]}")
+
+
+REPLAYED = "notebooks: [20_mean, 10_cnn, 01_eda]\nparameters: {all: {replay: true}}"
+
+
+def test_a_training_notebook_listed_as_notebook_is_replayed_once_in_its_place(project):
+    made = project / "outputs/small/predictions/official/cnn/seed0.npz"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    found = jobs_of(project, REPLAYED)
+    assert [job.name for job in found] == ["01_eda", "10_cnn", "20_mean.official"]
+    replayed = found[1]
+    assert replayed.parameters == {"profile": "small", "replay": True}  # its own network and split
+    assert not replayed.trains and replayed.outputs == ()
+    assert Path("predictions/official/cnn/seed0.npz") in replayed.inputs
+    assert found[2].after == ()
+
+
+def test_a_replayed_notebook_runs_again_when_the_code_behind_it_changes(project):
+    notebook(
+        project / "notebooks", "11_vgg", "replay: bool = False\n", "from fercore import figures"
+    )
+    (project / "fercore").mkdir()
+    (project / "fercore/figures.py").write_text("")
+    [job] = jobs_of(project, "notebooks: [11_vgg]\nparameters: {11_vgg: {replay: true}}")
+    assert [path.name for path in job.inputs] == ["11_vgg.ipynb", "figures.py"]
+
+
+@pytest.mark.parametrize("told", ["", "parameters: {all: {replay: false}}", "networks: {}"])
+def test_a_notebook_that_would_train_no_network_of_the_profile_is_refused(project, told):
+    with pytest.raises(ParameterError, match=r"10_cnn trains; name its networks .* `replay: true`"):
+        jobs_of(project, f"notebooks: [10_cnn]\n{told}")
 
 
 def test_a_number_is_written_as_in_python(project):
@@ -346,6 +380,5 @@ def test_a_number_is_written_as_in_python(project):
 
 
 def test_a_recipe_that_no_network_follows_is_no_hindrance(project):
-    (project / "params/recipes").mkdir()
     (project / "params/recipes/other.yaml").write_text("mixup: much")
     assert jobs_of(project, "networks: {official: [cnn]}")

@@ -1,14 +1,14 @@
 """Snakemake's events become lines with the time left."""
 
 import io
-import json
 import logging
 import time
 
 import pytest
 
-from fercore import paths
-from fercore.workflow import progress
+from fercore import artifacts
+from fercore.config import parameters
+from fercore.workflow import execute, plan, progress
 from fercore.workflow.progress import Progress
 
 EXPECTED = {"10_a.one": 60.0, "20_b": 120.0, "30_c": 30.0}
@@ -65,7 +65,7 @@ def test_each_end_is_a_line_and_a_job_tried_again_did_not_fail():
         ["[1/2]", "10_a.one", "0", "s"],
         ["[2/2]", "20_b", "FAILED"],
     ]
-    assert list(seen.done) == ["10_a.one"] and seen.failed == ["20_b"] and not seen.running
+    assert seen.done == ["10_a.one"] and seen.failed == ["20_b"] and not seen.running
 
 
 def test_the_pace_of_what_is_done_corrects_the_time_left():
@@ -82,32 +82,22 @@ def test_a_name_with_terminal_escapes_is_not_obeyed():
     assert seen.out.getvalue() == "a?[2Jb???\n"
 
 
-def test_what_was_measured_on_these_data_goes_before_what_the_profile_says(tmp_path, monkeypatch):
-    from fercore.config import parameters
-    from fercore.workflow.plan import Job
-
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    (tmp_path / "try").mkdir()
-    (tmp_path / "try/seconds.json").write_text(json.dumps({"abc": {"20_b": 7.0}}))
+def test_the_profile_says_how_long_a_network_or_a_notebook_takes():
     profile = parameters.Profile(name="try", minutes={"FER2013": {"10_a": 2, "net": 3}})
     jobs = [
-        Job("10_a.net", "10_a", {"network": "net"}),
-        Job("10_a.x", "10_a", {}),
-        Job("20_b", "20_b", {}),
+        plan.Job("10_a.net", "10_a", {"network": "net"}),
+        plan.Job("10_a.x", "10_a", {}),
+        plan.Job("20_b", "20_b", {}),
     ]
-    data = {"origin": "FER2013", "fingerprint": "abc"}
-    found = progress.expected_seconds(profile, data, jobs)
-    assert found == {"10_a.net": 180, "10_a.x": 120, "20_b": 7}
+    found = progress.expected_seconds(profile, {"origin": "FER2013, complete"}, jobs)
+    assert found == {"10_a.net": 180, "10_a.x": 120, "20_b": 18}
 
 
-def test_a_failure_without_a_cell_is_told_from_the_log(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks/10_a.ipynb").write_text('{"cells": []}')
-    (tmp_path / "run.log").write_text("x\nfercore: 10_a: DeadKernelError: Kernel died\n")
-    assert "10_a: DeadKernelError: Kernel died; open " in progress.failure(tmp_path, "10_a")
-    (tmp_path / "run.log").write_text("nothing")
-    assert "killed, out of memory?" in progress.failure(tmp_path, "10_a")
-    assert "could not be started" in progress.failure(tmp_path, "20_b")
+def test_a_failure_is_the_line_that_its_notebook_left(tmp_path):
+    artifacts.write_atomically(tmp_path / "notebooks/10_a.error", "DeadKernelError: Kernel died")
+    assert execute.failure(tmp_path, "10_a").startswith("10_a: DeadKernelError: Kernel died; open ")
+    told = execute.failure(tmp_path, "20_b")
+    assert "20_b: ended without an error" in told and told.endswith("run.log")
 
 
 def test_what_an_interruption_stops_did_not_fail():
