@@ -65,6 +65,12 @@ def _parser() -> ArgumentParser:
     camera.add_argument("--device", default="0", help="the camera's number, or a video's address")
     export = command(_export, "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: what is at hand")
+    train = command(_train, "dataset")
+    train.add_argument("--from", default="compact", choices=["compact"], help="what is trained on")
+    train.add_argument("--epochs", type=int, help="with all layers; default: 12")
+    train.add_argument("--learning-rate", type=float, help="the highest; default: 0.01")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--out", help="NAME.keras; default: named as the folder")
     dataset = command(_dataset, "folder", "target")
     dataset.add_argument("--faces", default="haar", help="a detector; whole: pictures are faces")
     return parser
@@ -137,10 +143,10 @@ def _recognise(options: Namespace) -> int:
 
 def _camera(options: Namespace) -> None:
     """expressions live, in a window; q quits"""
-    from fercore.recognition import command, video
+    from fercore.recognition import command
 
-    video.check_windows()
-    video.show(command.recogniser(options), options.device)
+    command.check_windows()
+    command.show(command.recogniser(options), options.device)
 
 
 def _export(options: Namespace) -> None:
@@ -152,18 +158,26 @@ def _export(options: Namespace) -> None:
     print(model_card.write(Path(options.model), Path(options.target), faces))
 
 
+def _train(options: Namespace) -> None:
+    """fine-tune the recogniser's network on a folder of pictures of faces, a subfolder by class"""
+    from fercore.training import fine_tuning
+
+    print(fine_tuning.run(options))
+
+
 def _dataset(options: Namespace) -> None:
     """the data set TARGET of FOLDER, which holds a folder of pictures for each class"""
     from fercore.data import image_folders
-    from fercore.recognition import detection, recogniser
+    from fercore.recognition import recogniser
 
-    detector = detection.detector(options.faces)
+    reader = recogniser.Recogniser(detector=options.faces)
 
     def largest_face(rgb):
-        boxes, _ = detector.detect(rgb)
-        largest = max(boxes, key=lambda box: box[2] * box[3], default=None)
-        margin = getattr(detector, "margin", 0.0)
-        return None if largest is None else recogniser.crop(rgb, largest, margin)
+        boxes, _, tilts = reader.find(rgb)
+        if not len(boxes):
+            return None
+        largest = boxes[:, 2:].prod(axis=1).argmax()
+        return recogniser.crop(rgb, boxes[largest], reader.margin, tilts[largest])
 
     made = image_folders.make(options.folder, options.target, largest_face)
     print(f"{'':12} {'train':>6} {'val':>6} {'test':>6}")

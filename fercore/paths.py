@@ -12,6 +12,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PARAMS = ROOT / "params"
 OUTPUTS = ROOT / "outputs"
 DATA = ROOT / "data"
+WEIGHTS = Path(__file__).parent / "recognition" / "weights"  # of the network that is shipped
 _CACHE = ROOT / ".cache" if IN_CLONE else platformdirs.user_cache_path("fercore", appauthor=False)
 CACHE = Path(os.environ.get("FERCORE_CACHE", _CACHE)).expanduser()
 

@@ -1,12 +1,15 @@
 """The study's own networks: `compact`, small enough to train in under an hour on two cores and to
 ship with the repository; `residual`, for a GPU, its teacher."""
 
+import json
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import layers
 
+from fercore import paths
+from fercore.data import augmentation, synthetic
 from fercore.models.layers import (
     HE,
     BatchNormalization,
@@ -46,6 +49,17 @@ def compact(
     return keras.Model({"image": image}, output(x, classes), name="compact")
 
 
+def pretrained(faces: np.ndarray | None = None) -> keras.Model:
+    """The network that comes with the package, ready to be trained further: it predicts as its ONNX
+    file does. `faces` uint8 [n, 48, 48], some hundred of those that it is about to learn from, for
+    batch normalisation; None: drawn ones."""
+    file = paths.WEIGHTS / "compact.onnx"
+    card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    seen = synthetic.faces(256, 0, 0).images if faces is None else faces
+    seen = augmentation.normalise(augmentation.crop(seen, card["side"]), card["normalisation"])
+    return compact_from_onnx(file.read_bytes(), seen)
+
+
 def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     """`compact` with the weights of an exported file: it predicts alike and can be trained further.
 
@@ -58,17 +72,22 @@ def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     graph = onnx.load_from_string(content).graph
     *folded, kernel, bias = (onnx.numpy_helper.to_array(w).astype("f4") for w in graph.initializer)
     kernels, shifts = [each.transpose(2, 3, 1, 0) for each in folded[::2]], folded[1::2]
-    shape = [axis.dim_value for axis in graph.input[0].type.tensor_type.shape.dim[1:]]
-    filters = [len(shift) for shift in shifts[1::2]]
-    model = compact((shape[0], shape[1], shape[2]), len(bias), filters)
-    norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
+    _, height, width, channels = (a.dim_value for a in graph.input[0].type.tensor_type.shape.dim)
+    filters = [each.shape[-1] for each in kernels if len(each) > 1][1::2]
+    squeeze = [each.shape[-2] // each.shape[-1] for each in kernels if len(each) == 1][:1] or [0]
+    model = compact((height, width, channels), len(bias), filters, squeeze=squeeze[0])
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
-    for layer, norm, values, shift in zip(convolutions, norms, kernels, shifts, strict=True):
+    for layer, values, shift in zip(convolutions, kernels, shifts, strict=True):
+        layer.set_weights([values, shift] if layer.use_bias else [values])
+    shifts = [
+        shift for layer, shift in zip(convolutions, shifts, strict=True) if not layer.use_bias
+    ]
+    norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
+    for norm, shift in zip(norms, shifts, strict=True):
         ones = np.ones_like(shift)
-        layer.set_weights([values])
         norm.set_weights([ones, shift, 0 * ones, ones - norm.epsilon])  # as if it were not there
     model.get_layer("expression").set_weights([kernel, bias])
-    maps = keras.Model(model.inputs, [layer.output for layer in convolutions])
+    maps = keras.Model(model.inputs, [norm.input for norm in norms])
     for norm, shift, seen in zip(norms, shifts, maps.predict_on_batch(examples), strict=True):
         mean, variance = np.mean(seen, axis=(0, 1, 2)), np.var(seen, axis=(0, 1, 2))
         norm.set_weights([np.sqrt(variance + norm.epsilon), shift + mean, mean, variance])

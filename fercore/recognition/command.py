@@ -1,14 +1,19 @@
-"""`fercore recognise`: expressions in pictures, folders or a video, printed or written to files."""
+"""`fercore recognise`: expressions in pictures, folders or a video, printed or written to files;
+`fercore camera`: live, in a window."""
 
 import csv
 import json
 import os
+import re
+import signal
 import sys
+import threading
+import time
 import warnings
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -18,12 +23,23 @@ from PIL import Image
 from fercore import artifacts
 from fercore.artifacts import printable
 from fercore.data import pictures
-from fercore.recognition import annotation, video
+from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
 from fercore.recognition.inference import Prior
 from fercore.recognition.recogniser import Face, Recogniser, RecognitionError
 
 FORMATS = ("csv", "json", "png")
+STOPS = [getattr(signal, k) for k in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, k)]
+WINDOW, QUIT = "fercore: q quits", b"qQ\x1b"  # the last one is Escape
+NAMES = re.compile(r".*\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|m?ts|m2ts|3gp|ogv|flv)", re.IGNORECASE)
+MARKS = re.compile(
+    rb"\x00.{3}ftyp(?!avi[fs]|hei[cfsx]|m[is]f1|crx)"  # MP4 and its kin, but no pictures
+    rb"|\x00.{3}(?:moov|wide|free|skip)|.{4}mdat|RIFF.{4}AVI |FLV\x01|OggS|\x00\x00\x01\xba"
+    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75"  # Matroska and WebM, Windows Media
+    rb"|(?:G.{187}){3}|(?:.{4}G.{187}){3}",  # MPEG transport streams, packets of 188 or 192 bytes
+    re.DOTALL,
+)
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said once, in one line
 
 
 def run(options: Namespace) -> int:
@@ -31,7 +47,7 @@ def run(options: Namespace) -> int:
     read; 130: interrupted, what was done is kept; 2, by a `ValueError`: nothing done."""
     paths = [Path(os.path.expanduser(path)) for path in options.paths]
     out = Path(os.path.expanduser(options.out)) if options.out else None
-    films = [path for path in paths if video.is_video(path)]
+    films = [path for path in paths if is_video(path)]
     if films and len(paths) > 1:
         name = printable(films[0].name)
         raise RecognitionError(f"{name}: give a video by itself, {len(paths)} paths were given")
@@ -40,6 +56,10 @@ def run(options: Namespace) -> int:
         warnings.showwarning = lambda message, *_, **__: _say(message)
         if not films:
             return _pictures(paths, out, options)
+        try:
+            from fercore.recognition import video
+        except ImportError as error:
+            raise RecognitionError(str(error)) from None
         built = recogniser(options)
         outcome = video.recognise_video(films[0], built, out=out, format=options.format)
     for remark in outcome.remarks:
@@ -64,7 +84,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     targets = _targets(files, out, folder=kind == "png" and several) if out else {}
     built, bad, tried = recogniser(options), 0, 0
     try:
-        with video.stops() as asked, _writer(kind, out, targets, built.class_names) as write:
+        with stops() as asked, _writer(kind, out, targets, built.class_names) as write:
             for file in artifacts.progress(files, "pictures"):
                 tried += 1
                 try:
@@ -207,3 +227,77 @@ def _escaped(path: Path) -> str:
 
 def _say(line: object) -> None:
     print(f"fercore: {line}", file=sys.stderr)
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a film: by its first bytes, whatever its name is; else by its name."""
+    head = b""
+    with suppress(OSError):
+        if Path(path).is_file():
+            with open(path, "rb") as file:
+                head = file.read(1000)
+    return bool(MARKS.match(head) or NAMES.fullmatch(Path(path).name))
+
+
+@contextmanager
+def stops() -> Iterator[list[int]]:
+    """The signals that ask for the end, Ctrl-C among them: they wait until a frame is whole. A
+    second one ends at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    main = threading.current_thread() is threading.main_thread()  # others get no signals
+    with ExitStack() as stack:
+        for number in STOPS if main else ():
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores
+                stack.callback(signal.signal, number, signal.signal(number, ask))
+        yield asked
+
+
+def show(recogniser: Recogniser, device: str | int = 0) -> None:
+    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross.
+
+    `device`: the number of a camera (0 is the first), or the file or address of a video. A camera's
+    pictures are mirrored, as people know themselves from mirrors. Raises `RecognitionError`.
+    """
+    check_windows()
+    number = int(device) if str(device).isdigit() else None
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
+    capture = cv2.VideoCapture(device if number is None else number)
+    if not capture.isOpened():
+        raise RecognitionError(
+            f"no pictures from device {printable(device)}; the first camera is 0"
+        )
+    tracker = annotation.Tracker(recogniser)
+    try:
+        while (read := capture.read())[0]:
+            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+            rgb = rgb if number is None else np.ascontiguousarray(rgb[:, ::-1])
+            faces = [face for _, face in tracker.step(rgb, time.monotonic())]
+            marked, visible = annotation.annotate(rgb, faces), cv2.WND_PROP_VISIBLE
+            cv2.imshow(WINDOW, cv2.cvtColor(marked, cv2.COLOR_RGB2BGR))
+            if cv2.waitKey(1) & 0xFF in QUIT or cv2.getWindowProperty(WINDOW, visible) < 1:
+                break
+    except KeyboardInterrupt:
+        pass
+    except cv2.error as error:
+        raise RecognitionError(f"the window failed ({printable(error)})") from error
+    finally:
+        capture.release()
+        with suppress(cv2.error):
+            cv2.destroyAllWindows()
+
+
+def check_windows() -> None:
+    """Raises `RecognitionError` when this OpenCV or this machine opens no windows."""
+    if not cv2.currentUIFramework():
+        raise RecognitionError(
+            "this build of OpenCV opens no windows; replace it by one not 'headless'"
+        )
+    displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not displays:
+        raise RecognitionError("no display to open a window on (DISPLAY is not set); use a desktop")

@@ -31,8 +31,6 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 VARIABLE = "FERCORE_YUNET"
 
 HAAR = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-# How system D calls `detectMultiScale`
-SYSTEM_D = {"scale": 1.3, "neighbours": 5, "smallest": 50}
 
 
 class DetectorError(ValueError):
@@ -93,8 +91,8 @@ class YuNet:
 class Cascade:
     """Viola and Jones's cascade by OpenCV; `file` is its description, by default OpenCV's of
     frontal faces. `scale` between the sizes searched; `neighbours`: overlapping hits that make a
-    face; `smallest` in pixels: the side of the smallest face searched. The score is the weight of
-    the cascade's last stage."""
+    face; `smallest` in pixels: the side of the smallest face searched (system D: 1.3, 5, 50). The
+    score is the weight of the cascade's last stage."""
 
     margin = 0.01
 

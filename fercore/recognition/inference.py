@@ -10,12 +10,14 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fercore import artifacts
+from fercore import artifacts, paths
 from fercore.artifacts import printable
 from fercore.data import augmentation
 from fercore.data.faces import SIDE
@@ -23,7 +25,7 @@ from fercore.data.splits import SPLITS
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is first imported
 
-FOLDER = Path(__file__).parent / "weights"  # the networks that come with the package
+FOLDER = paths.WEIGHTS  # the networks that come with the package
 PRECISIONS = ("int8", "float32")
 PRIORS = ("fer2013", "uniform")
 BATCH = 64  # faces through the network at a time: more of them leave the processor's cache
@@ -68,11 +70,15 @@ class Network:
             given = f"crops of {crops.dtype} {list(crops.shape)}"
             raise ModelError(f"{given}; give uint8 [n, {SIDE}, {SIDE}]")
         views, step = augmentation.views(self.views), max(1, BATCH // self.views)
+        upright = [view for view in views if not view.mirror]
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         for k in range(0, len(crops), step):
-            seen = [augmentation.seen(crops[k : k + step], view) for view in views]
+            seen = [augmentation.seen(crops[k : k + step], view) for view in upright]
             images = augmentation.crop(np.concatenate(seen), self.side)
-            found = self.forward(augmentation.normalise(images, self.normalisation))
+            images = augmentation.normalise(images, self.normalisation)
+            if self.views > 1:
+                images = np.concatenate([images, images[:, :, ::-1]])
+            found = self.forward(images)
             parts.append(found.reshape(self.views, -1, found.shape[-1]).mean(axis=0))
         return np.concatenate(parts)
 
@@ -194,48 +200,42 @@ def network(name: str, forward: Forward, card: dict, precision: str = "float32")
 def read_card(path: Path) -> dict:
     """The card beside a model, NAME.json. Raises `ModelError` when it is missing or no card."""
     file, known = path.with_suffix(".json"), augmentation.NORMALISATIONS
+    card: Any = None
     needed = (
-        {"class_names"} if path.suffix == ".keras" else {"class_names", "side", "normalisation"}
+        ["class_names"] if path.suffix == ".keras" else ["class_names", "normalisation", "side"]
     )
-    try:
+    if not file.is_file():
+        raise ModelError(f"{printable(file.name)}: missing; a model needs its card beside it")
+    with suppress(ValueError):
         card = json.loads(file.read_text(encoding="utf-8"))
-        names, sound = card["class_names"], needed <= card.keys()
-        sound &= isinstance(names, list) and all(isinstance(name, str) for name in names)
-        sound &= card.get("normalisation", "raw") in known
-    except FileNotFoundError:
-        fault = f"{printable(file.name)}: missing; a model needs its card beside it"
-        raise ModelError(fault) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        sound = False
+    sound = isinstance(card, dict) and set(needed) <= card.keys()
+    if sound:
+        names, how = card["class_names"], card.get("normalisation", "raw")
+        sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        sound &= isinstance(how, str) and how in known
     if not sound:
         rule = f"a list of a name for each output, in order; normalisation is {' or '.join(known)}"
-        fault = f"no model card; it must hold {', '.join(sorted(needed))}: {rule}"
+        fault = f"no model card; it must hold {', '.join(needed)}: {rule}"
         raise ModelError(f"{printable(file.name)}: {fault}")
     return card
 
 
 def describe(path: Path) -> dict:
-    """What is known of a .keras file: side of cropped faces, network, split, class_names,
-    normalisation, training.
-
-    From a card beside it (NAME.json), or the record of its training when it lies where a run saves
-    it (models/SPLIT/NETWORK/seed0.keras); else only the side, that of a face."""
+    """What is known of a .keras file: by the card beside it, else by the record of its training,
+    where it lies in a run (models/SPLIT/NETWORK/seed0.keras); else the side of a face alone."""
     if path.with_suffix(".json").is_file():
         return {"side": SIDE} | read_card(path)
-    try:
-        folder, (split, name) = path.resolve().parents[3], path.resolve().parts[-3:-1]
-        record = artifacts.read_record(folder, split, name, int(path.stem.removeprefix("seed")))
-    except (ValueError, IndexError):
-        return {"side": SIDE}
-    recipe = record["recipe_parameters"]
-    return {
-        "side": recipe.get("crop") or SIDE,
-        "network": record["network"],
-        "split": record["split"],
-        "training": record,
-        "class_names": list(SPLITS[record["split"]].class_names),
-        "normalisation": recipe["normalisation"],
-    }
+    card: dict = {"side": SIDE}
+    place = path.resolve()
+    with suppress(ValueError, IndexError):
+        split, network = place.parts[-3:-1]
+        seed = int(path.stem.removeprefix("seed"))
+        record = artifacts.read_record(place.parents[3], split, network, seed)
+        recipe = record["recipe_parameters"]
+        card = {"side": recipe.get("crop") or SIDE, "normalisation": recipe["normalisation"]}
+        card |= {"class_names": list(SPLITS[split].class_names), "training": record}
+        card |= {name: record[name] for name in ("network", "split")}
+    return card
 
 
 def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:

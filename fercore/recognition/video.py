@@ -1,47 +1,185 @@
-"""Expressions over time: a video file marked, with a table of time stamps; a camera's pictures in a
-window."""
+"""Video files: recognised frame by frame, marked, with a table of time stamps.
+
+PyAV reads and writes them: each frame at its own time, upright, with the sound of the original.
+"""
 
 import csv
 import os
-import re
-import signal
-import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import cv2
 import numpy as np
 
 from fercore import artifacts
 from fercore.artifacts import printable
+from fercore.data import pictures
 from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
 from fercore.recognition.annotation import Tracker
+from fercore.recognition.command import stops
+from fercore.recognition.recogniser import RecognitionError
 
-if TYPE_CHECKING:
-    from fercore.recognition.film import Film, Source
+try:
+    import av
+    from av.packet import Packet
+except ImportError:
+    raise ImportError('videos need PyAV: pip install "fercore[video]"') from None
 
 COLUMNS = ("time", "frame", "track", *recognition.COLUMNS[2:])
-STOPS = [getattr(signal, k) for k in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, k)]
-WINDOW, QUIT = "fercore: q quits", b"qQ\x1b"  # the last one is Escape
-NAMES = re.compile(r".*\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|m?ts|m2ts|3gp|ogv|flv)", re.IGNORECASE)
-MARKS = re.compile(
-    rb"\x00.{3}ftyp(?!avi[fs]|hei[cfsx]|m[is]f1|crx)"  # MP4 and its kin, but no pictures
-    rb"|\x00.{3}(?:moov|wide|free|skip)|.{4}mdat|RIFF.{4}AVI |FLV\x01|OggS|\x00\x00\x01\xba"
-    rb"|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75"  # Matroska and WebM, Windows Media
-    rb"|(?:G.{187}){3}|(?:.{4}G.{187}){3}",  # MPEG transport streams, packets of 188 or 192 bytes
-    re.DOTALL,
-)
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said once, in one line
+TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
+QUALITY = {"preset": "veryfast", "crf": "20"}
+SOUND: dict[str, Any] = {"rate": 48_000, "layout": "stereo"}
 
 
-class VideoError(ValueError):
-    """A video or camera that cannot be read, an output or window that cannot be had."""
+class Source:
+    """The frames of a video file in RGB, upright and with square pixels, and when each is shown.
+
+    `rate` in frames a second; `length` in seconds as the file announces it, 0.0 where it does not;
+    `frames` and `seconds` were read so far; `damaged` packets were left out; `heard`: packets of
+    `sound` that came since somebody cleared it. Raises `RecognitionError`.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
+        self.heard: list[Packet] = []
+        self._end, self._torn = 0.0, False
+        name = printable(path.name)
+        if not path.is_file():  # opening a FIFO would wait for ever
+            raise RecognitionError(f"{name}: no such file")
+        with one_line(path, "no video that can be read"):
+            # a name with a colon is no address, and nothing is fetched that a file names
+            only_files = {"protocol_whitelist": "file"}
+            self._file = av.open(f"file:{path}", metadata_errors="replace", options=only_files)
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in self._file.streams.video if not s.disposition & cover]
+        if not streams or streams[0].codec_context is None:
+            raise RecognitionError(f"{name}: no moving pictures in it that can be read")
+        self._stream: Any = streams[0]
+        self._stream.thread_type = "AUTO"
+        self.sound: Any = next((s for s in self._file.streams.audio if s.codec_context), None)
+        self.rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
+        self.begin = (self._file.start_time or 0) / av.time_base  # s: what players call 0
+        self.length = (self._file.duration or 0) / av.time_base
+        if self._file.format.name == "avi":  # cut off before its index, it is guessed from the size
+            self.length = max(self.length, self._stream.frames / self.rate)
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Each frame, uint8 [h, w, 3], and its time stamp in seconds; where that is missing or does
+        not rise, the end of the frame before."""
+        last = -1.0
+        try:
+            for packet in self._file.demux():
+                if packet.pts is not None and packet.time_base:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self._end = max(self._end, end - self.begin)
+                if packet.stream is self.sound:
+                    self.heard.append(packet)
+                for frame in self.decoded(packet) if packet.stream is self._stream else ():
+                    stamp = last if frame.time is None else frame.time - self.begin
+                    last = stamp if stamp > last else self.seconds
+                    yield last, self._pixels(frame)
+                    self.frames, self.seconds = self.frames + 1, last + 1 / self.rate
+        except av.FFmpegError:  # it cannot be read any further
+            self._torn = True
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the file ends before it should: not one of its streams comes near to what it
+        announces. One of them alone may be shorter."""
+        return self._torn or self._end < 0.97 * self.length - 2 / self.rate
+
+    def decoded(self, packet: Packet) -> list[Any]:
+        """The frames in a packet of pictures or sound; none, counted, where it is damaged."""
+        try:
+            return packet.decode()
+        except av.FFmpegError:
+            self.damaged += 1
+            return []
+
+    def _pixels(self, frame: Any) -> np.ndarray:
+        """A frame as players show it: oblong pixels made square, turned upright."""
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        width, height = round(frame.width * max(aspect, 1)), round(frame.height / min(aspect, 1))
+        if width * height > pictures.MAX_PIXELS:
+            name, size = printable(self.path.name), f"{width}×{height}"
+            raise RecognitionError(f"{name}: frames of {size} pixels are too large")
+        rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+
+class Film:
+    """An annotated video that grows frame by frame: H.264, and the sound of `source` as AAC.
+    `written` frames were, `unheard` packets of sound were not, as their time stamps fall back."""
+
+    def __init__(self, file: Any, source: Source):
+        self.written, self.unheard = 0, 0
+        self._file, self._source, self._pts, self._heard = file, source, -1, -(2**62)
+        self._video: Any = None
+        self._sound: Any = None
+        self._resampler: Any = None
+        self._kind: tuple[str, str, int] | None = None  # of sound that the resampler takes
+
+    def add(self, rgb: np.ndarray, seconds: float) -> None:
+        """The frame, uint8 [h, w, 3], that is shown from `seconds` on."""
+        if self._video is None:
+            self._begin(*rgb.shape[1::-1])
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        self._pts = max(self._pts + 1, round(seconds * TICKS))
+        frame.pts, frame.time_base = self._pts, Fraction(1, TICKS)
+        self._write(self._video.encode(frame))
+        self._listen()
+        self.written += 1
+
+    def finish(self) -> None:
+        """Write what the encoders still hold."""
+        self._listen()
+        for stream in filter(None, (self._video, self._sound)):
+            self._write(stream.encode(None))
+
+    def _begin(self, width: int, height: int) -> None:
+        """Add the streams; the first frame shows how large the pictures are."""
+        rate = Fraction(self._source.rate).limit_denominator(1001)
+        self._video = self._file.add_stream("libx264", rate=rate, options=QUALITY)
+        self._video.width, self._video.height = width + width % 2, height + height % 2  # in pairs
+        self._video.pix_fmt, self._video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+        self._video.codec_context.colorspace = 6  # BT.601, as converted; players guess by size
+        if self._source.sound:
+            self._sound = self._file.add_stream("aac", **SOUND)
+
+    def _listen(self) -> None:
+        """Encode the sound that came since the last frame; it keeps its time, a damaged packet is
+        silence."""
+        for packet in self._source.heard:
+            for frame in self._source.decoded(packet):
+                if frame.pts is not None:
+                    frame.pts -= round(self._source.begin / frame.time_base)
+                self._add_sound(frame)
+        self._source.heard.clear()
+
+    def _add_sound(self, frame: Any) -> None:
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:  # the source may change midway
+            self._kind, self._resampler = kind, av.AudioResampler("fltp", **SOUND)
+        for part in self._resampler.resample(frame):
+            if part.pts is not None:  # some count in ticks of the source, some in samples
+                part.pts = round(part.pts * part.time_base * SOUND["rate"])
+            part.time_base = Fraction(1, SOUND["rate"])
+            self._write(self._sound.encode(part))
+
+    def _write(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            if packet.stream is self._video and packet.time_base:  # the last frame's has no other
+                packet.duration = round(1 / (self._source.rate * packet.time_base))
+            elif packet.dts is not None:
+                if packet.dts <= self._heard:
+                    self.unheard += 1
+                    continue
+                self._heard = packet.dts
+            self._file.mux(packet)
 
 
 @dataclass(frozen=True)
@@ -58,16 +196,6 @@ class Outcome:
     remarks: list[str]
 
 
-def is_video(path: str | Path) -> bool:
-    """Whether a file is a film: by its first bytes, whatever its name is; else by its name."""
-    head = b""
-    with suppress(OSError):
-        if Path(path).is_file():
-            with open(path, "rb") as file:
-                head = file.read(1000)
-    return bool(MARKS.match(head) or NAMES.fullmatch(Path(path).name))
-
-
 def recognise_video(
     path: str | Path,
     recogniser: recognition.Recogniser,
@@ -81,14 +209,10 @@ def recognise_video(
     `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
     has a row a frame and face: `COLUMNS`, then the smoothed probability of each expression. Ctrl-C,
     SIGTERM, or a video that breaks off keep what was done, and `Outcome.remarks` says so. Raises
-    `VideoError`; then nothing is left behind.
+    `RecognitionError`; then nothing is left behind.
     """
-    try:
-        from fercore.recognition.film import Source, one_line, writing
-    except ImportError:
-        raise VideoError('videos need PyAV: pip install "fercore[video]"') from None
     if not isinstance(path, str | os.PathLike):
-        raise VideoError(f"a video of type {type(path).__name__}: give the path of a file")
+        raise RecognitionError(f"a video of type {type(path).__name__}: give the path of a file")
     path = Path(os.path.expanduser(path))
     target = _target(path, path.parent if out is None else Path(os.path.expanduser(out)), format)
     source, tracker = Source(path), Tracker(recogniser)
@@ -100,7 +224,9 @@ def recognise_video(
     ):
         known = ",".join(COLUMNS)
         if marked and table.exists() and not table.read_text(errors="replace").startswith(known):
-            raise VideoError(f"{printable(table.name)} is there already; choose another --out")
+            raise RecognitionError(
+                f"{printable(table.name)} is there already; choose another --out"
+            )
         interrupted = _work(source, tracker, film, rows)
         remarks = _remarks(source, tracker, interrupted)
     if film and film.unheard > film.written / 10:
@@ -109,7 +235,7 @@ def recognise_video(
     return Outcome(target if marked else None, table, *counts, interrupted, remarks)
 
 
-def _work(source: "Source", tracker: Tracker, film: "Film | None", table: Path) -> bool:
+def _work(source: Source, tracker: Tracker, film: Film | None, table: Path) -> bool:
     """Frame by frame into table and film, to the end or until it is stopped; whether it was."""
     name, total = printable(source.path.name), round(source.length * source.rate) or None
     with open(table, "w", newline="", encoding="utf-8") as file, suppress(KeyboardInterrupt):
@@ -130,31 +256,12 @@ def _work(source: "Source", tracker: Tracker, film: "Film | None", table: Path) 
     return True
 
 
-@contextmanager
-def stops() -> Iterator[list[int]]:
-    """The signals that ask for the end, Ctrl-C among them: they wait until a frame is whole. A
-    second one ends at once."""
-    asked: list[int] = []
-
-    def ask(number: int, _) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    main = threading.current_thread() is threading.main_thread()  # others get no signals
-    with ExitStack() as stack:
-        for number in STOPS if main else ():
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores
-                stack.callback(signal.signal, number, signal.signal(number, ask))
-        yield asked
-
-
-def _remarks(source: "Source", tracker: Tracker, interrupted: bool) -> list[str]:
+def _remarks(source: Source, tracker: Tracker, interrupted: bool) -> list[str]:
     """What the user should know: that not all of the video is there, and how much is. Raises
-    `VideoError` when nothing is."""
+    `RecognitionError` when nothing is."""
     if not source.frames:
         what = "interrupted at once" if interrupted else "not one frame in it that can be read"
-        raise VideoError(f"{printable(source.path.name)}: {what}")
+        raise RecognitionError(f"{printable(source.path.name)}: {what}")
     remarks = [] if tracker.begun else ["no face was found"]
     if interrupted or source.broken_off:
         whole = f" of {source.length:.1f} s" if source.length else ""
@@ -172,48 +279,32 @@ def _target(path: Path, out: Path, format: str | None) -> Path:
     kind = out.suffix.lower()[1:]
     if kind not in ("mp4", "csv") or format not in (None, kind):
         what = f"format {printable(format, 20)}, output {printable(out.name)}"
-        raise VideoError(f"{what}: for videos choose mp4 or csv, or name a folder")
+        raise RecognitionError(f"{what}: for videos choose mp4 or csv, or name a folder")
     if out.resolve() == path.resolve():
-        raise VideoError(f"{printable(out.name)}: the output would overwrite the video")
+        raise RecognitionError(f"{printable(out.name)}: the output would overwrite the video")
     return out.with_suffix(f".{kind}")
 
 
-def show(recogniser: recognition.Recogniser, device: str | int = 0) -> None:
-    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross.
+@contextmanager
+def writing(target: Path, source: Source) -> Iterator[Film]:
+    """A film that becomes `target` at the end, once all its frames are found in it. Raises
+    `RecognitionError`, `FFmpegError` and `OSError`."""
+    with artifacts.replacing(target) as path:
+        with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as file:
+            film = Film(file, source)
+            yield film
+            film.finish()
+        with av.open(f"file:{path}") as written:
+            there = sum(packet.size > 0 for packet in written.demux(written.streams.video[0]))
+        if there < film.written:
+            raise RecognitionError(f"only {there} of {film.written} frames could be written")
 
-    `device`: the number of a camera (0 is the first), or the file or address of a video. A camera's
-    pictures are mirrored, as people know themselves from mirrors. Raises `VideoError`.
-    """
-    check_windows()
-    number = int(device) if str(device).isdigit() else None
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
-    capture = cv2.VideoCapture(device if number is None else number)
-    if not capture.isOpened():
-        raise VideoError(f"no pictures from device {printable(device)}; the first camera is 0")
-    tracker = Tracker(recogniser)
+
+@contextmanager
+def one_line(path: Path, what: str) -> Iterator[None]:
+    """A failure of PyAV or of the file system as a `RecognitionError`: file, fault, cause."""
     try:
-        while (read := capture.read())[0]:
-            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
-            rgb = rgb if number is None else np.ascontiguousarray(rgb[:, ::-1])
-            faces = [face for _, face in tracker.step(rgb, time.monotonic())]
-            marked, visible = annotation.annotate(rgb, faces), cv2.WND_PROP_VISIBLE
-            cv2.imshow(WINDOW, cv2.cvtColor(marked, cv2.COLOR_RGB2BGR))
-            if cv2.waitKey(1) & 0xFF in QUIT or cv2.getWindowProperty(WINDOW, visible) < 1:
-                break
-    except KeyboardInterrupt:
-        pass
-    except cv2.error as error:
-        raise VideoError(f"the window failed ({printable(error)})") from error
-    finally:
-        capture.release()
-        with suppress(cv2.error):
-            cv2.destroyAllWindows()
-
-
-def check_windows() -> None:
-    """Raises `VideoError` when this OpenCV or this machine opens no windows."""
-    if not cv2.currentUIFramework():
-        raise VideoError("this build of OpenCV opens no windows; replace it by one not 'headless'")
-    displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not displays:
-        raise VideoError("no display to open a window on (DISPLAY is not set); use a desktop")
+        yield
+    except (av.FFmpegError, OSError) as error:
+        cause = printable(error.strerror or error).lower()
+        raise RecognitionError(f"{printable(path.name)}: {what} ({cause})") from None

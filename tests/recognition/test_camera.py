@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from test_video import Brightness, frame
 
-from fercore import cli as command
-from fercore.recognition import video
-from fercore.recognition.video import VideoError
+from fercore import cli
+from fercore.recognition import command
+from fercore.recognition.recogniser import RecognitionError
 
 
 class Capture:
@@ -42,7 +42,7 @@ def window(monkeypatch):
 
 
 def test_frames_are_mirrored_and_marked(window):
-    video.show(Brightness())
+    command.show(Brightness())
     assert len(window.shown) == 10
     plain = frame(9)[:, ::-1, ::-1]
     changed = (np.abs(window.shown[0].astype(int) - plain) > 40).any(axis=2)
@@ -54,35 +54,35 @@ def test_frames_are_mirrored_and_marked(window):
 @pytest.mark.parametrize("key", [ord("q"), ord("Q"), 27])
 def test_q_and_escape_quit(window, key):
     window.keys = [-1, ord("x"), key]
-    video.show(Brightness())
+    command.show(Brightness())
     assert len(window.shown) == 3
     assert not window.open
 
 
 def test_the_cross_of_the_window_and_ctrl_c_quit(window, monkeypatch):
     window.visible = 0.0
-    video.show(Brightness())
+    command.show(Brightness())
     assert len(window.shown) == 1
 
     def interrupt(wait):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cv2, "waitKey", interrupt)
-    video.show(Brightness())
+    command.show(Brightness())
     assert len(window.shown) == 2
 
 
 def test_no_camera_is_one_line(window):
-    with pytest.raises(VideoError, match="no pictures from device 3; the first camera is 0"):
-        video.show(Brightness(), 3)
-    with pytest.raises(VideoError, match=r"no pictures from device none\.mp4"):
-        video.show(Brightness(), "none.mp4")
+    with pytest.raises(RecognitionError, match="no pictures from device 3; the first camera is 0"):
+        command.show(Brightness(), 3)
+    with pytest.raises(RecognitionError, match=r"no pictures from device none\.mp4"):
+        command.show(Brightness(), "none.mp4")
 
 
 def test_a_real_camera_that_is_not_there_talks_in_one_line_only(monkeypatch, capfd):
-    monkeypatch.setattr(video, "check_windows", lambda: None)
-    with pytest.raises(VideoError, match="no pictures from device 97"):
-        video.show(Brightness(), "97")
+    monkeypatch.setattr(command, "check_windows", lambda: None)
+    with pytest.raises(RecognitionError, match="no pictures from device 97"):
+        command.show(Brightness(), "97")
     assert capfd.readouterr().err == ""
 
 
@@ -91,8 +91,8 @@ def test_a_window_that_fails_is_one_line(window, monkeypatch):
         raise cv2.error("line one\nline two")
 
     monkeypatch.setattr(cv2, "imshow", fail)
-    with pytest.raises(VideoError, match=r"the window failed \(line one\?line two\)"):
-        video.show(Brightness())
+    with pytest.raises(RecognitionError, match=r"the window failed \(line one\?line two\)"):
+        command.show(Brightness())
     assert not window.open
 
 
@@ -100,14 +100,14 @@ def test_a_build_without_windows_and_a_machine_without_display_are_told(window, 
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(VideoError, match="no display"):
-        video.show(Brightness())
+    with pytest.raises(RecognitionError, match="no display"):
+        command.show(Brightness())
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
-    with pytest.raises(VideoError, match="this build of OpenCV opens no windows; replace"):
-        video.show(Brightness())
+    with pytest.raises(RecognitionError, match="this build of OpenCV opens no windows; replace"):
+        command.show(Brightness())
 
 
 def test_the_command_says_what_is_wrong_before_a_model_is_loaded(window, monkeypatch, capsys):
     monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
-    assert command.main(["camera", "--model", "no such model"]) == 2
+    assert cli.main(["camera", "--model", "no such model"]) == 2
     assert capsys.readouterr().err.startswith("fercore: this build of OpenCV opens no windows")

@@ -58,7 +58,7 @@ def test_haar_finds_the_astronaut_first(astronaut):
 
 
 def test_system_d_takes_coarser_steps(astronaut):
-    found = detector("haar", **detection.SYSTEM_D)
+    found = detector("haar", scale=1.3, neighbours=5, smallest=50)
     assert (found.scale, found.neighbours, found.smallest) == (1.3, 5, 50)
     assert holds(found.detect(astronaut)[0][0])
 

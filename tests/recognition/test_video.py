@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fercore import cli, recognition
 from fercore.data.faces import CLASS_NAMES
-from fercore.recognition import annotation, detection, film, video
-from fercore.recognition.video import VideoError
+from fercore.recognition import annotation, command, detection, video
+from fercore.recognition.recogniser import RecognitionError
 
 RATE, FRAMES, SIZE = 20, 40, (320, 240)
 
@@ -267,7 +268,7 @@ def test_damaged_bytes_are_a_film_or_one_line(tmp_path, seed):
                 tmp_path / "damaged", Brightness(), out=tmp_path / "out.mp4"
             )
             assert len(read(outcome.video)) == outcome.frames
-        except VideoError as error:
+        except RecognitionError as error:
             assert "\n" not in str(error) and len(str(error)) < 250
 
 
@@ -321,8 +322,8 @@ def test_films_are_turned_upright(tmp_path, turns):
     for place, cell in zip((0, 4, 12, 16), cells[turns], strict=True):
         content[at + place : at + place + 4] = cell
     (tmp_path / "turned.mp4").write_bytes(content)
-    shown = [rgb for _, rgb in film.Source(tmp_path / "turned.mp4")]
-    plain = [rgb for _, rgb in film.Source(upright)]
+    shown = [rgb for _, rgb in video.Source(tmp_path / "turned.mp4")]
+    plain = [rgb for _, rgb in video.Source(upright)]
     assert np.array_equal(shown[0], np.rot90(plain[0], -turns)), "a matrix turns clockwise"
 
 
@@ -334,21 +335,23 @@ def test_films_are_known_by_their_content(tmp_path, monkeypatch, name, box):
     monkeypatch.chdir(tmp_path)
     encode(tmp_path / "film", [0, 0.04, 0.08], box=box)
     os.rename("film", name)
-    assert video.is_video(name) and video.is_video(tmp_path / name)
-    assert len(list(film.Source(Path(name)))) == 3
+    assert command.is_video(name) and command.is_video(tmp_path / name)
+    assert len(list(video.Source(Path(name)))) == 3
 
 
 def test_what_is_no_film_is_not_taken_for_one(tmp_path):
     for suffix in (".jpg", ".png", ".gif", ".bmp", ".avif", ".webp", ".tiff"):
         path = tmp_path / f"picture{suffix}"
         av_picture(path)
-        assert not video.is_video(path), suffix
+        assert not command.is_video(path), suffix
     (tmp_path / "GGGG.txt").write_text("G" * 3 + "text" * 400)
     (tmp_path / "empty").write_bytes(b"")
-    assert not video.is_video(tmp_path / "GGGG.txt") and not video.is_video(tmp_path / "empty")
-    assert video.is_video(tmp_path / "missing.mp4") and not video.is_video(tmp_path / "missing.jpg")
+    assert not command.is_video(tmp_path / "GGGG.txt") and not command.is_video(tmp_path / "empty")
+    assert command.is_video(tmp_path / "missing.mp4") and not command.is_video(
+        tmp_path / "missing.jpg"
+    )
     os.mkfifo(tmp_path / "pipe")
-    assert not video.is_video(tmp_path / "pipe"), "it waits for the other end"
+    assert not command.is_video(tmp_path / "pipe"), "it waits for the other end"
 
 
 def av_picture(path):
@@ -364,15 +367,17 @@ def test_sound_alone_is_no_video(tmp_path):
         part.sample_rate, part.pts = 16_000, 0
         file.mux(tone.encode(part))
         file.mux(tone.encode(None))
-    with pytest.raises(VideoError, match="no moving pictures"):
+    with pytest.raises(RecognitionError, match="no moving pictures"):
         video.recognise_video(tmp_path / "song.m4a", Brightness())
 
 
-def test_without_pyav_one_line_names_the_extra(clip, tmp_path, monkeypatch):
+def test_without_pyav_one_line_names_the_extra(clip, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.delitem(sys.modules, "fercore.recognition.film")
-    with pytest.raises(VideoError, match=r'pip install "fercore\[video\]"'):
-        video.recognise_video(clip, Brightness(), out=tmp_path)
+    monkeypatch.delitem(sys.modules, "fercore.recognition.video")
+    monkeypatch.delattr(recognition, "video")
+    assert cli.main(["recognise", str(clip), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and 'pip install "fercore[video]"' in said
     assert names(tmp_path) == []
 
 
@@ -486,7 +491,7 @@ def test_what_is_no_video_is_one_line(tmp_path, capfd, content, message):
     path = tmp_path / "film.mp4"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(VideoError, match=message):
+    with pytest.raises(RecognitionError, match=message):
         video.recognise_video(path, Brightness(), out=tmp_path / "out")
     assert capfd.readouterr().err == "", "somebody else talks as well"
     assert not (tmp_path / "out").exists()
@@ -508,11 +513,11 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(clip, tmp_path):
         (tmp_path / "x.avi", None, "choose mp4 or csv"),
     ]:
         recogniser = Brightness()
-        with pytest.raises(VideoError, match=message):
+        with pytest.raises(RecognitionError, match=message):
             video.recognise_video(clip, recogniser, out=out, format=format)
         assert recogniser.detector.searches == 0
     shutil.copy(clip, tmp_path / "same.mp4")
-    with pytest.raises(VideoError, match="would overwrite the video"):
+    with pytest.raises(RecognitionError, match="would overwrite the video"):
         video.recognise_video(tmp_path / "same.mp4", Brightness(), out=tmp_path / "same.mp4")
     assert names(tmp_path) == ["file", "same.mp4"]
 
@@ -537,7 +542,7 @@ def test_a_film_that_cannot_be_written_whole_is_no_success(clip, tmp_path, size)
             return super().probabilities(crops)
 
     try:
-        with pytest.raises(VideoError) as raised:
+        with pytest.raises(RecognitionError) as raised:
             video.recognise_video(clip, Limited(), out=tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -550,15 +555,15 @@ def test_frames_that_are_missing_from_the_film_are_found(clip, tmp_path, monkeyp
         for packet in packets[::2]:
             self._file.mux(packet)
 
-    monkeypatch.setattr(film.Film, "_write", forgetful)
-    with pytest.raises(VideoError, match=r"only \d+ of 40 frames could be written"):
+    monkeypatch.setattr(video.Film, "_write", forgetful)
+    with pytest.raises(RecognitionError, match=r"only \d+ of 40 frames could be written"):
         video.recognise_video(clip, Brightness(), out=tmp_path)
     assert names(tmp_path) == []
 
 
 def test_files_of_the_users_own_are_spared_and_ones_of_this_program_renewed(clip, tmp_path):
     (tmp_path / "film.csv").write_text("my,own\n")
-    with pytest.raises(VideoError, match=r"film\.csv is there already"):
+    with pytest.raises(RecognitionError, match=r"film\.csv is there already"):
         video.recognise_video(clip, Brightness(), out=tmp_path / "film.mp4")
     assert (tmp_path / "film.csv").read_text() == "my,own\n" and names(tmp_path) == ["film.csv"]
     (tmp_path / "film.csv").unlink()
@@ -570,7 +575,7 @@ def test_files_of_the_users_own_are_spared_and_ones_of_this_program_renewed(clip
 def test_names_are_shown_short_and_without_signs_that_steer_a_terminal(tmp_path):
     path = tmp_path / ("\x1b[31m" + "long" * 50 + ".mp4")
     path.write_bytes(b"no film")
-    with pytest.raises(VideoError) as raised:
+    with pytest.raises(RecognitionError) as raised:
         video.recognise_video(path, Brightness())
     assert str(raised.value).isprintable() and len(str(raised.value)) < 220
 
