@@ -41,7 +41,7 @@ class Profile(Checked):
     seeds: list[int] = [0]
     """Each network is trained with each of these seeds."""
     notebooks: list[str] = []
-    """Notebooks that do not train; empty: all that do not."""
+    """Notebooks that run once; empty: all that train nothing, with `replay: true` so all."""
     predictions: str | None = None
     """A run whose predictions are copied in; then the tables of both are compared."""
     networks: dict[str, list[str]] = {}

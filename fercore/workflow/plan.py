@@ -64,8 +64,7 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     if not found:
         there = [key for key in predicted(paths.outputs(chosen.name)) if key[0] not in left_out]
         predictions = [artifacts.prediction_path(Path(), *key) for key in there]
-    others = [name for name in reading.notebooks() if not name.startswith(TRAINING)]
-    for name in sorted(chosen.notebooks or others):
+    for name in sorted(_selected(chosen)):
         if name.startswith(TRAINING):
             found.append(_job(chosen, name, inputs=predictions))
         elif not REPORTING <= name < RECOGNISING:
@@ -161,6 +160,15 @@ def _job(
         files += [path.relative_to(folder) for path in kept]
     waits = tuple(job.name for job in after)
     return Job(".".join([notebook, *parts]), notebook, told, waits, tuple(files), outputs)
+
+
+def _selected(chosen: Profile) -> list[str]:
+    """Notebooks that run beside the trainings: those named, else all that train nothing."""
+    return chosen.notebooks or [
+        name
+        for name in reading.notebooks()
+        if not name.startswith(TRAINING) or _given(chosen, name).get("replay")
+    ]
 
 
 def _given(

@@ -26,7 +26,7 @@ def write(tmp_path, monkeypatch):
 
 
 def test_every_file_of_the_study_is_read():
-    known = {"full", "published", "quick", "rederived", "smoke"}
+    known = {"demonstration", "full", "published", "quick", "rederived", "smoke"}
     assert {parameters.profile(name).name for name in parameters.profiles()} == known
     for name in parameters.network_names():
         assert parameters.network(name)["notebook"] in reading.notebooks()

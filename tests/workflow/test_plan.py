@@ -352,6 +352,14 @@ def test_a_training_notebook_listed_as_notebook_is_replayed_once_in_its_place(pr
     assert found[2].after == ()
 
 
+def test_all_notebooks_run_that_train_nothing_when_none_is_named(project):
+    told = [jobs_of(project, f"parameters: {{all: {{replay: {so}}}}}") for so in ("true", "false")]
+    assert [[job.name for job in found] for found in told] == [
+        ["01_eda", "10_cnn", "30_tables"],
+        ["01_eda", "30_tables"],
+    ]
+
+
 def test_a_replayed_notebook_runs_again_when_the_code_behind_it_changes(project):
     notebook(
         project / "notebooks", "11_vgg", "replay: bool = False\n", "from fercore import figures"
