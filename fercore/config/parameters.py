@@ -124,9 +124,10 @@ class Aggregate(Checked):
     """Faces by class in the published confusion matrix."""
 
     @model_validator(mode="after")
-    def _optional_are_members(self) -> "Aggregate":
-        if not set(self.optional) <= set(self.members):
-            raise ValueError("has `optional` ones that are none of its members")
+    def _two_remain(self) -> "Aggregate":
+        members, optional = set(self.members), set(self.optional)
+        if not optional <= members or len(members - optional) < 2:
+            raise ValueError("`optional` must name some of its members and leave two others")
         return self
 
 
@@ -190,9 +191,8 @@ def lacking(content: dict) -> str | None:
     """What a network of this file needs and is not installed, and how to get it; None when it can
     be trained."""
     there = all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
-    if there or "landmarks" not in content.get("inputs", ()):
-        return None
-    return "needs landmarks: pip install dlib-bin face_recognition_models"
+    needed = "landmarks" in content.get("inputs", ()) and not there
+    return "needs landmarks: pip install dlib-bin face_recognition_models" if needed else None
 
 
 def aggregates() -> dict[str, Aggregate]:

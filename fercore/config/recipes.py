@@ -117,31 +117,23 @@ def names() -> list[str]:
     return sorted(path.stem for path in (paths.PARAMS / "recipes").glob("*.yaml"))
 
 
-def path_of(name: str) -> Path:
-    """params/recipes/<name>.yaml, or a path that ends so, from the project's folder if relative."""
-    own = str(name).endswith(".yaml")
-    return paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
-
-
-def exists(name: str) -> bool:
-    """Whether the file that `path_of` gives is there."""
-    return os.path.isfile(path_of(name))
-
-
 def files(name: str) -> list[Path]:
-    """The files that a recipe is read from: its own, then those that it extends. Raises
-    `ParameterError` when one is missing or they extend each other in a circle."""
+    """The files that a recipe is read from: params/recipes/<name>.yaml, or a path that ends so,
+    from the project's folder if relative; then those that it extends. Raises `ParameterError` when
+    one is missing or they extend each other in a circle."""
     found: list[Path] = []
     wanted: str | None = name
     while wanted is not None:
         where = f"{place(found[-1])}: extends " if found else ""
-        if not exists(wanted):
+        own = str(wanted).endswith(".yaml")
+        path = paths.ROOT / wanted if own else paths.PARAMS / "recipes" / f"{wanted}.yaml"
+        if not os.path.isfile(path):  # False also where Path's own raises, as for a name too long
             near = suggestion(wanted, names())
             raise ParameterError(f"{where}recipe {shown(wanted)}: no such file; {near}")
-        found.append(path_of(wanted))
-        if found[-1] in found[:-1]:
+        if path in found:
             raise ParameterError(f"{where}{wanted}, a circle; name another one")
-        wanted = read_yaml(found[-1]).get("extends")
+        found.append(path)
+        wanted = read_yaml(path).get("extends")
     return found
 
 
@@ -157,9 +149,8 @@ def values(name: str) -> dict:
 
 
 def read(name: str, **changes) -> Recipe:
-    """The recipe in the file that `path_of` gives, upon those it extends; `changes` that are not
-    None replace its values. Raises `ParameterError` naming the file and the key when it is missing
-    or not understood."""
+    """The recipe of `files`; `changes` that are not None replace its values. Raises
+    `ParameterError` naming the file and the key when it is missing or not understood."""
     given = {key: value for key, value in changes.items() if value is not None}
     return check(values(name) | given)
 

@@ -15,23 +15,19 @@ from fercore.data.faces import CLASS_NAMES, SIDE, USAGES, Faces, from_arrays
 ORIGIN = "embedded synthetic faces"
 CANVAS = 2 * SIDE
 DUPLICATES = 0.02  # share that repeats an earlier face, a tenth of them under another label
-# What moves, about -1..1, 0 at rest: ends of the brows up; brows together; lids open; lower lids
-# up; nose wrinkled; corners of the mouth up; mouth open, wide, with flat edges; teeth seen; cheeks
-# up; lower lip pushed up. For each of `CLASS_NAMES` in two ways of showing it.
+# What moves, about -1..1, 0 at rest: ends of the brows up; brows together; lids open; nose
+# wrinkled; corners of the mouth up; mouth open, wide; teeth seen. For each of `CLASS_NAMES` in two
+# ways of showing it.
 MOVES = {
     "inner": (-1, -1, -0.5, -0.4, 1, 1, 0, 0, 0.8, 0.95, 0.9, 0.8, 0, 0),
     "outer": (0.3, 0.35, 0, 0, 0.1, 0.15, 0.1, 0.1, -0.5, -0.35, 1, 0.9, 0, 0),
     "frown": (1, 1, 0.45, 0.3, 0.5, 0.5, 0, 0, 0.3, 0.5, 0, 0, 0, 0),
-    "lids": (-0.25, 0.1, -0.55, -0.6, 0.8, 0.9, -0.3, -0.1, -0.45, -0.6, 0.8, 0.7, 0, -0.15),
-    "lower": (0.4, 0.4, 0.6, 0.5, 0, 0, 0.7, 0.5, 0, 0.3, 0, 0, 0, 0),
+    "lids": (-0.35, 0, -0.6, -0.7, 0.8, 0.9, -0.4, -0.2, -0.5, -0.6, 0.8, 0.7, 0, -0.15),
     "nose": (0, 0.25, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
     "corners": (-0.5, -0.25, -0.6, -0.7, -0.35, -0.25, 1, 0.9, -0.9, -0.75, 0, 0.15, 0, 0.05),
     "opening": (0, 0.5, 0, 0.3, 0.38, 0.2, 0.5, 0, 0, 0.12, 1, 0.65, 0, 0),
     "width": (-0.15, 0.1, 0, 0, 0.45, 0.5, 0.5, 0.45, 0, 0.1, -0.45, -0.2, 0, 0),
-    "square": (0, 1, 0, 0, 0.8, 0.6, 0, 0, 0, 0, 0, 0, 0, 0),
     "teeth": (0, 1, 0, 0.7, 0.7, 0.3, 1, 0, 0, 0, 0, 0.4, 0, 0),
-    "cheeks": (0, 0, 0.9, 1, 0, 0, 0.9, 0.7, 0, 0, 0, 0, 0, 0),
-    "pout": (0, 0, 0, 0.3, 0, 0, 0, 0, 0.8, 0.4, 0, 0, 0, 0),
 }
 VARIANTS = np.array(list(MOVES.values())).T.reshape(len(CLASS_NAMES), 2, -1)
 _T = np.linspace(-1, 1, 15)
@@ -67,13 +63,11 @@ def votes(faces: Faces, columns: np.ndarray) -> np.ndarray:
 
 def person(rng: np.random.Generator) -> SimpleNamespace:
     """What stays when the expression changes; lengths in frame units, shades in 0..255."""
-    shades = rng.uniform(15, 60), rng.uniform(60, 130), rng.uniform(170, 225)
     return SimpleNamespace(
         face=rng.uniform((0.68, 0.96), (0.82, 1.1)),  # half width, half height
-        jaw=rng.uniform(0, 1),  # 0 pointed, 1 square
         skin=rng.uniform(95, 215),
-        hair=rng.choice(shades, p=[0.6, 0.28, 0.12]),
-        style=rng.choice(4, p=[0.1, 0.35, 0.25, 0.3]),  # bald, short, fringe, long
+        hair=rng.choice((35, 95, 200), p=(0.6, 0.28, 0.12)),
+        fringe=rng.uniform(-1, 1),  # below 0: bald
         brow=rng.uniform(0.035, 0.075),
         eye=rng.uniform(0.17, 0.21),
         spacing=rng.uniform(0.33, 0.39),
@@ -99,18 +93,13 @@ def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) 
     canvas = _Canvas(rng)
     _head(canvas, who)
     for side in (-1, 1):
-        folds = [([[0.19, 0.2], [0.33, 0.32], [0.4, 0.5]], 0.2 + 0.7 * move.cheeks)]
-        folds += [([[0.055, -0.5], [0.045, -0.34]], 0.9 * move.frown)]
-        folds += [([[0.02, y], [0.15, y - 0.06]], move.nose - 0.15) for y in (-0.2, -0.11, -0.02)]
-        for line, depth in folds:
-            canvas.fill(np.multiply(line, (side, 1)), 0.55 * who.skin, depth, width=0.035)
         _eye(canvas, who, move, side)
+        line = [[0.055 * side, -0.5], [0.045 * side, -0.34]]
+        canvas.fill(line, 0.55 * who.skin, 0.9 * move.frown, width=0.035)
+        for y in (-0.2, -0.11, -0.02):
+            line = [[0.02 * side, y], [0.15 * side, y - 0.06]]
+            canvas.fill(line, 0.55 * who.skin, move.nose - 0.15, width=0.035)
     _nose_and_mouth(canvas, who, move)
-    if who.style:  # hair over the forehead, under the curve of the skull
-        lines = 0.35 * _T**4 - 0.8, 0.3 * _T**4 - 0.64 - 0.05 * np.cos(6 * _T), 0.75 * _T**2 - 0.86
-        skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
-        fringe = np.maximum(lines[who.style - 1], skull)
-        canvas.fill(_band((who.face[0] + 0.06) * _T, skull, fringe), who.hair)
     return canvas.photograph(rng)
 
 
@@ -159,30 +148,29 @@ def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def _head(canvas: _Canvas, who: SimpleNamespace) -> None:
-    """Hair behind, neck, and the face, darker towards its edge."""
-    if who.style:
-        middle, beyond, height = (0.1, 0.24, 1.35) if who.style == 3 else (-0.3, 0.12, 0.85)
-        canvas.fill(_oval(0, middle, who.face[0] + beyond, height), who.hair)
+    """Hair, neck, and the face, darker towards its edge, narrower below, under a fringe."""
+    if who.fringe > -0.8:
+        canvas.fill(_oval(0, -0.3, who.face[0] + 0.12, 0.85 + 0.3 * who.fringe), who.hair)
     canvas.fill([[-0.4, 0.6], [0.4, 0.6], [0.5, 1.5], [-0.5, 1.5]], 0.72 * who.skin)
     x, y = np.cos(_ROUND), np.sin(_ROUND)
-    narrow = np.where(y > 0, 1 - (0.28 - 0.2 * who.jaw) * y**2, 1)
     for size, shade in ((1, 0.8), (0.93, 0.9), (0.8, 1), (0.6, 1.04)):
-        canvas.fill(size * who.face * np.stack([x * narrow, y], 1), shade * who.skin)
+        outline = np.stack([x * (1 - 0.2 * np.maximum(y, 0) ** 2), y], 1)
+        canvas.fill(size * who.face * outline, shade * who.skin)
+    if who.fringe > -0.8:
+        skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
+        fringe = np.maximum(0.5 * _T**4 - 0.76 + 0.08 * who.fringe, skull)
+        canvas.fill(_band((who.face[0] + 0.06) * _T, skull, fringe), who.hair)
 
 
 def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:
     """White, iris, cut by the lids, and lids; the brow, a stroke tapered towards its outer end."""
     x, y = side * who.spacing + who.eye * _T, -0.22
-    upper = who.eye * np.clip(0.5 + 0.48 * move.lids, 0.1, 1.05)
-    lower = who.eye * np.clip(0.38 + 0.1 * move.lids - 0.34 * move.lower, 0.02, 0.6)
-    top, bottom = y - upper * (1 - _T**2) ** 0.8, y + lower * (1 - _T**2)
-    canvas.fill(_oval(x[7], y - 0.02, 0.25, 0.2), 0.85 * who.skin, 0.6)  # the socket
+    top = y - who.eye * np.clip(0.5 + 0.48 * move.lids, 0.1, 1.05) * (1 - _T**2) ** 0.8
+    bottom = y + who.eye * np.clip(0.32 + 0.2 * move.lids, 0.05, 0.6) * (1 - _T**2)
     inside = canvas.fill(_band(x, top, bottom), min(245, 150 + 0.42 * who.skin))
     canvas.fill(_oval(x[7], y - 0.01, 0.105, 0.105), who.iris, within=inside)
     canvas.fill(np.stack([x, top], 1), 0.2 * who.skin, width=0.05)
     canvas.fill(np.stack([x, bottom], 1), 0.55 * who.skin, 0.7, width=0.022)
-    bag = np.stack([x, bottom + 0.06], 1)
-    canvas.fill(bag, 0.62 * who.skin, 0.8 * move.lower, width=0.025)
     t = np.linspace(0, 1, 9)
     x = who.spacing - 0.21 - 0.05 * max(move.frown, 0) + 0.43 * t
     rise = move.inner * (1 - t) ** 1.3 + move.outer * t**0.8
@@ -193,27 +181,19 @@ def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int
 
 
 def _nose_and_mouth(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace) -> None:
-    """A lit ridge, wings, nostrils; lips around an opening, with teeth and tongue inside it."""
+    """Nostrils; lips around an opening with teeth inside it."""
     tip = 0.26 - 0.07 * max(move.nose, 0)
-    canvas.fill([[0, -0.25], [0, tip - 0.06]], 1.12 * who.skin, 0.5, width=0.09)
     for side in (-1, 1):
-        wing = np.array([[0.75, -0.14], [1.05, -0.06], [0.9, 0.01]]) * [side * who.nose, 1]
-        canvas.fill(np.add(wing, (0, tip)), 0.6 * who.skin, 0.7, width=0.03)
         canvas.fill(_oval(side * 0.55 * who.nose, tip, 0.045, 0.028), 0.3 * who.skin, 0.9)
-    x = who.mouth * (1 + 0.42 * move.width) * _T
-    opening, pout = max(move.opening, 0), max(move.pout, 0)
-    swell = np.sqrt(1 - np.abs(_T) ** (2 + 3 * np.clip(move.square, 0, 1)))
-    middle = 0.53 + 0.05 * opening - 0.06 * pout + move.corners * (0.06 - 0.17 * _T**2)
+    x, opening = who.mouth * (1 + 0.42 * move.width) * _T, max(move.opening, 0)
+    middle = 0.53 + 0.05 * opening + move.corners * (0.06 - 0.17 * _T**2)
     lift = 0.1 * max(move.nose, 0) * (1 - np.abs(_T)) ** 0.5  # a wrinkled nose raises the lip
+    swell = np.sqrt(1 - np.abs(_T) ** 3)
     top = middle - (0.12 * opening + lift) * swell
     bottom = middle + (0.33 * opening - 0.3 * lift) * swell
     thick = who.lips * (1 - _T**2) ** 0.65
-    canvas.fill(_band(x, top - thick, bottom + (1.2 + 0.5 * pout) * thick), 0.62 * who.skin)
+    canvas.fill(_band(x, top - thick, bottom + 1.2 * thick), 0.62 * who.skin)
     canvas.fill(np.stack([x, (top + bottom) / 2], 1), 0.25 * who.skin, width=0.032)
-    canvas.fill(_oval(0, 0.8, 0.16, 0.04), 0.7 * who.skin, 0.2 + 0.6 * pout)  # the chin
     inside = canvas.fill(_band(x, top, bottom), 22)
-    canvas.fill(_oval(0, bottom[7], 0.6 * x[-1], 0.11), 0.42 * who.skin, 2 * opening, inside)
     depth = np.minimum(0.11, 0.8 * (bottom - top))
     canvas.fill(_band(0.92 * x, top, top + depth), 228, 1.2 * move.teeth, inside)
-    low = _band(0.88 * x, bottom - 0.6 * depth, bottom)
-    canvas.fill(low, 205, move.teeth * (move.square > 0.5), inside)

@@ -184,7 +184,11 @@ def test_a_network_with_a_model_of_its_own_needs_no_base(write):
     "content, words",
     [
         ("pair: {members: [cnn]}", "pair: members is ['cnn']: List should have at least 2 items"),
-        ("pair: {members: [cnn, vgg], optional: [vgg16]}", "pair: has `optional` ones that are"),
+        (
+            "pair: {members: [cnn, vgg], optional: [vgg16]}",
+            "pair: `optional` must name some of its",
+        ),
+        ("pair: {members: [cnn, vgg], optional: [vgg]}", "pair: `optional` must name some of its"),
         ("pair: {members: [cnn, vgg", None),
         ("pair: [cnn, vgg]", "pair is ['cnn', 'vgg']: should be keys with values"),
         ("pair: {members: cnn}", "pair: members is 'cnn': should be a valid list"),
