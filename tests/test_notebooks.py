@@ -12,6 +12,7 @@ from fercore.config import parameters, reading
 from fercore.workflow import plan
 
 NAMES = reading.notebooks()
+TEACHING = ("10_cnn", "11_vgg", "17_compact", "18_large")
 FIRST_SERIES = (
     "00_dataset",
     "01_eda",
@@ -64,10 +65,18 @@ def test_cells_are_short_and_have_no_classes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_begins_with_its_question_and_ends_with_what_it_shows(name):
-    cells = reading.cells(name)
-    first, last = "".join(cells[0]["source"]), "".join(cells[-1]["source"])
-    assert first.startswith("# ") and "question" in first.lower()
-    assert last.startswith("## What this shows")
+    texts = ["".join(cell["source"]) for cell in reading.cells(name)]
+    assert texts[0].startswith("# ") and "question" in texts[0].lower()
+    headings = [text for text in texts if text.startswith("## ")]
+    assert headings[-1].startswith("## What this shows")
+
+
+@pytest.mark.parametrize("name", TEACHING)
+def test_a_notebook_that_trains_ends_with_a_computed_verdict_and_things_to_try(name):
+    assert reading.declared(name)["replay"] == ("bool", "False")
+    texts = ["".join(cell["source"]) for cell in reading.cells(name)]
+    assert "**Verdict.**" in texts[-2] and reading.cells(name)[-2]["cell_type"] == "code"
+    assert texts[-1].count("Prediction:") == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,6 +87,15 @@ def test_says_what_data_it_takes(name):
 @pytest.mark.parametrize("name", parameters.profiles())
 def test_every_key_of_every_profile_is_declared(name):
     plan.jobs(parameters.profile(name))
+
+
+@pytest.mark.parametrize("name", ["published", "rederived"])
+def test_a_run_without_training_takes_every_notebook(name):
+    jobs = plan.jobs(parameters.profile(name))
+    assert {job.notebook for job in jobs} | {"20_aggregation", "21_confusion_matrices"} == set(
+        NAMES
+    )
+    assert not any(job.trains for job in jobs)
 
 
 def test_every_network_names_a_notebook_and_a_recipe():

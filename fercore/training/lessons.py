@@ -25,7 +25,7 @@ from fercore.evaluation import scoring, tables
 from fercore.evaluation.scoring import Scored
 from fercore.models import registry
 from fercore.plots import result_figures, style
-from fercore.training import experiments, prediction, runs, trainer
+from fercore.training import experiments, prediction, trainer
 from fercore.training.experiments import Experiment, Parts
 from fercore.training.loading import TrainingError
 
@@ -62,12 +62,13 @@ def answer(split: str, networks: Sequence[str]) -> Markdown:
     return Markdown(f"**Answer.** {start} {', '.join(here)}.{ending}")
 
 
-def read(network: str, *, replay: bool, subset: int | None = None, **given) -> Experiment:
-    """`experiments.read`; for a replay with few faces and without teachers. Raises `TrainingError`
-    where no run is committed that could be replayed."""
+def read(network: str, *, replay: bool, split: str, **given) -> Experiment:
+    """`experiments.read`; for a replay with few faces, by the network's own recipe, without
+    teachers. Raises `TrainingError` where no run is committed that could be replayed."""
     if not replay:
-        return experiments.read(network, subset=subset, **given)
-    experiment = experiments.read(network, subset=min(subset or REPLAYED, REPLAYED), **given)
+        return experiments.read(network, split=split, **given)
+    kept = {key: given[key] for key in ("seed", "profile", "data") if key in given}
+    experiment = experiments.read(network, split=split, subset=REPLAYED, **kept)
     if committed(experiment) is None:
         raise TrainingError(f"{network}: no committed run to replay; set replay = False")
     known = {key: one for key, one in experiment.settings.items() if key != "teachers"}
@@ -160,7 +161,7 @@ def committed(experiment: Experiment) -> Committed | None:
     None where there is none."""
     run = scoring.Run("published", paths.outputs("published"), datasets.facts())
     name, place = experiment.network.removesuffix(EDITED), (experiment.split, experiment.seed)
-    keys = [key for key in run.predicted() if key[1] == name]
+    keys = [key for key in artifacts.list_predictions(run.folder) if key[1] == name]
     if not keys:
         return None
     split, _, seed = min(keys, key=lambda key: (key[0] != place[0], key[2] != place[1], key))
@@ -169,7 +170,7 @@ def committed(experiment: Experiment) -> Committed | None:
     kept = pd.DataFrame({"val_accuracy": record.get("validation_accuracy", ())})
     history = pd.read_csv(file) if file.exists() else kept.assign(epoch=kept.index + 1)
     ways = (scoring.score(run, split, name, seed, part="validation", tta=t) for t in (False, True))
-    return Committed(f"committed run, {split}, seed {seed}", record, history, *ways)
+    return Committed(f"committed run ({split}, seed {seed})", record, history, *ways)
 
 
 def curves(history: pd.DataFrame | None, committed: Committed | None) -> Figure:
@@ -195,8 +196,8 @@ def gap(history: pd.DataFrame, whose: str) -> Markdown:
 def validate(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> tuple[Scored, Scored]:
-    """Predict and save as `runs.save`; validation predictions in one view, and views averaged."""
-    found = runs.save(experiment, model, parts, history).of(artifacts.VALIDATION)
+    """Predict, `experiments.save`; validation predictions in one view, and views averaged."""
+    found = experiments.save(experiment, model, parts, history).of(artifacts.VALIDATION)
     faces, where = experiment.faces, experiment.partition.validation
     plain, averaged = (
         Scored(experiment.split, faces, where, faces.labels[where], one) for one in found
@@ -237,7 +238,8 @@ def mistakes(scored: Scored, number: int = 10) -> Figure | Styler:
         return result_figures.predictions(faces.images, faces.labels, found, names, columns=5)
     rows = {"row of fer2013.csv": faces.row_ids, "label": np.array(names)[faces.labels]}
     rows |= {"predicted": np.array(names)[found.argmax(1)], "probability": found.max(1)}
-    return tables.styled(pd.DataFrame(rows)).format({"probability": "{:.0%}"})
+    missing = "FER2013's pixels are not at hand: rows of fer2013.csv in place of faces"
+    return tables.styled(pd.DataFrame(rows)).format({"probability": "{:.0%}"}).set_caption(missing)
 
 
 def family(networks: Sequence[str]) -> pd.DataFrame:
