@@ -118,13 +118,7 @@ def _note(results: pd.DataFrame) -> str:
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     known = tables.entries().keys() | set(parameters.network_names())  # without their averages
     waiting = [f"`{n}`" for n in scoring.catalogue() if n in known - set(results.network)]
-    return (
-        "Test accuracy in %, averaged over ten views of each face (as it is, smaller, larger, "
-        "turned either way, each also mirrored), for the SVMs, `dsift_cnn_following` and system "
-        "A's CNNs over the face and its mirror image, with 95 % bootstrap intervals over faces "
-        f"({counts}). Split: what the published figure was measured on; pooled ones shuffle all "
-        "faces, as their systems did; system C does not state its own. Official split: the same "
-        "classes, trained on Training, chosen on PublicTest, PrivateTest only scored. Duplicates "
-        "removed: test faces (of the split, where run, else official) without an exact duplicate "
-        f"in training or validation. Training and its time: on {hardware or 'nothing yet'}."
-    ) + (f"\n\nBuilt and not trained on all faces yet: {', '.join(waiting)}." if waiting else "")
+    lacking = (
+        f"\n\nBuilt and not trained on all faces yet: {', '.join(waiting)}." if waiting else ""
+    )
+    return f"Test faces: {counts}. Trained on: {hardware or 'nothing yet'}.{lacking}"
