@@ -3,6 +3,7 @@ one change (params/changes.yaml); the table of networks that learnt from few fac
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
 KEY = ["percent", "network", "recipe", "seed"]
 GAINS = ["gain", "gain_low", "gain_high", "together", "together_low", "together_high"]
 CURVE = [*KEY, "data", "faces", "epochs", "accuracy", *GAINS]
+AGAINST = [
+    *("aggregate", "best member", "accuracy", "member's", "difference", "low", "high"),
+    *("only aggregate right", "only member right", "p exact", "p mid"),
+]
 CHANGES = [
     *("change", "before", "after", "split", "views", "seeds", "n"),
     *("accuracy_before", "accuracy_after", "gain", "low", "high", "least", "most", "published"),
@@ -45,25 +50,14 @@ def against_best_member(
     for aggregate in aggregates_in(test):
         member = best_member(aggregate.members, validation)
         ours, theirs = test[aggregate.name].right, test[member].right
-        change, low, high = metrics.accuracy_change(theirs, ours)
-        result = metrics.mcnemar(ours, theirs)
-        rows.append(
-            {
-                "aggregate": aggregate.name,
-                "best member": member,
-                "accuracy": 100 * ours.mean(),
-                "member's": 100 * theirs.mean(),
-                "difference": change,
-                "low": low,
-                "high": high,
-                "only aggregate right": result.only_first,
-                "only member right": result.only_second,
-                "p exact": result.p_exact,
-                "p mid": result.p_mid,
-            }
-        )
-    holm = metrics.holm(np.array([row["p mid"] for row in rows]))
-    return pd.DataFrame(rows).assign(**{"p mid, Holm": holm}) if rows else pd.DataFrame()
+        accuracies = 100 * ours.mean(), 100 * theirs.mean()
+        differing = astuple(metrics.mcnemar(ours, theirs))
+        change = metrics.accuracy_change(theirs, ours)
+        rows.append((aggregate.name, member, *accuracies, *change, *differing))
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows, columns=AGAINST)
+    return table.assign(**{"p mid, Holm": metrics.holm(table["p mid"].to_numpy())})
 
 
 def aggregates_in(scored: Mapping[str, Scored]) -> list[parameters.Aggregate]:
@@ -90,7 +84,7 @@ def changes(run: Run) -> pd.DataFrame:
         seeds.setdefault((split, name), set()).add(seed)
     known = scoring.catalogue()
     rows = [
-        {"change": key} | _compared(run, split, (before, after), sorted(both), known)
+        (key, *_compared(run, split, (before, after), sorted(both), known))
         for key, change in parameters.changes().items()
         for before, after in change.pairs
         for split, chosen in splits.SPLITS.items()
@@ -106,30 +100,19 @@ def changes_text(table: pd.DataFrame, change: str) -> pd.DataFrame:
     """The rows of one change to read: before, after, split, accuracies in %, gain with its interval
     and, of several seeds, the least and most of them, published gain where there is one."""
     rows = table[table.change == change]
-    frame = pd.DataFrame(
-        {
-            "before": rows.before,
-            "after": rows.after,
-            "split": rows.split,
-            "accuracy": [
-                f"{row.accuracy_before:.1f}\u00a0→\u00a0{row.accuracy_after:.1f}"
-                for row in rows.itertuples()
-            ],
-            "gain": [_gain(row) for row in rows.itertuples()],
-            "published gain": ["" if pd.isna(gain) else f"{gain:+z.1f}" for gain in rows.published],
-        }
+    accuracies = rows[["accuracy_before", "accuracy_after"]].map("{:.1f}".format)
+    frame = rows[["before", "after", "split"]].assign(
+        accuracy=accuracies.agg("\u00a0→\u00a0".join, axis=1) if len(rows) else "",
+        gain=[_gain(row) for row in rows.itertuples()],
     )
-    return frame if rows.published.notna().any() else frame.drop(columns="published gain")
-
-
-def curve_path(folder: Path) -> Path:
-    """Where a run keeps its learning curve."""
-    return folder / "tables" / "learning_curve.csv"
+    if rows.published.notna().any():
+        frame["published gain"] = rows.published.map("{:+z.1f}".format, "ignore").fillna("")
+    return frame
 
 
 def read_curve(folder: Path) -> pd.DataFrame:
     """The learning curve of a run as it is; empty when there is none."""
-    path = curve_path(folder)
+    path = folder / "tables" / "learning_curve.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=CURVE)
 
 
@@ -166,7 +149,7 @@ def curve_text(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(
     run: Run, split: str, pair: tuple[str, ...], seeds: list[int], known: dict[str, scoring.Entry]
-) -> dict:
+) -> tuple:
     averaged = {_views(run, split, name, seeds[0]) for name in pair}
     tta = len(averaged) == 1
     before, after = (
@@ -174,25 +157,12 @@ def _compared(
         for name in pair
     )
     by_seed = 100 * (after.mean(1) - before.mean(1))
-    gain, low, high = metrics.accuracy_change(before, after)
     theirs = [known[name].published.get(split, {}).get("test", np.nan) for name in pair]
-    published = theirs[1] - theirs[0] if run.faces.is_fer2013 else np.nan
-    return {
-        "before": pair[0],
-        "after": pair[1],
-        "split": split,
-        "views": averaged.pop() if tta else 1,
-        "seeds": len(seeds),
-        "n": before.shape[1],
-        "accuracy_before": 100 * before.mean(),
-        "accuracy_after": 100 * after.mean(),
-        "gain": gain,
-        "low": low,
-        "high": high,
-        "least": by_seed.min(),
-        "most": by_seed.max(),
-        "published": published or np.nan,
-    }
+    published = (theirs[1] - theirs[0] if run.faces.is_fer2013 else 0) or np.nan
+    size = averaged.pop() if tta else 1, len(seeds), before.shape[1]
+    accuracies = 100 * before.mean(), 100 * after.mean()
+    gain = *metrics.accuracy_change(before, after), by_seed.min(), by_seed.max()
+    return *pair, split, *size, *accuracies, *gain, published
 
 
 def _views(run: Run, split: str, name: str, seed: int) -> object:

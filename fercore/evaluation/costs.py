@@ -32,15 +32,14 @@ def trainings(run: Run) -> pd.DataFrame:
     """A row a training of a run: split, network, seed, recipe, parameters, macs (a face), epochs,
     best_epoch, train_seconds, images_per_second, precision, hardware. NaN where a record does not
     say."""
-    place, rows = {name: place for place, name in enumerate(scoring.catalogue())}, []
-    for split, network, seed in artifacts.list_predictions(run.folder):
+    rows = []
+    for split, network, seed in scoring.ordered(artifacts.list_predictions(run.folder)):
         record = artifacts.read_record(run.folder, split, network, seed)
         if "members" not in record and record.get("train_seconds") is not None:  # trained here
             row = {"split": split, "network": network, "seed": seed}
             row |= {"recipe": record.get("recipe") or ""}
             row |= {key: record.get(key) for key in (*KEPT, "precision")}
             rows.append(row | {"hardware": scoring.hardware(record)})
-    rows.sort(key=lambda row: (row["split"], place.get(row["network"], len(place)), row["seed"]))
     return pd.DataFrame(rows, columns=None if rows else ["split"])
 
 
@@ -68,7 +67,13 @@ def compared(results: pd.DataFrame, split: str) -> pd.DataFrame:
     names = {"network": "name", "accuracy_low": "low", "accuracy_high": "high"}
     groups = chosen.rename(columns=names).groupby(["name", "table", "system"], as_index=False)
     frame = groups[["accuracy", "low", "high", *costs]].mean()
-    theirs = {name: _comparable(one.published, split) for name, one in scoring.catalogue().items()}
+    alike = [k for k, one in SPLITS.items() if one.class_names == SPLITS[split].class_names]
+    theirs = {
+        name: next(
+            (one.published[k].get("test") for k in [split, *alike] if k in one.published), None
+        )
+        for name, one in scoring.catalogue().items()
+    }
     frame.insert(6, "published", frame.name.map(theirs).astype(float))
     return frame.sort_values("accuracy", ascending=False, ignore_index=True)
 
@@ -108,11 +113,3 @@ def command(profile: str, record: dict) -> str:
         f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks "
         f"-y {shlex.quote(text.strip())}"
     )
-
-
-def _comparable(published: dict, split: str) -> float | None:
-    """The test accuracy published on this split, else on another one with the same classes."""
-    classes = SPLITS[split].class_names
-    alike = [one for name, one in published.items() if SPLITS[name].class_names == classes]
-    theirs = [published[split]] if split in published else alike
-    return theirs[0].get("test") if theirs else None

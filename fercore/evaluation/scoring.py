@@ -168,7 +168,7 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
     """results.csv: a row a network or aggregate, split, seed, part and test-time augmentation;
     columns COLUMNS. Of one `split` alone, where it is given."""
     known, rows = catalogue(), []
-    for key in [one for one in run.predicted() if split in (None, one[0])]:
+    for key in ordered(key for key in run.predicted() if split in (None, key[0])):
         place, network, seed = key
         record = artifacts.read_record(run.folder, *key)
         predictions = artifacts.load_predictions(run.folder, *key)
@@ -185,11 +185,13 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
             scores = results_row(scored, unseen).values()
             rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    order = {name: number for number, name in enumerate(known)}
-    table["place"] = table.network.map(order).fillna(len(known))
-    table = table.sort_values(["split", "place", "network", "seed"], kind="stable")
-    table = table.drop(columns="place").reset_index(drop=True)
     return table.astype({"parameters": "Int64", "macs": "Int64"})
+
+
+def ordered(keys: Iterable[Key]) -> list[Key]:
+    """By split, then in the order of the tables, which others than the study's networks end."""
+    place = {name: number for number, name in enumerate(catalogue())}
+    return sorted(keys, key=lambda key: (key[0], place.get(key[1], len(place)), *key[1:]))
 
 
 def train_seconds(run: Run, *records: dict) -> float | None:
@@ -217,20 +219,19 @@ def total(values: Iterable[float | None]) -> float | None:
 def catalogue() -> dict[str, Entry]:
     """Every network of params/networks and aggregate of params/aggregates.yaml, in the order of the
     tables."""
-    aggregates = parameters.aggregates()
-    members = [member for aggregate in aggregates.values() for member in aggregate.members]
-    found = {}
+    averages = parameters.aggregates()
+    members = [name for average in averages.values() for name in average.members]
+    found = []
     for name in parameters.network_names():
         one = parameters.network(name)
         about = one.get("system", "own"), one["notebook"], one.get("published") or {}
-        found[name] = Entry(name, "networks", *about)
-    place = {name: members.index(name) if name in members else len(members) for name in found}
-    order = sorted(found, key=lambda name: (found[name].notebook, place[name], name))
-    found = {name: found[name] for name in order}
-    for name, item in aggregates.items():
-        found[name] = Entry(name, "aggregates", item.system, "20_aggregation", item.published)
-    found[STUDY_ENSEMBLE] = Entry(STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation")
-    return found
+        found.append(Entry(name, "networks", *about))
+    place = {name: number for number, name in enumerate(dict.fromkeys(members))}
+    found.sort(key=lambda one: (one.notebook, place.get(one.name, len(place)), one.name))
+    for name, average in averages.items():
+        found.append(Entry(name, "aggregates", average.system, "20_aggregation", average.published))
+    found.append(Entry(STUDY_ENSEMBLE, "aggregates", "own", "20_aggregation"))
+    return {entry.name: entry for entry in found}
 
 
 def hardware(record: dict) -> str:

@@ -95,19 +95,15 @@ def name_points(
     taken = at if points is None else points.to_numpy(float)
     x_lines, y_lines = ([np.asarray(line[k]) for line in lines] for k in range(2))
     others: Look = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]}
-    others |= {"x_lines": x_lines, "y_lines": y_lines}
+    others |= {"x_lines": x_lines, "y_lines": y_lines, "nbr_candidates": 500}
     room: Look = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3}
     looks: Look = {"textsize": 7.5, "textcolor": INK, "linecolor": MUTED, "linewidth": 0.5}
-    how = others | room | looks | {"nbr_candidates": 500}
-    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **how)
+    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **others, **room, **looks)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
     """Write `figure` to `folder` as name.svg, or name.png where it holds pictures; return that, for
-    a notebook to show.
-
-    The first figure that a notebook saves in a folder is also written small, as thumbnail.webp.
-    """
+    a notebook to show. A notebook's first figure is also written small, as thumbnail.webp."""
     folder = Path(folder)
     pictures = any(axes.images for axes in figure.axes)
     data = _png(figure) if pictures else _svg(figure)
@@ -143,7 +139,6 @@ def face_sheet(
     columns: int = 8,
     heading: str = "",
     row_names: Sequence[str] | None = None,
-    title_colours: Sequence[str] | None = None,
 ) -> Figure:
     """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face; `row_names` at the
     left of each row."""
@@ -156,10 +151,9 @@ def face_sheet(
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         axis.grid(visible=False)
-    tones = title_colours or [INK] * len(images)
-    for axis, image, title, tone in zip(axes.flat, images, titles, tones, strict=False):
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(title, fontsize=7.5, fontweight="normal", loc="center", pad=3, color=tone)
+        axis.set_title(title, fontsize=7.5, fontweight="normal", loc="center", pad=3)
     for axis, name in zip(axes[:, 0], row_names or (), strict=False):
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -167,14 +161,10 @@ def face_sheet(
 
 
 @style()
-def learning_curves(
-    histories: Mapping[str, pd.DataFrame], *, reference: Mapping[str, float] | None = None
-) -> Figure:
+def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Accuracy (%) and loss by epoch: training dashed, validation solid, best epoch marked.
-
-    `histories`: name -> columns epoch, accuracy, loss, val_accuracy, val_loss (accuracies in 0..1);
-    `reference`: name -> accuracy in % to draw as a line.
-    """
+    `histories`: name -> columns epoch, accuracy, loss, val_accuracy, val_loss (accuracies in
+    0..1)."""
     figure, (left, right) = new(1, 2, height=3.4)
     for (name, history), tone in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
         how = {"color": tone, "marker": "o" if len(history) < 3 else None}
@@ -183,19 +173,14 @@ def learning_curves(
             axis.plot(history.epoch, unit * history[f"val_{column}"], lw=1.8, label=name, **how)
         best = artifacts.best_epoch(history)
         left.plot(best.epoch, 100 * best.val_accuracy, "o", color=tone, mec="white", ms=7)
-    for name, value in (reference or {}).items():
-        left.axhline(value, color=PUBLISHED, lw=1, ls=":")
-        where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        left.annotate(name, (0.02, value), (0, 2), **where, fontsize=8, color=PUBLISHED)
     left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
     for axis in (left, right):
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    names, _ = left.get_legend_handles_labels()
-    looks: dict[str, Look] = {"validation": {"ls": "-"}, "training": {"ls": "--"}}
-    looks["best epoch"] = {"ls": "", "marker": "o"}
-    kinds = [mpl.lines.Line2D([], [], color=MUTED, label=key, **how) for key, how in looks.items()]
-    figure.legend(handles=[*names, *kinds], loc="outside upper left", ncols=4, fontsize=8.5)
+    for kind, look in (("validation", "-"), ("training", "--"), ("best epoch", "o")):
+        left.plot([], [], look, color=MUTED, label=kind)
+    handles, _ = left.get_legend_handles_labels()
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
 
 

@@ -45,7 +45,7 @@ def publish(profile: str) -> str:
         raise PublishingError(
             f"outputs/{profile}: {size / 1e6:.1f} MB of predictions, more than {LIMIT / 1e6:.0f} MB"
         )
-    curve = comparison.curve_path(source)  # to which rows are added
+    curve = source / "tables" / "learning_curve.csv"  # to which rows are added
     _copy(files + [path for path in _kept_tables(source) if path != curve], source, target)
     comparison.add_to_curve(target, comparison.read_curve(source), data=comparison.FER2013)
     what = f"{len(keys)} networks, {size / 1e6:.1f} MB, in outputs/{PUBLISHED}"
