@@ -46,7 +46,7 @@ def export(profile: str, executed: Path, target: Path) -> Path:
         "title": title,
         "subtitle": executed.stem,
         "css": _css(code=True),
-        "banner": _banner(run),
+        "banner": _banner(run, executed.stem),
         "provenance": _provenance(run, notebook.metadata.get("papermill", {})),
         "label": _label,
     }
@@ -182,9 +182,13 @@ def _is_fer2013(run: dict) -> bool:
     return run["data"]["origin"].startswith("FER2013")
 
 
-def _banner(run: dict) -> str:
-    data, warning = run["data"]["origin"], "The numbers on this page say nothing about FER2013."
-    return "" if _is_fer2013(run) else f"Data: {data}. {warning}"
+def _banner(run: dict, notebook: str = "") -> str:
+    data, pictures = run["data"]["origin"], run["data"].get("pictures")
+    if not _is_fer2013(run):
+        return f"Data: {data}. The numbers on this page say nothing about FER2013."
+    if pictures and notebook and not plan.REPORTING <= notebook < plan.RECOGNISING:
+        return f"Faces: {pictures}. What is computed from them here says nothing about FER2013."
+    return ""
 
 
 def _facts(run: dict, folder: Path) -> dict[str, str]:
@@ -193,7 +197,7 @@ def _facts(run: dict, folder: Path) -> dict[str, str]:
     if origin.endswith("faces differ"):
         origin += " from the original in their pixels"
     facts = {"Data": origin, "Faces": faces}
-    if trained := _trained(folder):
+    if trained := plan.predicted(folder):
         networks, splits = {key[1] for key in trained}, {key[0] for key in trained}
         facts["Trained"] = f"{len(networks)} networks on {', '.join(sorted(splits))}"
     if left_out := run.get("left_out"):
@@ -221,7 +225,7 @@ def _provenance(run: dict, meta: dict) -> dict[str, str]:
 
 def _machines(folder: Path) -> dict[str, str]:
     """Hardware, code, epochs and hours of the trainings of a run, from their records."""
-    records = [artifacts.read_record(folder, *key) for key in _trained(folder)]
+    records = [artifacts.read_record(folder, *key) for key in plan.predicted(folder)]
     if not records:
         return {}
     commits = {record["git_commit"][:12] for record in records if record.get("git_commit")}
@@ -233,12 +237,6 @@ def _machines(folder: Path) -> dict[str, str]:
         "Epochs": ", ".join(sorted(epochs)),
         "Trained by commit": ", ".join(sorted(commits)),
     }
-
-
-def _trained(folder: Path) -> list[tuple[str, str, int]]:
-    """Predictions of single networks in a run's folder, aggregates left out."""
-    known = parameters.network_names()
-    return [key for key in artifacts.list_predictions(folder) if key[1] in known]
 
 
 def _tables(folder: Path) -> dict[str, list[Markup]]:

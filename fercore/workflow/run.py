@@ -40,7 +40,7 @@ def prepare(profile: Profile) -> dict:
     Raises `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 and there is
     none.
     """
-    faces = datasets.load(profile.data)
+    faces = at_hand = datasets.load(profile.data)
     if not (profile.networks or profile.data or faces.is_fer2013):
         faces = datasets.facts()  # the labels are all that predictions are scored by
     if profile.requires_fer2013 and not faces.is_fer2013:
@@ -53,7 +53,9 @@ def prepare(profile: Profile) -> dict:
 
         publish.fetch(profile.predictions, profile.name)
     counts = {usage: int((faces.usage == usage).sum()) for usage in datasets.USAGES}
-    data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
+    data: dict = {"origin": faces.origin, "fingerprint": faces.fingerprint, "faces": counts}
+    if faces is not at_hand:
+        data["pictures"] = at_hand.origin
     content = {"profile": profile.name, "description": profile.description, "data": data}
     predicted = {key[0] for key in artifacts.list_predictions(paths.outputs(profile.name))}
     if left_out := splits.obstacles(faces, profile.networks or sorted(predicted)):

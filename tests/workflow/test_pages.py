@@ -40,8 +40,8 @@ def run_folder(tmp_path, monkeypatch):
     return start(tmp_path, "embedded synthetic faces")
 
 
-def start(folder, origin):
-    data = {"origin": origin, "fingerprint": "0123", "faces": {"Training": 3}}
+def start(folder, origin, **data):
+    data |= {"origin": origin, "fingerprint": "0123", "faces": {"Training": 3}}
     content = {"profile": "try", "description": "a test", "data": data}
     artifacts.write_json(folder / "try" / "run.json", content)
     return folder / "try"
@@ -119,6 +119,14 @@ def test_a_page_has_title_banner_figure_and_provenance(page):
     assert "say nothing about FER2013" in page
     assert 'alt="Figure: Which way?"' in page and "data:image/png;base64," in page
     assert "2026-01-02 03:04 UTC, in 2 s" in page
+
+
+def test_pages_that_show_other_faces_than_fer2013s_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    folder = start(tmp_path, "FER2013, labels", pictures="embedded synthetic faces")
+    for name, told in (("01_eda", True), ("10_cnn", True), ("30_accuracy_tables", False)):
+        made = pages.export("try", notebook(folder / f"{name}.ipynb"), folder / f"{name}.html")
+        assert ("Faces: embedded synthetic faces." in made.read_text()) is told
 
 
 def test_warnings_and_progress_bars_stay_out(page):
