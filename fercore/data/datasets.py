@@ -20,7 +20,7 @@ from fercore.data.fer2013 import load_votes as load_votes
 SYNTHETIC = "synthetic"
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
 DEPTH = 3  # folders below the one given in which a CSV is looked for
-KINDS = (".csv", ".zip", ".gz", ".tgz", ".tar", ".xz", "")  # Kaggle's own tar has no ending
+KINDS = (".csv", ".zip", ".gz", ".tgz", ".tar", "")  # Kaggle's own tar has no ending
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def facts() -> Faces:
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
     """At most `per_split` faces of each usage, all for None, drawn class by class, in order."""
     if per_split is None:

@@ -9,7 +9,6 @@ import csv
 import gzip
 import io
 import logging
-import lzma
 import tarfile
 import zipfile
 from collections import Counter
@@ -113,8 +112,7 @@ def opened(path: Path) -> Iterator[tuple[Any, str]]:
                 member = _member([entry.name for entry in archive if entry.isfile()], name)
                 yield archive.extractfile(member), f"{name}/{printable(member)}"
         else:
-            unpack: Any = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start, open)
-            with unpack(path, "rb") as file:
+            with gzip.open(path) if start == b"\x1f\x8b" else open(path, "rb") as file:
                 yield file, name
     except DatasetError:
         raise
@@ -219,7 +217,7 @@ def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where((rows < 0) & certain, there, rows)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def rows_agree(faces: Faces) -> bool:
     """Whether row ids name rows of fer2013.csv: nine faces in ten have the pixels of theirs."""
     if not faces.has_pixels:

@@ -40,8 +40,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     `DatasetError` where one may not look."""
 
     def refuse(error: OSError):
-        place = printable(error.filename)
-        raise DatasetError(f"{place}: cannot be read ({error.strerror})") from error
+        raise DatasetError(f"{printable(error.filename)}: cannot be read ({error.strerror})")
 
     seen = set()
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
@@ -60,9 +59,9 @@ def class_names_of(path: Path) -> tuple[str, ...]:
     file = path / CLASSES_FILE
     if not file.is_file():
         return CLASS_NAMES
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
     known = {name.lower(): name for name in (*CLASS_NAMES, "Contempt")}
-    names = [known.get(line.strip().lower(), line.strip()) for line in lines if line.strip()]
+    names = [known.get(line.lower(), line) for line in map(str.strip, text.splitlines()) if line]
     if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
         fault = f"{len(names)} classes ({printable(', '.join(names[:9]))})"
         cure = "write 2 to 100 different, a line each"
@@ -83,19 +82,18 @@ def read_folder(
     int8 [n], usage codes int8 [n].
 
     A folder above says the part (`train`, `val`, `test`, …), else the file name (`Training_…`,
-    `PublicTest_…`, `PrivateTest_…`); where no picture lies in a part, all are Training. Pictures of
-    any size and colour become grayscale, 48 by 48. Order: usage, class, file name. What is passed
-    over is counted in a warning. Raises `DatasetError` for an unknown class or part, and for a
-    picture that cannot be read.
+    `PublicTest_…`, `PrivateTest_…`); where no picture lies in a part, all are Training. Order:
+    usage, class, file name. What is passed over is counted in a warning. Raises `DatasetError` for
+    an unknown class or part, and for a picture that cannot be read.
     """
     files = list(files_below(folder))
     found = [path for path in files if path.suffix.lower() in pictures.SUFFIXES]
     others = set(files).difference(found, [folder / CLASSES_FILE])
     _warn(folder, sorted(others), "are no pictures")
+    if not found:
+        names = printable(", ".join(class_names))
+        raise DatasetError(f"{printable(folder.name)}: no pictures in folders named {names}")
     rows = _placed(folder, found, class_names)
-    if not rows:
-        fault = f"no pictures in folders named after classes ({printable(', '.join(class_names))})"
-        raise DatasetError(f"{printable(folder.name)}: {fault}")
     rows.sort(key=lambda row: (row[0], row[1], pictures.natural(row[2].name)))
     images = np.empty((len(rows), SIDE, SIDE), np.uint8)
     for position, (_, _, path) in enumerate(artifacts.progress(rows, "pictures")):
@@ -104,8 +102,8 @@ def read_folder(
         except pictures.PictureError as error:
             place, fault = printable(path.relative_to(folder)), str(error).split(": ", 1)[-1]
             raise DatasetError(f"{place}: {fault}, or delete it") from error
-    usage, labels = np.array([row[:2] for row in rows], np.int8).T
-    return images, labels.copy(), usage.copy()
+    usage, labels = np.ascontiguousarray(np.array([row[:2] for row in rows], np.int8).T)
+    return images, labels, usage
 
 
 def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list[Row]:
@@ -115,14 +113,13 @@ def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list
     divided, validated = len(set(above)) > 1, 1 in parts
     rows, differ = [], []
     for path, names, part in zip(found, above, parts, strict=True):
-        label = _label(path.parent.name, class_names)
+        label, shown = _label(path.parent.name, class_names), printable(path.relative_to(folder))
         if label is None:
-            fault = f"its folder is no class ({printable(', '.join(class_names))})"
-            raise DatasetError(f"{printable(path.relative_to(folder))}: {fault}; rename or move it")
+            known = printable(", ".join(class_names))
+            raise DatasetError(f"{shown}: its folder is no class ({known}); rename or move it")
         if part is None and names and divided:
             fault = f"'{printable('/'.join(names))}' is no part"
-            cure = f"call it one of {', '.join(PARTS)}"
-            raise DatasetError(f"{printable(path.relative_to(folder))}: {fault}; {cure}")
+            raise DatasetError(f"{shown}: {fault}; call it one of {', '.join(PARTS)}")
         named = next((k for k, usage in enumerate(USAGES) if path.name.startswith(usage)), None)
         if part is None or (part == 2 and named == 1 and not validated):
             part = named or 0  # Kaggle's folder test holds both kinds of test faces
@@ -163,24 +160,21 @@ def make(
     that is not there yet.
 
     `crop`: from a picture, uint8 [h, w, 3] RGB, to its face, gray uint8 [48, 48], or None where it
-    finds none; without it the picture is the face. Classes are those that `classes.txt` in `folder`
-    lists, else FER2013's seven; 80, 10 and 10 % of each train, validate and test, one picture at
-    least. A picture that cannot be read or shows no face, a duplicate, a folder that is no class, a
-    class of fewer than three pictures: left out and listed. Raises `DatasetError` when what remains
-    is no data set.
+    finds none; without it the picture is the face. Classes as `class_names_of` says; 80, 10 and
+    10 % of each train, validate and test, one picture at least. A picture that cannot be read or
+    shows no face, a duplicate, a folder that is no class, a class of fewer than three pictures:
+    left out and listed. Raises `DatasetError` when what remains is no data set.
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     if not folder.is_dir():
-        cure = "give one with a subfolder for each class"
-        raise DatasetError(f"{printable(folder)}: no such folder; {cure}")
+        raise DatasetError(f"{printable(folder)}: no such folder; give one with a folder a class")
     # False where Path.exists() raises: a name too long, a folder one may not look into
     if os.path.exists(target):
         raise DatasetError(f"{printable(target)}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):
         raise DatasetError(f"{printable(target)}: lies in the folder that is read; go elsewhere")
-    problems: list[tuple[str, str]] = []
-    counts: dict[str, tuple[int, int, int]] = {}
-    rows: list[tuple[str, str, Path, np.ndarray]] = []
+    made = Made(target, {}, [])
+    counts, problems, rows = made.counts, made.problems, []
     for name, faces in _faces(folder, crop, problems).items():
         if len(faces) < 3:
             fault = f"{len(faces)} usable pictures, at least 3 are needed: class left out"
@@ -191,15 +185,14 @@ def make(
         parts = np.random.default_rng(len(counts)).permutation(np.repeat(WRITTEN, counts[name]))
         rows += [(part, name, *found) for part, found in zip(parts, faces, strict=True)]
     if len(counts) < 2:
-        lost = printable("; ".join(map(": ".join, problems)), 200)
-        fault = f"faces of {len(counts)} classes, two are needed (left out: {lost or 'nothing'})"
+        lost = printable("; ".join(map(": ".join, problems)), 200) or "nothing"
+        fault = f"faces of {len(counts)} classes, two are needed (left out: {lost})"
         raise DatasetError(f"{printable(folder.name)}: {fault}")
     try:
         _write(target, rows, tuple(counts))
     except OSError as error:
-        fault = f"cannot be written ({error.strerror})"
-        raise DatasetError(f"{printable(target)}: {fault}") from error
-    return Made(target, counts, problems)
+        raise DatasetError(f"{printable(target)}: cannot be written ({error.strerror})") from error
+    return made
 
 
 def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[Found]]:

@@ -57,7 +57,7 @@ class Partition:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     """The faces that a split uses, relabelled where it leaves classes out or takes FER+'s votes,
     and their split. Raises `DatasetError` for an unknown name and where votes or classes lack."""
@@ -81,13 +81,16 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
 
 def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
     """Why faces cannot be divided by some of these splits: for want of votes, classes, a usage."""
-    found = {}
-    for name in names:
-        try:
-            prepare(faces, name)
-        except DatasetError as error:
-            found[name] = str(error)
-    return found
+    return {name: why for name in names if (why := _obstacle(faces, name))}
+
+
+@lru_cache(maxsize=32)
+def _obstacle(faces: Faces, name: str) -> str | None:
+    try:
+        prepare.__wrapped__(faces, name)  # its copy of the faces is not to be kept
+    except DatasetError as error:
+        return str(error)
+    return None
 
 
 def divide(faces: Faces, name: str) -> Partition:
@@ -151,7 +154,7 @@ def duplicate_groups(faces: Faces) -> np.ndarray:
     return np.unique(same, return_inverse=True)[1]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
     """Which test faces have no exact duplicate in training and validation, bool [n of test]."""
     group = duplicate_groups(faces)

@@ -185,7 +185,7 @@ PACKING = {
     "fer2013": tarred,
     "fer2013.csv": tarred,
     "fer2013.gz": lambda content: gzip.compress(tarred(content)),
-    "fer2013.tgz": lambda content: tarred(content, "w:xz"),
+    "fer2013.tgz": lambda content: tarred(content, "w:gz"),
     "Copy of faces.csv": bytes,
     "download.zip": lambda content: zipped(content, "deep/down/train.csv"),
 }
