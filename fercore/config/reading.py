@@ -131,25 +131,3 @@ def misfit(name: str, value: object, annotation: str) -> str | None:
     except ValidationError as error:
         return mistake(error, name)
     return None
-
-
-@cache
-def modules_used(notebook: str) -> tuple[Path, ...]:
-    """Modules of fercore that a notebook imports, and those that these import."""
-    code = [cell["source"] for cell in cells(notebook) if cell["cell_type"] == "code"]
-    waiting, found = _imported("\n".join(map("".join, code))), set()
-    while waiting:
-        path = paths.ROOT.joinpath(*waiting.pop().split(".")).with_suffix(".py")
-        if path.exists() and path not in found:
-            found.add(path)
-            waiting |= _imported(path.read_text())
-    return tuple(sorted(found))
-
-
-def _imported(source: str) -> set[str]:
-    """Dotted names of what may be modules of fercore."""
-    found: set[str] = set()
-    statement = r"^ *from (fercore[\w.]*) import (\([^)]*\)|.*)"
-    for package, names in re.findall(statement, source, re.MULTILINE):
-        found |= {package, *(f"{package}.{name}" for name in re.findall(r"\w+", names))}
-    return found

@@ -153,7 +153,7 @@ def _job(
     parts = [f"seed{value}" if key == "seed" else value for key, value in own.items()]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
     if not notebook.startswith(TRAINING) or told.get("replay"):
-        files += reading.modules_used(notebook)  # it is cheap: a change of the code counts
+        files += sorted((paths.ROOT / "fercore").rglob("*.py"))  # cheap: changed code counts
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
         kept = sorted((folder / "tables").glob(TABLES[notebook]))

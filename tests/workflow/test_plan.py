@@ -46,10 +46,8 @@ def project(tmp_path, monkeypatch):
     for name in ("cnn", "sift_cnn"):
         (tmp_path / f"params/networks/{name}.yaml").write_text(CNN)
     reading.declared.cache_clear()
-    reading.modules_used.cache_clear()
     yield tmp_path
     reading.declared.cache_clear()
-    reading.modules_used.cache_clear()
 
 
 def write_profile(project, text):
