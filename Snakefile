@@ -16,6 +16,7 @@ RUN = json.loads(RUN_FILE.read_text()) if "fingerprint" in config else run.prepa
 FINGERPRINT = RUN["data"]["fingerprint"]
 CORES = int(config.get("cores", artifacts.cores()))  # of one machine; a cluster counts jobs
 JOBS = plan.jobs(PROFILE, RUN.get("left_out", ()))
+INDEX = ("pages.py", "pages.css", "index.py", "index.html", "documents.py", "story.md")
 os.environ.update(run.QUIET)
 
 
@@ -28,7 +29,7 @@ localrules: all, index
 
 
 rule all:
-    input:  # the pages too, as the index of the published run is committed without them
+    input:  # each page, as a run that goes on may lack some
         "reports/index.html",
         [f"reports/{job.name}.html" for job in JOBS],
 
@@ -36,8 +37,7 @@ rule all:
 rule index:
     input:
         [f"reports/{job.name}.html" for job in JOBS],
-        from_here(paths.ROOT / "fercore" / "workflow" / "pages.py"),
-        from_here(paths.ROOT / "fercore" / "workflow" / "pages.css"),
+        [from_here(paths.ROOT / "fercore" / "workflow" / name) for name in INDEX],
     output:
         "reports/index.html",
     params:

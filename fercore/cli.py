@@ -115,9 +115,9 @@ def _execute(options: Namespace) -> int:
 
 def _index(options: Namespace) -> None:
     """the index page of a run"""
-    from fercore.workflow import pages
+    from fercore.workflow import index
 
-    pages.index(options.profile)
+    index.index(options.profile)
 
 
 def _publish(options: Namespace) -> None:

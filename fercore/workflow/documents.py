@@ -1,19 +1,27 @@
-"""The tables of README.md and docs/results.md, made from those of the published run, and the
-verdict on each system."""
+"""What README.md and docs/results.md say of the published run: its tables, and sentences with
+numbers computed from them (story.md), with the verdict on each system."""
 
+import re
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import jinja2
 import pandas as pd
 
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.evaluation import comparison, scoring, tables
+from fercore.workflow import pages
 from fercore.workflow.publish import PUBLISHED
 
-DOCUMENTS = {  # and their tables
-    "README.md": ("verdicts",),
-    "docs/results.md": ("results", "changes", "few faces"),
+SYSTEMS = tuple(f"system {letter}" for letter in "ABCDE")
+DOCUMENTS = {  # and what is made anew in them
+    "README.md": ("findings", "summary"),
+    "docs/results.md": ("findings", "verdicts", *SYSTEMS, "results", "changes", "few faces"),
 }
+STORY = ("results", "changes", "learning_curve", "by_votes")  # tables that story.md tells of
 CODE = ("network", "split", "before", "after", "recipe")  # columns of names in params/
 LIMITED = {  # systems that cannot be rebuilt whole, whatever the numbers say
     "C": "its split is not stated, and its third member needs ImageNet's weights",
@@ -36,13 +44,35 @@ def update_documents() -> list[str]:
 def documents() -> dict[str, str]:
     """Both documents as they must be: their own text around the tables made from the
     published results."""
-    folder = paths.outputs(PUBLISHED) / "tables"
-    names = ("results", "changes", "learning_curve")
-    content = generated(*(pd.read_csv(folder / f"{name}.csv") for name in names))
+    folder = paths.outputs(PUBLISHED)
+    told, read = story(folder), (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY[:3])
+    content = generated(*read) | {key: told[key] for key in ("findings", "summary")}
+    for one in told["systems"]:
+        verdict = one["verdict"].capitalize()
+        content[f"system {one['letter']}"] = f"**{verdict}.** {one['reason']}\n"
     return {
         name: filled((paths.ROOT / name).read_text(), {key: content[key] for key in keys}, name)
         for name, keys in DOCUMENTS.items()
     }
+
+
+def story(folder: Path) -> dict[str, Any]:
+    """What the tables of a run tell, as Markdown: `findings`, `summary` (a table), and `systems`,
+    each with letter, title, verdict and its reason."""
+    results, gains, curve, votes = (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY)
+    rows: dict[Any, Any] = verdicts(results, gains).set_index("system").to_dict("index")
+    numbers = _numbers(results, gains, curve, votes.set_index("network"))
+    numbers |= {"rows": rows, "total": partial(_total, rows), "limited": LIMITED}
+    strict: dict[str, Any] = {"undefined": jinja2.StrictUndefined, "trim_blocks": True}
+    environment = jinja2.Environment(loader=pages.TEMPLATES, **strict)
+    text: Any = environment.get_template("story.md").make_module(numbers)
+    systems = [
+        {"letter": letter, "title": text.titles[letter], "verdict": row["verdict"]}
+        | {"reason": getattr(text, letter)().strip()}
+        for letter, row in rows.items()
+        if letter != "own"
+    ]
+    return {"findings": text.findings(), "summary": text.summary(), "systems": systems}
 
 
 def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -> dict[str, str]:
@@ -105,20 +135,59 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+def _numbers(
+    results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame, votes: pd.DataFrame
+) -> dict[str, Any]:
+    """What the sentences of story.md are filled with: functions that give numbers as text."""
+    known = scoring.catalogue()
+    dense = curve[(curve.network == "dsift_cnn") & (curve.recipe == "study")]
+    size = results.groupby("network").macs.mean()
+
+    def accuracy(split: str, name: str) -> str:
+        return re.sub(r"(?= [\[(]|$)", " %", tables.accuracy(results, split, name), count=1)
+
+    def gain(before: str, after: str, split: str) -> str:
+        pair = (gains.before == before) & (gains.after == after) & (gains.split == split)
+        row = gains[pair].iloc[0]
+        return tables.interval(row.gain, row.low, row.high, "+z.1f").replace("\u00a0[", " points [")
+
+    def claimed(before: str, after: str, split: str) -> str:
+        one, other = (known[name].published[split]["test"] for name in (before, after))
+        return f"{other - one:+z.1f}"
+
+    def unique(split: str, name: str) -> str:
+        return tables.number(tables.select(results, split, name).accuracy_deduplicated.mean())
+
+    return {
+        "accuracy": accuracy,
+        "gain": gain,
+        "claimed": claimed,
+        "unique": unique,
+        "few": lambda percent: f"{dense.gain[dense.percent == percent].mean():+z.1f}",
+        "times": lambda one, other: f"{size[one] / size[other]:.0f}",
+        "votes": lambda name: list(votes.loc[name]),
+    }
+
+
+def _total(rows: Mapping[str, Mapping[str, str]], column: str) -> str:
+    """'12 of 14' of all systems together."""
+    pairs = [row[column].split(" of ") for row in rows.values() if row[column]]
+    return " of ".join(str(sum(map(int, numbers))) for numbers in zip(*pairs, strict=True))
+
+
 def _markdown(rows: pd.DataFrame) -> str:
     names = {column: "`" + rows[column] + "`" for column in CODE if column in rows and len(rows)}
     return tables.markdown(rows.assign(**names)) + "\n"
 
 
 def _note(results: pd.DataFrame) -> str:
-    """How to read the table of all results, and which networks it still lacks."""
+    """How many faces each split tests on, what trained the networks, and which have no row yet."""
     test = results[(results.part == "test") & results.tta]
     faces = {str(split): int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
     counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
     known = tables.entries().keys() | set(parameters.network_names())  # without their averages
     waiting = [f"`{n}`" for n in scoring.catalogue() if n in known - set(results.network)]
-    lacking = (
+    return f"Test faces: {counts}. Trained on: {hardware or 'nothing yet'}." + (
         f"\n\nBuilt and not trained on all faces yet: {', '.join(waiting)}." if waiting else ""
     )
-    return f"Test faces: {counts}. Trained on: {hardware or 'nothing yet'}.{lacking}"

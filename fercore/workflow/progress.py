@@ -191,11 +191,11 @@ def _close(status: int, profile: parameters.Profile, data: dict, progress: Progr
     """Say how the run ended and which page to open."""
     folder, say = paths.outputs(profile.name), progress.say
     if progress.failed:
-        from fercore.workflow import execute, pages  # not above: they take seconds to import
+        from fercore.workflow import execute, index  # not above: they take seconds to import
 
         for name in progress.failed:
             say(execute.failure(folder, name))
-        pages.index(profile.name)
+        index.index(profile.name)
         waiting = "what waits for a failed notebook did not run"
         say(f"{len(progress.done)} of {len(progress.planned)} done; {waiting}.")
     elif status:

@@ -23,6 +23,19 @@ def test_the_documents_show_the_published_results():
         assert (paths.ROOT / name).read_text() == text, name
 
 
+@has_results
+def test_the_story_is_told_with_the_numbers_of_the_tables():
+    told = documents.story(PUBLISHED)
+    read = (pd.read_csv(PUBLISHED / "tables" / f"{name}.csv") for name in ("results", "changes"))
+    rows = documents.verdicts(*read).set_index("system").to_dict("index")
+    assert [one["letter"] for one in told["systems"]] == list("ABCDE")
+    for one in told["systems"]:
+        assert one["verdict"] == rows[one["letter"]]["verdict"]
+        assert re.search(r"\d\d\.\d", one["reason"]) and "nan" not in one["reason"]
+    assert len(re.findall(r"^\d\. \*\*", told["findings"], flags=re.M)) == 3
+    assert told["summary"].count("\n|") == 7 and rows["own"]["here"] in told["summary"]
+
+
 def test_a_document_is_filled_between_its_markers(tmp_path):
     data = faces()
     for name in ("cnn", "dsift_cnn"):

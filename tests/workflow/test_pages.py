@@ -1,17 +1,21 @@
-"""Reports stand alone, say nothing of the machine that made them, and show names as text."""
+"""Pages stand alone, lead to one another, are small, say nothing of the machine that made them, and
+show names as text."""
 
 import base64
+import io
 import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import PIL.Image
 import pytest
+from made_up_run import FIRST, Parsed, start
 
 from fercore import artifacts, paths
-from fercore.workflow import pages
+from fercore.workflow import index, pages
 
 PIXEL = base64.b64encode(
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
@@ -30,28 +34,15 @@ HOSTILE = (
 OWN = re.findall(
     r"\w+",
     "html head meta title style body nav span a main p h1 h2 h3 dl dt dd div section article ul li "
-    "img footer details summary pre code table tr th td thead tbody b strong",
+    "img footer details summary pre code table tr th td thead tbody b strong small i em",
 )
 
 
-@pytest.fixture
-def run_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    return start(tmp_path, "embedded synthetic faces")
-
-
-def start(folder, origin, **data):
-    data |= {"origin": origin, "fingerprint": "0123", "faces": {"Training": 3}}
-    content = {"profile": "try", "description": "a test", "data": data}
-    artifacts.write_json(folder / "try" / "run.json", content)
-    return folder / "try"
-
-
-def notebook(path, *outputs):
+def notebook(path, *outputs, text="# Which way?\n\n**Question.** Up or down?"):
     """A notebook as papermill leaves it."""
     new = nbformat.v4
     cells = [
-        new.new_markdown_cell("# Which way?\n\n**Question.** Up or down?"),
+        new.new_markdown_cell(text),
         new.new_code_cell("subset: int = 1  # faces", metadata={"tags": ["parameters"]}),
         new.new_code_cell("data = 'x'", metadata={"tags": ["injected-parameters"]}),
         new.new_code_cell("print('x')", execution_count=3, outputs=list(outputs)),
@@ -84,24 +75,6 @@ def page(run_folder, tmp_path):
     return pages.export("try", made, run_folder / "reports" / "a.html").read_text()
 
 
-class Parsed(HTMLParser):
-    """Tags, handlers, and everything that a page loads or points to."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.loaded, self.linked = set(), set(), [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-        for name, value in attributes:
-            self.attributes.add(name)
-            if name in ("src", "data") or (tag == "link" and name == "href"):
-                self.loaded.append(value)
-            elif name == "href":
-                self.linked.append(value)
-
-
 def test_paths_are_shown_from_the_project_or_from_home(page):
     assert pages.machine_paths(page) == [] and str(paths.ROOT) not in page
     assert "data/a.csv ~/b.csv done" in page and "<b>y.csv</b>" in page
@@ -117,15 +90,14 @@ def test_a_page_loads_nothing_and_links_back(page):
 def test_a_page_has_title_banner_figure_and_provenance(page):
     assert "<title>Which way?</title>" in page
     assert "say nothing about FER2013" in page
-    assert 'alt="Figure: Which way?"' in page and "data:image/png;base64," in page
+    assert 'alt="Figure: Which way?"' in page and 'src="data:image/' in page
     assert "2026-01-02 03:04 UTC, in 2 s" in page
 
 
-def test_pages_that_show_other_faces_than_fer2013s_say_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    folder = start(tmp_path, "FER2013, labels", pictures="embedded synthetic faces")
+def test_pages_that_show_other_faces_than_fer2013s_say_so(run_folder, tmp_path):
+    start(tmp_path / "outputs", "FER2013, labels", pictures="embedded synthetic faces")
     for name, told in (("01_eda", True), ("10_cnn", True), ("30_accuracy_tables", False)):
-        made = pages.export("try", notebook(folder / f"{name}.ipynb"), folder / f"{name}.html")
+        made = pages.export("try", notebook(tmp_path / f"{name}.ipynb"), tmp_path / f"{name}.html")
         assert ("Faces: embedded synthetic faces." in made.read_text()) is told
 
 
@@ -133,11 +105,59 @@ def test_warnings_and_progress_bars_stay_out(page):
     assert "a warning" not in page and "widget" not in page
 
 
+def test_links_lead_to_pages_of_the_run_and_to_files_that_are_there(run_folder, tmp_path):
+    made = notebook(tmp_path / "01_look.ipynb", text=FIRST)
+    page = pages.export("try", made, run_folder / "reports" / "01_look.html").read_text()
+    links = Parsed(page).linked
+    paper = "https://arxiv.org/abs/1608.02833"
+    first = ["index.html", "02_next.html", "../../../docs/methods.md#seeds", paper]
+    assert links == [*first, "02_next.html"]  # the last one in the foot
+    assert "rendered page" not in page and "seconds" in page
+    assert "nothing, another" in re.sub(r"\s+", " ", page)
+    made = notebook(tmp_path / "02_next.ipynb", shown(text__html="<a href='01_look.ipynb'>x</a>"))
+    page = pages.export("try", made, run_folder / "reports" / "02_next.html").read_text()
+    assert Parsed(page).linked == ["index.html", "01_look.html", "01_look.html"]
+    assert 'class="before"' in page and 'class="after"' not in page
+
+
+def test_figures_take_the_form_of_fewest_bytes(run_folder, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    packed = io.BytesIO()
+    PIL.Image.fromarray(noise).save(packed, "PNG")
+    drawn = (
+        "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'>\n<text>5 % #</text></svg>"
+    )
+    outputs = (
+        shown(image__png=base64.b64encode(packed.getvalue()).decode()),
+        shown(**{"image/svg+xml": drawn}),
+    )
+    made = notebook(tmp_path / "a.ipynb", *outputs)
+    page = pages.export("try", made, run_folder / "reports" / "a.html").read_text()
+    picture, chart = (one for one in Parsed(page).loaded)
+    kind, data = picture.split(";base64,")
+    assert kind == "data:image/webp" and len(data) < packed.tell() / 2
+    assert PIL.Image.open(io.BytesIO(base64.b64decode(data))).size == (120, 90)
+    start = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'"
+    assert chart.startswith(start) and "%3Ctext%3E5 %25 %23" in chart
+
+
+def test_a_committed_page_that_is_too_large_is_not_written(run_folder, tmp_path):
+    run_folder.rename(run_folder.with_name("published"))
+    (tmp_path / "params/profiles/published.yaml").write_text("description: a test")
+    made = notebook(tmp_path / "a.ipynb", printed("x" * (pages.LIMIT + 5000)))
+    target = run_folder.with_name("published") / "reports" / "a.html"
+    run = json.loads((run_folder.with_name("published") / "run.json").read_text())
+    artifacts.write_json(target.parents[1] / "run.json", run | {"profile": "published"})
+    told = r"a: its page takes 3\d\d kB, \d+\.\d kB over the limit .* in cell \[3\] 305 kB"
+    with pytest.raises(pages.ReportError, match=told):
+        pages.export("published", made, target)
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_from_outside_are_text_on_every_page(name, tmp_path, monkeypatch):
+def test_names_from_outside_are_text_on_every_page(name, run_folder, tmp_path):
     """A folder or class of this name, wherever a notebook or the index shows it."""
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    folder = start(tmp_path, f"pictures in {name}")
+    start(tmp_path / "outputs", f"pictures in {name}")
     outputs = (
         printed(name),
         shown(text__html=f"<table class='dataframe'><tr><td>{name}</td></tr></table>"),
@@ -145,15 +165,10 @@ def test_names_from_outside_are_text_on_every_page(name, tmp_path, monkeypatch):
         shown(text__plain=name),
         shown(application__javascript=f"alert('{name}')"),
     )
-    artifacts.write_atomically(folder / "tables" / "system_E.html", f"<table>{name}</table>")
-    made = notebook(tmp_path / "a.ipynb", *outputs)
-    pages.export("try", made, folder / "reports" / "a.html")
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "try.yaml").write_text("description: a test")
-    monkeypatch.setattr(paths, "PARAMS", tmp_path)
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
-    pages.index("try")
-    for page in (folder / "reports").glob("*.html"):
+    made = notebook(tmp_path / "01_look.ipynb", *outputs)
+    pages.export("try", made, run_folder / "reports" / "01_look.html")
+    index.index("try")
+    for page in (run_folder / "reports").glob("*.html"):
         parsed = Parsed(page.read_text())
         assert parsed.tags <= set(OWN), parsed.tags - set(OWN)
         assert not [one for one in parsed.attributes if one.startswith("on")]
@@ -169,7 +184,7 @@ def test_other_slashes_are_no_paths_of_the_machine(place):
 
 def test_a_page_with_a_path_is_not_written(run_folder):
     with pytest.raises(pages.ReportError, match=r"a\.html: holds paths of this machine: "):
-        pages._write_page(run_folder / "a.html", f"<p>{paths.ROOT}{os.sep}x</p>")
+        pages.write(run_folder / "a.html", f"<p>{paths.ROOT}{os.sep}x</p>")
     assert not (run_folder / "a.html").exists()
 
 
@@ -177,43 +192,3 @@ def test_a_report_needs_a_run(run_folder, tmp_path):
     missing = r"run\.json: missing; start the run by \./run_all\.sh --profile no"
     with pytest.raises(pages.ReportError, match=missing):
         pages.export("no", notebook(tmp_path / "a.ipynb"), tmp_path / "a.html")
-
-
-def test_the_index_names_data_reports_and_what_failed(run_folder, tmp_path, monkeypatch):
-    text = "# Looking\n\n**Question.** At *what*?\n\nMore."
-    source = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": [text]}]}
-    for name in ("notebooks", "params/profiles"):
-        (tmp_path / name).mkdir(parents=True)
-        monkeypatch.setattr(paths, name.split("/")[0].upper(), tmp_path / name.split("/")[0])
-    for name in ("01_look", "02_fail"):
-        (tmp_path / f"notebooks/{name}.ipynb").write_text(json.dumps(source))
-    (tmp_path / "params/profiles/try.yaml").write_text("description: a test")
-    thumbnail = run_folder / "figures" / "01_look.closely" / "thumbnail.webp"
-    artifacts.write_atomically(thumbnail, base64.b64decode(PIXEL))
-    for place, content in {
-        "reports/01_look.html": "x",
-        "tables/networks.official.html": "<table><tr><td>65.1</td></tr></table>",
-        "tables/outcome.html": "<table><tr><td>foremost</td></tr></table>",
-        "figures/30_accuracy_tables/outcome.svg": "<svg/>",
-        "tables/system_own.html": "<table><tr><td>of own</td></tr></table>",
-        "tables/system_E.html": "<table><tr><td>of E</td></tr></table>",
-    }.items():
-        artifacts.write_atomically(run_folder / place, content)
-    text = pages.index("try").read_text()
-    assert [link for link in Parsed(text).linked if link != "01_look.html"] == []
-    for words in (
-        "Looking",
-        "At what?",
-        "65.1",
-        "one that failed: 02_fail",
-        "embedded synthetic faces",
-        "3 Training",
-    ):
-        assert words in text
-    drawn = f"svg+xml;base64,{base64.b64encode(b'<svg/>').decode()}"
-    systems = ("<h3>System E</h3>", "of E", "<h3>Own networks</h3>", "of own")
-    order = ("<h3>At a glance</h3>", drawn, "foremost", *systems)
-    places = [text.index(words) for words in order]
-    assert places == sorted(places)
-    assert "More." not in text and f"base64,{PIXEL}" in text
-    assert "The repository holds this page alone" not in text

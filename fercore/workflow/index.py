@@ -1,0 +1,124 @@
+"""The page from which a reader of a run starts: what was asked and found, notebooks, tables."""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import PIL.Image
+from markupsafe import Markup
+from nbconvert.filters import markdown2html
+
+from fercore import paths
+from fercore.config import parameters, reading
+from fercore.evaluation import comparison, tables
+from fercore.workflow import documents, pages, plan
+
+TOTAL = 7_000_000  # bytes of all pages that are committed
+THUMBNAIL = (320, 240)  # pixels
+ENDS = ("low", "high", "published")  # what the scale of all accuracies must hold
+
+
+def index(profile: str) -> Path:
+    """Write reports/index.html of a run. Raises `pages.ReportError`."""
+    folder, run = paths.outputs(profile), pages.run_of(profile)
+    there = {path.stem for path in (folder / "reports").glob("*.html")}
+    executions = pages.series(run)
+    made = {name: [job for job in jobs if job.name in there] for name, jobs in executions.items()}
+    names = [job.name for jobs in executions.values() for job in jobs]
+    environment = jinja2.Environment(loader=pages.TEMPLATES, autoescape=True, trim_blocks=True)
+    environment.filters["html"] = lambda text: Markup(pages.clean(markdown2html(text)))
+    fer2013 = pages.is_fer2013(run)
+    told = fer2013 and pages.PUBLISHED in (profile, parameters.profile(profile).predictions)
+    told &= all((folder / "tables" / f"{name}.csv").exists() for name in documents.STORY)
+    points = _points(folder) if fer2013 else {}
+    spread = [row[end] for rows in points.values() for row in rows for end in ENDS] or [0, 100]
+    low, high = int(min(spread) // 10 * 10), int(-(-max(spread) // 10) * 10)
+    body = environment.get_template("index.html").render(
+        run=run,
+        css=Markup(pages.css(code=False)),
+        banner=pages.banner(run),
+        failed=[name for name in names if name not in there],
+        story=documents.story(folder) if told else None,
+        points=points,
+        elsewhere=any(
+            row["split"] != row["measured_on"] for rows in points.values() for row in rows
+        ),
+        ticks=list(range(low, high + 1, 10)),
+        at=lambda accuracy: 100 * (accuracy - low) / (high - low),
+        tables=_tables(folder, fer2013=fer2013),
+        cards=[_card(folder, name, jobs) for name, jobs in made.items() if jobs],
+        provenance=pages.provenance(run, {}),
+        origins=(folder / "tables" / "origins.md").exists(),
+    )
+    target = pages.write(folder / "reports" / "index.html", body)
+    size = sum(path.stat().st_size for path in target.parent.glob("*.html"))
+    if profile == pages.PUBLISHED and size > TOTAL:
+        raise pages.ReportError(f"{size / 1e6:.1f} MB of pages, more than {TOTAL / 1e6:.0f} MB")
+    return target
+
+
+def _points(folder: Path) -> dict[str, list[Any]]:
+    """By system its published accuracies that were measured here too, from the lowest."""
+    results = _read(folder, "results")
+    if results is None:
+        return {}
+    table = tables.outcome(results).dropna(subset=["published", "accuracy"])
+    table = table[table.preferred].sort_values("published")
+    return {str(system): part.to_dict("records") for system, part in table.groupby("system")}
+
+
+def _tables(folder: Path, *, fer2013: bool) -> dict[str, Markup]:
+    """The tables of a run, by what stands on them; published figures beside those of FER2013
+    alone."""
+    results, gains, curve = (_read(folder, name) for name in documents.STORY[:3])
+    found = {}
+    if results is not None:
+        rows = tables.everything(results)
+        found["Every network and average"] = rows if fer2013 else rows.drop(columns="published")
+    if gains is not None:
+        known = {key: change.title for key, change in parameters.changes().items()}
+        found |= {known[key]: comparison.changes_text(gains, key) for key in gains.change.unique()}
+    if curve is not None:
+        found["SIFT by number of training faces"] = comparison.curve_text(curve)
+    return {heading: Markup(pages.clean(tables.html(rows))) for heading, rows in found.items()}
+
+
+def _read(folder: Path, name: str) -> pd.DataFrame | None:
+    path = folder / "tables" / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else None
+
+
+def _card(folder: Path, notebook: str, jobs: list[plan.Job]) -> dict[str, Any]:
+    """Title, question, links and thumbnail of one notebook; it may have run many times."""
+    pictures = [
+        path
+        for job in jobs
+        for name in (job.name, f"{job.name}.*")
+        for path in sorted((folder / "figures").glob(f"{name}/thumbnail.webp"))
+    ]
+    title = pages.first_heading(reading.cells(notebook)) or notebook
+    return {
+        "name": notebook,
+        "title": re.sub(r"^\d+ · ", "", title),
+        "question": pages.question(notebook),
+        "thumbnail": _small(pictures[0]) if pictures else "",
+        "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
+    }
+
+
+def _small(picture: Path) -> str:
+    """A thumbnail as an address that holds it, of as few bytes as a page of many can bear."""
+    packed = io.BytesIO()
+    with PIL.Image.open(picture) as image:
+        image.thumbnail(THUMBNAIL)
+        image.save(packed, "WEBP", quality=40, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
+
+
+def _short(job: plan.Job) -> str:
+    own = job.name.removeprefix(job.notebook).strip(".").removesuffix(".seed0")
+    return own.replace(".", " · ") or "page"
