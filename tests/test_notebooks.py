@@ -117,7 +117,7 @@ def test_notebooks_that_only_report_import_no_framework():
     """It would take most of the seconds that each of them lasts."""
     lines = []
     for name in NAMES:
-        if plan.REPORTING <= name < plan.RECOGNISING and name != "23_hyperparameter_search":
+        if plan.REPORTING <= name < plan.RECOGNISING:
             for cell in code_cells(name):
                 body = ast.parse("".join(cell["source"])).body
                 imports = (ast.Import, ast.ImportFrom)
