@@ -1,6 +1,12 @@
-"""Faces and what is known of them: FER2013 and its packed facts, splits, duplicates, augmentation.
+"""Faces and what is known of them: FER2013 and its packed facts, splits, duplicates, augmentation;
+the reader of pictures, folders of a user's own, and the embedded synthetic faces."""
 
-Also the reader of pictures, folders of a user's own, and the embedded synthetic faces.
-"""
-
-__all__ = ["augmentation", "datasets", "fer2013", "image_folders", "pictures", "splits"]
+__all__ = [
+    "augmentation",
+    "datasets",
+    "fer2013",
+    "image_folders",
+    "pictures",
+    "splits",
+    "synthetic",
+]

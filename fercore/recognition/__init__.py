@@ -1,9 +1,10 @@
-"""Expressions in pictures and video: detector, recogniser, annotation, app, each
-a module of its own; the last needs the extra [study], videos need [video].
+"""Expressions in pictures and video: detector, inference, recogniser, annotation, video, app (extra
+[study]; videos need [video]). Imports neither Keras nor pandas nor matplotlib; `Recogniser` and
+`table` come by first use."""
 
-Imports neither Keras nor pandas nor matplotlib; `Recogniser` and `table` come by first use."""
-
-__all__ = ["Recogniser", "annotation", "app", "detection", "recogniser", "table", "video"]
+__all__ = [
+    *("Recogniser", "annotation", "app", "detection", "inference", "recogniser", "table", "video"),
+]
 
 
 def __getattr__(name: str):
