@@ -79,10 +79,13 @@ def run_of(profile: str) -> dict:
 
 
 def series(run: dict) -> dict[str, list[plan.Job]]:
-    """The executions that a run consists of, by notebook, in the order of the series."""
+    """The executions that a run consists of, by notebook, in the order of the series; of several
+    that on the official split first, to which links to the notebook lead."""
     found: dict[str, list[plan.Job]] = {}
     for job in plan.jobs(parameters.profile(run["profile"]), run.get("left_out", ())):
         found.setdefault(job.notebook, []).append(job)
+    for jobs in found.values():
+        jobs.sort(key=lambda job: job.parameters.get("split") != "official")
     return found
 
 
