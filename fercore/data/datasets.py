@@ -19,7 +19,6 @@ from fercore.data.fer2013 import load_votes as load_votes
 
 SYNTHETIC = "synthetic"
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
-DEPTH = 3  # folders below the one given in which a CSV is looked for
 KINDS = (".csv", ".zip", ".gz", ".tgz", ".tar", "")  # Kaggle's own tar has no ending
 
 log = logging.getLogger(__name__)
@@ -109,8 +108,7 @@ def _within(path: Path) -> Path:
     if not path.is_dir():
         raise DatasetError(f"{printable(path)}: neither a file nor a folder")
     files = [file for file in image_folders.files_below(path) if file.is_file()]
-    near = [file for file in files if len(file.relative_to(path).parts) <= DEPTH]
-    tables = [file for file in near if file.suffix.lower() in KINDS]
+    tables = [file for file in files if file.suffix.lower() in KINDS]
     faults = []
     for file in sorted(tables, key=lambda file: (file.suffix.lower() != ".csv", file.name)):
         try:

@@ -204,6 +204,7 @@ def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
     }
     if not (joined["gpu"] and joined["device"] == "gpu"):
         del joined["gpu"]
+    joined["views"] = _joined([record.get("views", 2) for record in records])
     sums = {
         key: scoring.total(record.get(key) for record in records)
         for key in ("parameters", "macs", "train_seconds")

@@ -150,7 +150,8 @@ def curve_text(table: pd.DataFrame) -> pd.DataFrame:
 def _compared(
     run: Run, split: str, pair: tuple[str, ...], seeds: list[int], known: dict[str, scoring.Entry]
 ) -> tuple:
-    averaged = {_views(run, split, name, seeds[0]) for name in pair}
+    records = [artifacts.read_record(run.folder, split, name, seeds[0]) for name in pair]
+    averaged = {record.get("views", 2) for record in records}
     tta = len(averaged) == 1
     before, after = (
         np.array([scoring.score(run, split, name, seed, tta=tta).right for seed in seeds])
@@ -163,17 +164,6 @@ def _compared(
     accuracies = 100 * before.mean(), 100 * after.mean()
     gain = *metrics.accuracy_change(before, after), by_seed.min(), by_seed.max()
     return *pair, split, *size, *accuracies, *gain, published
-
-
-def _views(run: Run, split: str, name: str, seed: int) -> object:
-    """How many views of a face a network averages; of an average, what its members do."""
-    record = artifacts.read_record(run.folder, split, name, seed)
-    members = record.get("members")
-    if not members:
-        return record.get("views", 2)
-    named = [member.partition(", seed ") for member in members]  # the study's ensemble names seeds
-    several = {_views(run, split, member, int(own or seed)) for member, _, own in named}
-    return several.pop() if len(several) == 1 else tuple(sorted(several, key=str))
 
 
 def _gain(row: Any) -> str:

@@ -86,14 +86,11 @@ def test_where_one_averages_more_views_one_view_is_compared(made):
 def test_an_average_has_the_views_of_its_members(made):
     for name in ("vgg", "sift_vgg"):
         predict(made.folder, made.faces, name)
-    predict(made.folder, made.faces, "vgg+sift_vgg")
-    path = artifacts.prediction_path(made.folder, "official", "vgg+sift_vgg", 0).with_suffix(
-        ".json"
-    )
-    path.write_text(path.read_text().replace('"seed"', '"members": ["vgg", "sift_vgg"], "seed"'))
+    aggregates.save_all(made.folder, "official")
     assert comparison.changes(made).set_index("after").views["vgg+sift_vgg"] == 2
     other = artifacts.prediction_path(made.folder, "official", "sift_vgg", 0).with_suffix(".json")
     other.write_text(other.read_text().replace('"seed"', '"views": 10, "seed"'))
+    aggregates.save_all(made.folder, "official")
     assert comparison.changes(made).set_index("after").views["vgg+sift_vgg"] == 1
 
 
