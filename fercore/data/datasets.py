@@ -33,11 +33,15 @@ def load(source: str | Path | None = None) -> Faces:
     """
     path = find(source)
     name = hashlib.sha256(repr(path and str(path.resolve())).encode()).hexdigest()
-    kept: dict = artifacts.cached(
-        paths.CACHE / "datasets" / f"{name[:16]}.npz",
-        _state(path),
-        lambda: {key: np.asarray(value) for key, value in vars(_read(path)).items()},
-    )
+    return _kept(paths.CACHE / "datasets" / f"{name[:16]}.npz", _state(path), path)
+
+
+@lru_cache(maxsize=2)  # the same faces are the same object
+def _kept(place: Path, state: str, path: Path | None) -> Faces:
+    def read() -> dict[str, np.ndarray]:
+        return {key: np.asarray(value) for key, value in vars(_read(path)).items()}
+
+    kept: dict = artifacts.cached(place, state, read)
     kept |= {key: str(kept[key]) for key in ("origin", "fingerprint")}
     kept |= {"source": str(path or ""), "class_names": tuple(kept["class_names"].tolist())}
     return Faces(**kept)

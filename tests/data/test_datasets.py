@@ -398,6 +398,8 @@ def test_kaggle_without_network_falls_back(monkeypatch, caplog):
 def test_cache_is_used_and_follows_the_file(tmp_path, lines, monkeypatch):
     path = written(tmp_path / "fer2013.csv", lines)
     first = datasets.load(path)
+    assert datasets.load(path) is first
+    datasets._kept.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(fer2013, "read_csv", None)
         again = datasets.load(path)
@@ -414,8 +416,9 @@ def test_damaged_cache_is_made_again(tmp_path, lines, arrays, change):
     datasets.load(path)
     (cached,) = (paths.CACHE / "datasets").iterdir()
     cached.write_bytes(change(cached.read_bytes()))
-    assert_same(datasets.load(path), arrays)
-    assert_same(datasets.load(path), arrays)
+    for _ in range(2):
+        datasets._kept.cache_clear()
+        assert_same(datasets.load(path), arrays)
 
 
 def test_fingerprint_knows_the_faces_and_not_their_order(arrays):

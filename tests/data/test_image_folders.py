@@ -56,6 +56,7 @@ def test_ten_pictures_become_a_data_set_that_every_split_divides(folder):
     assert kept.class_names == ("Happy", "Sad")
     assert [len(part) for part in split.parts().values()] == [6, 2, 2]
     assert len(splits.prepare(faces, "pooled_80_10_10")[1].test) == 1
+    datasets._kept.cache_clear()
     assert datasets.load(made.folder).class_names == ("Happy", "Sad")  # from the cache
 
 
