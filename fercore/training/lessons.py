@@ -122,7 +122,7 @@ def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
 
     copy = keras.models.clone_model(model, clone_function=without_dropout)
     copy.set_weights(model.get_weights())
-    copy.compile(keras.optimizers.SGD(TINY), recipe.loss)
+    copy.compile(keras.optimizers.SGD(TINY), recipe.loss, run_eagerly=True)
     weights, (inputs, targets) = copy.trainable_variables, batch
 
     def loss() -> float:
@@ -246,7 +246,8 @@ def family(networks: Sequence[str]) -> pd.DataFrame:
     """Committed accuracies beside the published ones, as text: a row a network and split."""
     results, systems = table("results"), {parameters.network(one)["system"] for one in networks}
     rows = pd.concat([tables.of_system(results, system) for system in sorted(systems)])
-    return rows[rows.network.isin(networks)].drop(columns="table").reset_index(drop=True)
+    shown = ["network", "split", "published test", "test", "views averaged", "training"]
+    return rows.loc[rows.network.isin(networks), shown].reset_index(drop=True)
 
 
 def gains(networks: Sequence[str]) -> pd.DataFrame:
