@@ -33,7 +33,7 @@ TAGS = re.findall(
     "a b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre "
     "s small span strong sub summary sup table tbody td tfoot th thead tr u ul wbr",
 )
-PLAIN = " /:;=,.-_()'*"  # may stand in the address of a figure as they are
+PLAIN = " /:;=,.-_()'*>"  # may stand in the address of a figure as they are
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
 
 
@@ -79,13 +79,10 @@ def run_of(profile: str) -> dict:
 
 
 def series(run: dict) -> dict[str, list[plan.Job]]:
-    """The executions that a run consists of, by notebook, in the order of the series; of several
-    that on the official split first, to which links to the notebook lead."""
+    """The executions that a run consists of, by notebook, in the order of the series."""
     found: dict[str, list[plan.Job]] = {}
     for job in plan.jobs(parameters.profile(run["profile"]), run.get("left_out", ())):
         found.setdefault(job.notebook, []).append(job)
-    for jobs in found.values():
-        jobs.sort(key=lambda job: job.parameters.get("split") != "official")
     return found
 
 
@@ -129,7 +126,7 @@ def css(*, code: bool) -> str:
     if not code:
         return own
     day, night = (
-        HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "nord")
+        HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark")
     )
     return f"{own}{day}\n@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
 
@@ -221,6 +218,8 @@ def _as_address(kind: str, data: str) -> str:
     """A figure as an address that holds it: SVG as text, a picture in the smallest of its forms."""
     if kind == "image/svg+xml":
         plain = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", data, flags=re.S)
+        quoted = {"'": "&#39;", '"': "'"}  # a quotation mark takes three bytes in an address
+        plain = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(str.maketrans(quoted)), plain)
         return f"data:{kind},{quote(' '.join(plain.split()), safe=PLAIN)}"
     raw = base64.b64decode(data)
     picture, forms = PIL.Image.open(io.BytesIO(raw)), [(kind, raw)]
