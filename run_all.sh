@@ -32,7 +32,7 @@ TEXT
     done
     printf '\nAll cluster options of Snakemake go behind --, for instance\n'
     printf '  ./run_all.sh --profile full -- --executor slurm --jobs 8\n'
-    printf 'after pip install snakemake-executor-plugin-slurm; where jobs are not accounted, with\n'
+    printf 'after .venv/bin/pip install snakemake-executor-plugin-slurm; where jobs are not accounted, with\n'
     printf '  --slurm-status-command squeue\n'
 }
 

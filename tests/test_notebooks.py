@@ -98,6 +98,14 @@ def test_a_run_without_training_takes_every_notebook(name):
     assert not any(job.trains for job in jobs)
 
 
+def test_the_demonstration_trains_a_network_of_three_families_on_synthetic_faces_alone():
+    jobs = plan.jobs(parameters.profile("demonstration"))
+    trained = [job.notebook for job in jobs if job.trains]
+    assert len(trained) == len(set(trained)) == 3
+    assert all(job.parameters["data"] == "synthetic" for job in jobs)
+    assert all(job.parameters["profile"] == "demonstration" for job in jobs)
+
+
 def test_every_network_names_a_notebook_and_a_recipe():
     for name in parameters.network_names():
         content = parameters.network(name)
