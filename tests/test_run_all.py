@@ -17,7 +17,7 @@ import pytest
 from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.data.splits import SPLITS
-from fercore.evaluation import costs, scoring
+from fercore.evaluation import comparison, scoring
 from fercore.workflow import pages as report_pages
 from fercore.workflow import plan
 
@@ -122,7 +122,7 @@ def test_the_index_shows_tables_and_a_thumbnail_of_each_notebook(smoke):
 
 def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
     made = scoring.Run("smoke", SMOKE, None)
-    [command] = [one for one in costs.origins(made).command if "network: shallow_cnn," in one]
+    [command] = [one for one in comparison.origins(made).command if "network: shallow_cnn," in one]
     again = command.replace("profile: smoke", "profile: again").replace(
         "executed.ipynb", f"{tmp_path}/executed.ipynb"
     )

@@ -9,7 +9,7 @@ from made_up import faces, predict, run
 
 from fercore import artifacts, paths
 from fercore.config import parameters, recipes
-from fercore.evaluation import aggregates, costs, scoring
+from fercore.evaluation import aggregates, comparison, scoring
 
 RECORD = {
     "network": "cnn",
@@ -37,10 +37,10 @@ def amend(made, **values):
 
 
 def test_a_row_a_training_none_for_aggregates(made):
-    table = costs.trainings(made)
+    table = comparison.trainings(made)
     assert list(table.network) == ["cnn", "sift_cnn"]
     assert table.macs.tolist() == [2000, 2000]
-    assert costs.readable(table).training.iloc[0] == "60\u00a0s"
+    assert comparison.readable(table).training.iloc[0] == "60\u00a0s"
 
 
 def test_a_readable_row_takes_a_line_and_few_columns(made):
@@ -54,8 +54,8 @@ def test_a_readable_row_takes_a_line_and_few_columns(made):
         cores=2,
         device="cpu",
     )
-    table = costs.trainings(made)
-    row = costs.readable(table).iloc[0]
+    table = comparison.trainings(made)
+    row = comparison.readable(table).iloc[0]
     assert not any(" " in value for value in row if isinstance(value, str))
     assert (row["best epoch"], row["training"]) == ("72", "60\u00a0s")
     assert row["hardware"].replace("\u00a0", " ") == "cpu, AMD EPYC, 2 cores"
@@ -75,7 +75,7 @@ def trained(name, **changes):
 
 
 def test_a_training_is_made_again_by_the_values_that_it_had():
-    notebook, values = told(costs.command("full", trained("study_cnn", learning_rate=0.01)))
+    notebook, values = told(comparison.command("full", trained("study_cnn", learning_rate=0.01)))
     assert notebook == "notebooks/10_cnn.ipynb"
     wanted = {"network": "cnn", "split": "official", "seed": 1, "epochs": 3, "recipe": "study_cnn"}
     wanted |= {"learning_rate": 0.01, "subset": None, "profile": "full"}
@@ -85,16 +85,18 @@ def test_a_training_is_made_again_by_the_values_that_it_had():
 
 def test_of_a_record_without_its_recipe_the_recipe_decides():
     """None in place of what a notebook declares for tries by hand."""
-    values = told(costs.command("full", RECORD | {"network": "compact", "recipe": "compact"}))[1]
+    values = told(comparison.command("full", RECORD | {"network": "compact", "recipe": "compact"}))[
+        1
+    ]
     assert values["batch_size"] is None and values["learning_rate"] is None
     assert values["epochs"] == 3 and "augment" not in values
 
 
 def test_what_is_no_value_of_the_recipe_is_handed_over_too():
-    plain = told(costs.command("full", trained("study_cnn", **recipes.UNAUGMENTED)))[1]
+    plain = told(comparison.command("full", trained("study_cnn", **recipes.UNAUGMENTED)))[1]
     assert plain["augment"] is False
     drawn = RECORD | {"data": {"origin": "embedded synthetic faces", "subset": 70}}
-    values = told(costs.command("full", drawn))[1]
+    values = told(comparison.command("full", drawn))[1]
     assert (values["data"], values["subset"]) == ("synthetic", 70)
 
 
@@ -104,7 +106,7 @@ def test_every_network_has_a_row_and_no_aggregate(tmp_path):
         predict(tmp_path, data, network)
     aggregates.save_all(tmp_path, "official")
     made = run(tmp_path, data)
-    found = costs.origins(made)
+    found = comparison.origins(made)
     assert list(found.predictions) == [
         "predictions/official/cnn/seed0.npz",
         "predictions/official/sift_cnn/seed0.npz",
@@ -114,7 +116,7 @@ def test_every_network_has_a_row_and_no_aggregate(tmp_path):
 
 def test_every_published_number_of_a_network_has_a_file_a_commit_and_a_command():
     folder = paths.outputs("published")
-    found = costs.origins(scoring.Run("published", folder, None)).set_index("predictions")
+    found = comparison.origins(scoring.Run("published", folder, None)).set_index("predictions")
     results = pd.read_csv(folder / "tables" / "results.csv")
     known = results[results.network.isin(parameters.network_names())]
     assert len(known) > 200

@@ -6,7 +6,7 @@ import pytest
 from made_up import faces, predict, run
 
 from fercore import artifacts
-from fercore.evaluation import aggregates, comparison, costs, scoring, tables
+from fercore.evaluation import aggregates, comparison, scoring, tables
 
 
 @pytest.fixture
@@ -32,5 +32,5 @@ def test_old_predictions_stay_in_the_results(old):
 def test_reports_do_without_them(old):
     assert aggregates.save_all(old.folder, "official").seeds.eq("").all()
     assert comparison.changes(old).empty
-    assert set(costs.trainings(old).network) >= {"cnn"}
-    assert costs.origins(old).predictions.str.contains("/cnn/").any()
+    assert set(comparison.trainings(old).network) >= {"cnn"}
+    assert comparison.origins(old).predictions.str.contains("/cnn/").any()

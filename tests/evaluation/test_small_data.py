@@ -7,7 +7,7 @@ from made_up import predict, run
 from fercore import artifacts, paths
 from fercore.data import datasets, splits
 from fercore.data.faces import from_arrays
-from fercore.evaluation import aggregates, comparison, costs, metrics, scoring, tables
+from fercore.evaluation import aggregates, comparison, metrics, scoring, tables
 
 
 def twenty(validation: int = 4, classes: tuple[str, ...] = ("Cat", "<b>Dog")):
@@ -30,9 +30,9 @@ def small(request, tmp_path):
 def test_every_table_is_made_of_two_classes_and_twenty_faces(small):
     results = scoring.results(small)
     assert results.accuracy.between(0, 100).all() and results.recall.between(0, 100).all()
-    assert len(tables.everything(results)) and len(costs.compared(results, "official"))
+    assert len(tables.everything(results)) and len(comparison.ranking(results, "official"))
     assert len(tables.of_system(results, "A", fer2013=False))
-    assert len(costs.trainings(small))
+    assert len(comparison.trainings(small))
     assert len(comparison.changes(small)) == 2
 
 

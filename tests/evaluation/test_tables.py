@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from made_up import faces, predict, run
 
-from fercore.evaluation import aggregates, costs, scoring, tables
+from fercore.evaluation import aggregates, comparison, scoring, tables
 
 SCORES = {
     "accuracy_low": 60,
@@ -57,7 +57,7 @@ def test_several_seeds_give_mean_and_deviation(results):
 
 
 def test_systems_are_compared_by_the_mean_of_their_seeds(results):
-    chart = costs.compared(results, "official").set_index("name")
+    chart = comparison.ranking(results, "official").set_index("name")
     assert chart.index.tolist() == ["cnn", "cnn+sift_cnn", "sift_cnn", "cnn_published"]
     assert chart.accuracy.sift_cnn == pytest.approx(85) and chart.accuracy.cnn == pytest.approx(90)
     assert chart.published["cnn"] == 62.55  # of another split with the same classes
