@@ -28,11 +28,12 @@ def index(profile: str) -> Path:
     there = {path.stem for path in (folder / "reports").glob("*.html")}
     executions = pages.series(run)
     made = {name: [job for job in jobs if job.name in there] for name, jobs in executions.items()}
-    names = [job.name for jobs in executions.values() for job in jobs]
+    names = (job.name for jobs in executions.values() for job in jobs)
     environment = jinja2.Environment(loader=pages.TEMPLATES, autoescape=True, trim_blocks=True)
     environment.filters["html"] = lambda text: Markup(pages.clean(markdown2html(text)))
     fer2013 = pages.is_fer2013(run)
     told = fer2013 and pages.PUBLISHED in (profile, parameters.profile(profile).predictions)
+    sift = folder / "figures" / "33_changes" / "sift.svg"
     told &= all((folder / "tables" / f"{name}.csv").exists() for name in documents.STORY)
     points = _points(folder) if fer2013 else {}
     spread = [row[end] for rows in points.values() for row in rows for end in ENDS] or [0, 100]
@@ -44,9 +45,7 @@ def index(profile: str) -> Path:
         failed=[name for name in names if name not in there],
         story=documents.story(folder) if told else None,
         points=points,
-        elsewhere=any(
-            row["split"] != row["measured_on"] for rows in points.values() for row in rows
-        ),
+        sift=pages.as_address("image/svg+xml", sift.read_text()) if told and sift.exists() else "",
         ticks=list(range(low, high + 1, 10)),
         at=lambda accuracy: 100 * (accuracy - low) / (high - low),
         tables=_tables(folder, fer2013=fer2013),
@@ -68,6 +67,7 @@ def _points(folder: Path) -> dict[str, list[Any]]:
         return {}
     table = tables.outcome(results).dropna(subset=["published", "accuracy"])
     table = table[table.preferred].sort_values("published")
+    table["elsewhere"] = table.split != table.measured_on
     return {str(system): part.to_dict("records") for system, part in table.groupby("system")}
 
 

@@ -34,6 +34,7 @@ TAGS = re.findall(
     "s small span strong sub summary sup table tbody td tfoot th thead tr u ul wbr",
 )
 PLAIN = " /:;=,.-_()'*>"  # may stand in the address of a figure as they are
+QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
 
 
@@ -79,10 +80,13 @@ def run_of(profile: str) -> dict:
 
 
 def series(run: dict) -> dict[str, list[plan.Job]]:
-    """The executions that a run consists of, by notebook, in the order of the series."""
+    """The executions that a run consists of, by notebook, in the order of the series; of several
+    that on the official split first, to which links to the notebook lead."""
     found: dict[str, list[plan.Job]] = {}
     for job in plan.jobs(parameters.profile(run["profile"]), run.get("left_out", ())):
         found.setdefault(job.notebook, []).append(job)
+    for jobs in found.values():
+        jobs.sort(key=lambda job: job.parameters.get("split") != "official")
     return found
 
 
@@ -123,12 +127,10 @@ def provenance(run: dict, meta: Mapping) -> dict[str, str]:
 def css(*, code: bool) -> str:
     """The style of all pages, with `code` also that of source code, by day and by night."""
     own = (HERE / "pages.css").read_text()
-    if not code:
-        return own
-    day, night = (
-        HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("friendly", "github-dark")
-    )
-    return f"{own}{day}\n@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
+    formatters = (HtmlFormatter(style=name) for name in ("friendly", "github-dark"))
+    day, night = (formatter.get_style_defs(".highlight") for formatter in formatters)
+    dark = "@media screen and (prefers-color-scheme: dark)"
+    return f"{own}{day}\n{dark} {{\n{night}\n}}" if code else own
 
 
 def write(target: Path, body: str, largest: str = "") -> Path:
@@ -204,7 +206,7 @@ def _tidy(cells: list[nbformat.NotebookNode], title: str) -> None:
                 elif kind.startswith("text/"):
                     output.data[kind] = _relative(output.data[kind])
                 else:
-                    output.data[kind] = _as_address(kind, output.data[kind])
+                    output.data[kind] = as_address(kind, output.data[kind])
                     output.metadata[kind] = {"alt": f"Figure: {heading}"}
 
 
@@ -214,12 +216,11 @@ def _is_noise(output: dict) -> bool:
     return unseen or output.get("name") == "stderr"
 
 
-def _as_address(kind: str, data: str) -> str:
+def as_address(kind: str, data: str) -> str:
     """A figure as an address that holds it: SVG as text, a picture in the smallest of its forms."""
     if kind == "image/svg+xml":
         plain = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", data, flags=re.S)
-        quoted = {"'": "&#39;", '"': "'"}  # a quotation mark takes three bytes in an address
-        plain = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(str.maketrans(quoted)), plain)
+        plain = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(QUOTED), plain)
         return f"data:{kind},{quote(' '.join(plain.split()), safe=PLAIN)}"
     raw = base64.b64decode(data)
     picture, forms = PIL.Image.open(io.BytesIO(raw)), [(kind, raw)]
