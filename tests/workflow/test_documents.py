@@ -7,6 +7,7 @@ import pytest
 from made_up import faces, predict, run
 
 from fercore import paths
+from fercore.config import reading
 from fercore.evaluation import comparison, scoring
 from fercore.workflow import documents
 
@@ -82,6 +83,15 @@ def test_every_interval_that_the_documents_type_is_in_a_published_table():
     typed = re.findall(r"(-?\d+\.\d)\s%?\s?\[(-?\d+\.\d),\s(-?\d+\.\d)\]", text)
     assert len(typed) > 15
     assert [found for found in typed if found not in known] == []
+
+
+@pytest.mark.parametrize("name", reading.notebooks())
+def test_the_readme_lists_each_notebook_with_the_time_that_it_says_itself(name):
+    lines = (paths.ROOT / "README.md").read_text().splitlines()
+    row = next(line for line in lines if f"(notebooks/{name}.ipynb)" in line)
+    first = "".join(reading.cells(name)[0]["source"])
+    if takes := re.search(r"reports/[^)]*\) · (?:about )?(.*?) on two cores", first):
+        assert takes[1] in row
 
 
 def test_links_of_the_documents_lead_somewhere():

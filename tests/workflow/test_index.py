@@ -8,6 +8,7 @@ import pytest
 from made_up_run import Parsed, start
 
 from fercore import artifacts, paths
+from fercore.config import reading
 from fercore.evaluation import scoring
 from fercore.workflow import index, pages
 
@@ -54,6 +55,14 @@ def test_a_run_on_fer2013_shows_its_points_and_tables_but_no_verdicts(run_folder
 def test_every_committed_page_is_led_to_by_the_index():
     linked = Parsed((REPORTS / "index.html").read_text()).linked
     assert {page.name for page in PAGES} - {"index.html"} <= set(linked)
+
+
+@pytest.mark.skipif(len(PAGES) < 2, reason="pages are not made yet")
+@pytest.mark.parametrize("name", reading.notebooks())
+def test_a_notebook_leads_to_its_committed_page(name):
+    first = "".join(reading.cells(name)[0]["source"])
+    page = re.search(r"\(\.\./(outputs/published/reports/[^)]*)\)", first)
+    assert page and (paths.ROOT / page[1]).exists()
 
 
 def test_the_committed_pages_are_small():
