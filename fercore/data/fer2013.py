@@ -251,7 +251,8 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     """
     columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
     chosen = np.isin(everybody.row_ids, faces.row_ids)
-    counted = _repeated(load_votes(everybody)[chosen][:, columns]).astype(np.float32)
+    counted = load_votes(everybody)[chosen][:, columns].astype(np.float32)
+    counted[counted == 1] = 0
     empty = counted.sum(1) == 0
     counted[empty] = np.eye(len(columns), dtype=np.float32)[faces.labels[empty]]
     return counted / counted.sum(1, keepdims=True)
@@ -260,7 +261,7 @@ def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
 def majority(votes: np.ndarray) -> np.ndarray:
     """The expression with more than half of a face's votes, int8 [n], positions in `EXPRESSIONS`;
     -1 for none. `votes` int [n, 10]; single ones are dropped first, as the authors do."""
-    counted = _repeated(votes)
+    counted = np.where(votes > 1, votes, 0).astype(int)
     expressions = counted[:, COLUMNS]
     agreed = 2 * expressions.max(1) > counted.sum(1)
     return np.where(agreed, expressions.argmax(1), -1).astype(np.int8)
@@ -269,7 +270,3 @@ def majority(votes: np.ndarray) -> np.ndarray:
 def agreement(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many voters gave each face its label, a position in `CLASS_NAMES`, int [n]."""
     return votes[np.arange(len(votes)), COLUMNS[labels]].astype(int)
-
-
-def _repeated(votes: np.ndarray) -> np.ndarray:
-    return np.where(votes > 1, votes, 0).astype(int)

@@ -4,7 +4,6 @@ each number."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +65,9 @@ def against_best_member(
         member = best_member(aggregate.members, validation)
         ours, theirs = test[aggregate.name].right, test[member].right
         accuracies = 100 * ours.mean(), 100 * theirs.mean()
-        differing = astuple(metrics.mcnemar(ours, theirs))
         change = metrics.accuracy_change(theirs, ours)
-        rows.append((aggregate.name, member, *accuracies, *change, *differing))
+        row = aggregate.name, member, *accuracies, *change, *metrics.mcnemar(ours, theirs)
+        rows.append(row)
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows, columns=AGAINST)

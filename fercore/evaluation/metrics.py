@@ -6,7 +6,7 @@ that matrix from a multinomial distribution, so a bootstrap needs neither loops 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -94,8 +94,7 @@ def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
     return table[table.n > 0].reset_index(drop=True)
 
 
-@dataclass(frozen=True)
-class McNemar:
+class McNemar(NamedTuple):
     """Faces that only one of two systems gets right, and the two-sided probability of a split so
     uneven by chance."""
 
