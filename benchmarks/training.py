@@ -102,6 +102,17 @@ def against(checkout: str, network: str, faces: datasets.Faces, rounds: int) -> 
     )
 
 
+def matrix_product(precision: str, size: int = 2048, repeats: int = 5) -> float:
+    """Multiply-adds per second of a product of two matrices [size, size], measured. A GPU needs
+    larger ones to be busy."""
+    matrix = keras.ops.cast(np.random.default_rng(0).normal(size=(size, size)), precision)
+    keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
+    start = time.perf_counter()
+    for _ in range(repeats):
+        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[:1, :1])
+    return repeats * size**3 / (time.perf_counter() - start)
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(
@@ -123,7 +134,7 @@ def main() -> None:
     recipe = recipes.read(settings["recipe"])
     model = trainer.build(name, recipe, seed=0, **chosen)
     macs, fast = registry.multiply_adds(model), fed(model, recipe, faces)
-    slow, limit = own_way(name, faces, **chosen), trainer.matrix_product("bfloat16")
+    slow, limit = own_way(name, faces, **chosen), matrix_product("bfloat16")
     reached, share = 6 * macs * fast / 1e9, 3 * macs * fast / limit
     print(f"{options.network} on {len(faces)} faces ({faces.origin})")
     print(f"plain float32 fit      {slow:8.0f} images/s")

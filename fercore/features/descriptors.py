@@ -24,21 +24,16 @@ FORMAT = 3  # of the files: raise it when the same parameters come to mean other
 def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.ndarray:
     """Descriptor `name` of all `faces`, [n, 2, d]: view 0 of the face, view 1 of its mirror image.
 
-    "sift": counts of visual words, uint8, parameters of `visual_words`; "dsift": SIFT on a grid,
-    uint8, of `sift.dense_sift`; "landmarks": 136 coordinates, float16, of `landmarks.landmarks`;
-    "hog" and "hog_windows": 72 and 2,592 values, float16, of `hog.hog` and `hog.hog_windows`.
-    `train_rows` are positions in `faces`: nothing is learnt from other faces. What was computed for
-    the same pixels and parameters is in the cache. Raises `DescriptorError` for what cannot be.
+    Computed by the function in `DESCRIPTORS`, which takes the `parameters`: counts of words and
+    dense SIFT are uint8, others float16. `train_rows` are positions in `faces`: nothing is learnt
+    from other faces. What was computed for the same pixels and parameters is in the cache. Raises
+    `DescriptorError` for what cannot be.
     """
     of = _named(name, DESCRIPTORS, "descriptor")
     learns = of is visual_words
     if learns and parameters.get("fit_on") != "all":
         parameters["train_rows"] = np.asarray(train_rows)
-    sift.check_images(faces.images)
-    try:
-        call = inspect.signature(of).bind(faces.images, **parameters)
-    except TypeError as error:
-        raise DescriptorError(f"descriptor {name!r}: {artifacts.printable(error)}") from None
+    call = inspect.signature(of).bind(faces.images, **parameters)
     call.apply_defaults()
     digest = hashlib.blake2b(np.ascontiguousarray(faces.images).data, digest_size=10)
     content = [name, FORMAT, cv2.__version__, call.kwargs]
@@ -60,14 +55,14 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
 
 
 def scale(name: str, array: np.ndarray, how: str | None = None) -> np.ndarray:
-    """What a network sees, float32, of what `load` returns or of rows of it.
+    """What a network sees, float32, of what `load` returns or of rows of it; `how` None: the first
+    that `SCALINGS` has for it.
 
     "sift": "frequency", counts divided by the keypoints of the face (published), or "hellinger",
     its square root, of length 1. "dsift": "unit", each keypoint's descriptor of length 1, or "raw",
-    0..255 as OpenCV gives it; zero stays zero. "landmarks": "shape", mean 0 and mean squared
-    distance from it 1, "centred", -1..1 across the picture, or "raw", pixels (published). "hog" and
-    "hog_windows": "standardised", mean 0 and standard deviation 1 over the values of a face, or
-    "raw" (published). The first named is the default.
+    0..255 as OpenCV gives it. "landmarks": "shape", mean 0 and mean squared distance from it 1,
+    "centred", -1..1 across the picture, or "raw", pixels (published). HOG: "standardised", mean 0
+    and standard deviation 1 over the values of a face, or "raw" (published).
     """
     scalings = _named(name, SCALINGS, "descriptor")
     how = how or next(iter(scalings))
@@ -83,10 +78,8 @@ def visual_words(
     seed: int = 0,
     fit_on: str = "train",
 ) -> np.ndarray:
-    """Counts of visual words uint8 [n, 2, words] of faces and their mirror images.
-
-    The vocabulary is fitted on the unmirrored training faces, or on all faces with `fit_on="all"`
-    (as published: test faces then take part)."""
+    """Counts of visual words uint8 [n, 2, words] of faces and their mirror images. The vocabulary
+    is fitted on the unmirrored faces at `train_rows`, with `fit_on` "all" on all (as published)."""
     if fit_on not in ("train", "all"):
         raise DescriptorError(f"fit_on {fit_on!r}: must be 'train' or 'all'")
     views = [sift.keypoint_descriptors(view, image_scale) for view in (images, mirrored(images))]
@@ -105,15 +98,6 @@ def _frequency(counts: np.ndarray) -> np.ndarray:
     return np.divide(counts, np.maximum(keypoints, 1), dtype=np.float32)
 
 
-def _hellinger(counts: np.ndarray) -> np.ndarray:
-    return np.sqrt(_frequency(counts))
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    # OpenCV stores a descriptor of length 1 as 512 times its values.
-    return np.divide(values, 512, dtype=np.float32)
-
-
 def _standardised(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float32)
     values -= values.mean(axis=-1, keepdims=True)
@@ -128,8 +112,9 @@ DESCRIPTORS: dict[str, Callable[..., np.ndarray]] = {
     "hog_windows": hog.hog_windows,
 }
 SCALINGS: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "sift": {"frequency": _frequency, "hellinger": _hellinger},
-    "dsift": {"unit": _unit, "raw": np.asarray},
+    "sift": {"frequency": _frequency, "hellinger": lambda counts: np.sqrt(_frequency(counts))},
+    # OpenCV stores a descriptor of length 1 as 512 times its values.
+    "dsift": {"unit": lambda values: np.divide(values, 512, dtype=np.float32), "raw": np.asarray},
     "landmarks": {"shape": landmarks.shape, "centred": landmarks.centred, "raw": np.asarray},
     "hog": {"standardised": _standardised, "raw": np.asarray},
     "hog_windows": {"standardised": _standardised, "raw": np.asarray},

@@ -19,11 +19,8 @@ FACES_A_PRODUCT = 256  # 19 MB of float32 with 8 orientations
 
 def hog(images: np.ndarray, *, orientations: int = 8, cell: int = 16) -> np.ndarray:
     """HOG of whole faces: float32 [n, cells x cells x orientations] of `images` uint8 [n, 48, 48];
-    72 values by default.
-
-    `cell` is in pixels; each cell's histogram is of length 1 (norm "L2"). Raises `DescriptorError`
-    for other images or sizes that do not fit.
-    """
+    72 values by default. `cell` is in pixels; each cell's histogram is of length 1 (norm "L2").
+    Raises `DescriptorError` for other images or sizes that do not fit."""
     return hog_windows(images, window=SIDE, step=SIDE, orientations=orientations, cell=cell)
 
 
@@ -31,12 +28,12 @@ def hog_windows(
     images: np.ndarray, *, window: int = 24, step: int = 6, orientations: int = 8, cell: int = 8
 ) -> np.ndarray:
     """HOG of each window of a face, side by side: float32 [n, 2592] of `images` uint8 [n, 48, 48]
-    by default.
+    by default. Parameters and errors as of `hog`.
 
     Windows begin every `step` pixels; those that the border cuts are kept with as many whole cells
     as they still have: along an axis 3, 3, 3, 3, 3, 2, 1 and 0, so 18 x 18 cells of 8 orientations.
     Order: window, cell, orientation, rows before columns. As in scikit-image, the gradient across
-    a window's edge counts as zero. Other parameters and errors as of `hog`.
+    a window's edge counts as zero.
     """
     check_images(images)
     inner, edge, order = layout(window, step, cell)
@@ -57,10 +54,8 @@ def layout(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray, n
     at its very edge; and positions of all cells of a face, in [cells along y x cells along x],
     window after window. Raises `DescriptorError` for sizes in pixels that do not fit."""
     if not 2 <= cell <= window <= SIDE or step < 1:
-        raise DescriptorError(
-            f"HOG of cells of {cell} in windows of {window}, step {step}: need "
-            f"2 <= cell <= window <= {SIDE}, step 1 or more"
-        )
+        limits = f"need 2 <= cell <= window <= {SIDE}, step 1 or more"
+        raise DescriptorError(f"HOG of cells of {cell} in windows of {window}, {step=}: {limits}")
     windows = [(first, min(first + window, SIDE)) for first in range(0, SIDE, step)]
     cells = [(a, b - 1, a + cell * k) for a, b in windows for k in range((b - a) // cell)]
     first, last, begin = np.array(cells).T

@@ -1,9 +1,8 @@
 """The 68 facial landmarks that dlib's predictor finds, the whole 48 x 48 picture taken as the face.
 
 Kazemi, Sullivan, 'One millisecond face alignment with an ensemble of regression trees', CVPR 2014.
-The predictor was trained on iBUG 300-W (Sagonas et al., ICCV workshops 2013), whose licence
-excludes commercial use: so does the predictor's. Library and predictor are optional: `pip install
-"fercore[landmarks]"`, that is dlib-bin and face_recognition_models.
+The predictor was trained on iBUG 300-W, whose licence excludes commercial use: so does its own.
+Both are optional: `pip install "fercore[landmarks]"`.
 """
 
 import importlib.util
@@ -52,8 +51,7 @@ def landmarks(images: np.ndarray, *, image_scale: int = 4) -> np.ndarray:
 @cache
 def predictor():
     """dlib's predictor. Raises `LandmarksMissing`, which says what to install, where there is none.
-
-    face_recognition_models, which carries its file, is not imported: it needs an old setuptools."""
+    face_recognition_models, which has its file, is not imported: that needs an old setuptools."""
     package = importlib.util.find_spec("face_recognition_models")
     file = Path(package.origin or "").with_name("models") / PREDICTOR if package else None
     if not (importlib.util.find_spec("dlib") and file and file.is_file()):
@@ -67,8 +65,7 @@ def predictor():
 
 
 def centred(points: np.ndarray) -> np.ndarray:
-    """`points` [..., 136] as -1..1 across the picture: where the face is and how large it is
-    stay."""
+    """`points` [..., 136] as -1..1 across the picture: place and size of the face stay."""
     return (points.astype(np.float32) - SIDE / 2) / (SIDE / 2)
 
 

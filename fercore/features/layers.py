@@ -21,10 +21,9 @@ BORDER = 2e-5  # of an orientation: what rounding leaves so little below the nex
 class DenseSiftLayer(layers.Layer):
     """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out.
 
-    The values are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6) divided by 512, but for
-    its rounding to bytes; `step`, `size` and `first` in pixels as there. Brightness and contrast of
-    the pictures cancel out. Blurred gradients are linear in the pixels, and what a place gets is
-    linear in the gradients' magnitudes: all is a few small matrix products.
+    The values and parameters are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6), divided
+    by 512, but for its rounding to bytes. Brightness and contrast cancel out. Blurred gradients are
+    linear in the pixels, what a place gets in their magnitudes: all is a few matrix products.
     """
 
     def __init__(self, step: int = 12, size: int = 12, first: int = 6, **options):
@@ -35,9 +34,8 @@ class DenseSiftLayer(layers.Layer):
         """Raises `ValueError` where pictures are not square and grey."""
         side = input_shape[1]
         if tuple(input_shape[1:]) != (side, side, 1):
-            raise ValueError(
-                f"dense SIFT takes grey square pictures [b, side, side, 1], not {list(input_shape)}"
-            )
+            wanted = "grey square pictures [b, side, side, 1]"
+            raise ValueError(f"dense SIFT takes {wanted}, not {list(input_shape)}")
         keypoints = sift.grid(self.step, self.size, self.first, side)
         self._blur = _blur(side)
         # The next pixel minus the one before; 0 at both ends.
@@ -75,11 +73,8 @@ class DenseSiftLayer(layers.Layer):
 
 @keras.saving.register_keras_serializable("fercore")
 class HogLayer(layers.Layer):
-    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default.
-
-    The values and parameters are those of `hog.hog_windows`; one window as large as the picture
-    gives `hog.hog`. Brightness and contrast of the pictures cancel out.
-    """
+    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default. The
+    values and parameters are those of `hog.hog_windows`. Brightness and contrast cancel out."""
 
     def __init__(
         self, window: int = 24, step: int = 6, cell: int = 8, orientations: int = 8, **options
@@ -90,9 +85,8 @@ class HogLayer(layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Raises `ValueError` where pictures are not grey and of 48 pixels, or cells do not fit."""
         if tuple(input_shape[1:]) != (SIDE, SIDE, 1):
-            raise ValueError(
-                f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {list(input_shape)}"
-            )
+            wanted = f"grey pictures [b, {SIDE}, {SIDE}, 1]"
+            raise ValueError(f"HOG takes {wanted}, not {list(input_shape)}")
         where = (self.sizes[name] for name in ("window", "step", "cell"))
         self._inner, self._edge, self._order = hog.layout(*where)
 

@@ -19,7 +19,6 @@ from fercore import artifacts
 from fercore.data.faces import SIDE
 
 LENGTH = 128  # values of one SIFT descriptor
-DESCRIPTORS_A_PRODUCT = 8192  # against all words at once: 64 MB of float32 with 2,048 words
 
 
 class DescriptorError(ValueError):
@@ -27,12 +26,10 @@ class DescriptorError(ValueError):
 
 
 def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int = 6) -> np.ndarray:
-    """SIFT descriptors on a regular grid, of one size and upright; nothing is detected or learnt:
-    uint8 [n, keypoints x 128] of `images` uint8 [n, 48, 48], keypoints in the order of `grid`.
-
-    `step`, `size` (diameter of a keypoint) and `first` are in pixels. By default 4 x 4 keypoints:
-    2,048 values a face. In a scikit-learn pipeline: `FunctionTransformer(sift.dense_sift)`.
-    """
+    """SIFT descriptors on a regular grid, of one size and upright: uint8 [n, keypoints x 128] of
+    `images` uint8 [n, 48, 48], keypoints in the order of `grid`; by default 4 x 4 of them. `step`,
+    `size` (diameter of a keypoint) and `first` are in pixels. In a scikit-learn pipeline:
+    `FunctionTransformer(sift.dense_sift)`."""
     keypoints = grid(step, size, first)
 
     def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
@@ -43,11 +40,9 @@ def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int
 
 
 class VisualWords(TransformerMixin, BaseEstimator):
-    """How often each word of a vocabulary occurs among the SIFT keypoints of a face.
-
-    The vocabulary is the `words` centres that mini-batch k-means finds among the descriptors of the
-    faces given to `fit`: give it training faces only. `image_scale` enlarges a face before
-    keypoints are sought (1, as published).
+    """How often each word of a vocabulary occurs among the SIFT keypoints of a face. It is the
+    `words` centres that mini-batch k-means finds among the descriptors of the faces given to `fit`,
+    training faces only. `image_scale` enlarges a face before keypoints are sought (published: 1).
     """
 
     def __init__(self, words: int = 2048, image_scale: int = 1, seed: int = 0):
@@ -62,21 +57,20 @@ class VisualWords(TransformerMixin, BaseEstimator):
         Where there are fewer keypoints than words, each keypoint is a word and the words left over
         never occur. Raises `DescriptorError` where there is none.
         """
-        found = _joined(self._described(images)).astype(np.float32)
+        found = _joined(self._described(images))
         if not len(found):
             raise DescriptorError(
                 f"no SIFT keypoint in {len(images)} faces: no vocabulary can be made of them"
             )
-        clusters = MiniBatchKMeans(
+        self.clusters_ = MiniBatchKMeans(
             min(self.words, len(found)),
-            init=_first_centres,
             max_iter=200,
             batch_size=4096,
             max_no_improvement=30,  # as published; scikit-learn's 10 stops earlier
             n_init=1,
             random_state=self.seed,
-        )
-        self.centres_ = clusters.fit(found).cluster_centers_
+        ).fit(found)
+        self.centres_ = self.clusters_.cluster_centers_
         return self
 
     def transform(self, images: np.ndarray | list[np.ndarray]) -> np.ndarray:
@@ -85,7 +79,8 @@ class VisualWords(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         descriptors = self._described(images)
         face = np.repeat(np.arange(len(descriptors)), [len(rows) for rows in descriptors])
-        word = nearest(_joined(descriptors), self.centres_)
+        found = _joined(descriptors)
+        word = self.clusters_.predict(found) if len(found) else np.empty(0, int)
         counts = np.bincount(face * self.words + word, minlength=len(descriptors) * self.words)
         return np.minimum(counts, 255).astype(np.uint8).reshape(len(descriptors), self.words)
 
@@ -93,30 +88,6 @@ class VisualWords(TransformerMixin, BaseEstimator):
         if isinstance(images, list):
             return images
         return keypoint_descriptors(images, self.image_scale)
-
-
-def _first_centres(
-    points: np.ndarray, words: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """scikit-learn's k-means++, draw by draw. Squared distances between bytes are exact in float32;
-    it goes by way of float64, which takes most of a vocabulary's time."""
-    norms, ones = np.einsum("ij,ij->i", points, points), np.ones((len(points), 1), np.float32)
-
-    def distances(rows: np.ndarray) -> np.ndarray:
-        return norms[rows, None] + norms - 2 * (points[rows] @ points.T)
-
-    chosen = [random_state.choice(len(points), p=ones[:, 0] / ones.sum())]
-    closest = distances(np.array(chosen))[0]
-    total = (closest @ ones)[0]
-    for _ in range(1, words):
-        drawn = random_state.uniform(size=2 + int(np.log(words))) * total
-        candidates = np.searchsorted(np.cumsum(closest), drawn).clip(max=len(points) - 1)
-        closer = np.minimum(closest, distances(candidates))
-        totals = (closer @ ones)[:, 0]
-        best = np.argmin(totals)
-        total, closest = totals[best], closer[best]
-        chosen.append(candidates[best])
-    return points[chosen]
 
 
 def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> list[cv2.KeyPoint]:
@@ -141,18 +112,6 @@ def keypoint_descriptors(images: np.ndarray, image_scale: int = 1) -> list[np.nd
     return _of_each(images, compute, "SIFT keypoints")
 
 
-def nearest(descriptors: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Row int64 [n] of `centres` [words, 128] nearest to each of `descriptors` [n, 128]: argmax of
-    d.c - |c|^2 / 2."""
-    half_norms = 0.5 * np.einsum("ij,ij->i", centres, centres)
-    words = np.empty(len(descriptors), np.int64)
-    for start in range(0, len(descriptors), DESCRIPTORS_A_PRODUCT):
-        part = slice(start, start + DESCRIPTORS_A_PRODUCT)
-        closeness = descriptors[part].astype(np.float32) @ centres.T
-        words[part] = np.argmax(np.subtract(closeness, half_norms, out=closeness), axis=1)
-    return words
-
-
 def enlarged(image: np.ndarray, image_scale: int) -> np.ndarray:
     """`image` enlarged `image_scale` times by bicubic interpolation."""
     if image_scale < 1:
@@ -170,7 +129,7 @@ def check_images(images: np.ndarray) -> None:
 
 
 def _joined(descriptors: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.empty((0, LENGTH), np.uint8), *descriptors])
+    return np.concatenate([np.empty((0, LENGTH), np.uint8), *descriptors]).astype(np.float32)
 
 
 def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:

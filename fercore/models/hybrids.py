@@ -1,16 +1,16 @@
 """System A: a CNN and a VGG, alone and joined with SIFT words or dense SIFT (Al-Shabi et al.,
 arXiv:1608.02833); system E: two CNNs that also see facial landmarks and HOG.
 
-In system A's six builders `dropout` is the share dropped in place of the published one: after the
-CNN's last pair (.4) or each block of the VGG (.2), and before the output (.5).
-`kernel_initializer` is how the convolutions' weights begin: `HE` is made for ReLU; ten layers deep,
-Keras's default learns late or never.
+In system A's builders `dropout` is the share dropped in place of the published one: after the CNN's
+last pair (.4) or each block of the VGG (.2), and before the output (.5). `kernel_initializer` is
+that of the convolutions: `HE` is made for ReLU; ten layers deep, Keras's default learns late or
+never.
 """
 
 from collections.abc import Callable, Sequence
 
 import keras
-from keras import initializers, layers
+from keras import layers
 
 from fercore.features.layers import DenseSiftLayer, HogLayer
 from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
@@ -18,6 +18,11 @@ from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, 
 DESCRIPTOR_LENGTH = 2048
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 HOG_LAYERS = {"hog": {"window": 48, "step": 48, "cell": 16}, "hog_windows": {}}
+TFLEARN = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}
+INITIAL: dict[str, dict] = {  # He et al. 2015; "published" are TFLearn's defaults
+    "he": {"convolution": HE, "dense": HE, "output": "glorot_uniform"},
+    "published": {"convolution": "lecun_uniform", "dense": TFLEARN, "output": TFLEARN},
+}
 
 
 def cnn(
@@ -81,9 +86,9 @@ def _hybrid(
     kernel_initializer: str = HE,
 ) -> keras.Model:
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation,
-    as system A's CNN hybrids do; 'plain' keeps the trunk of the network without descriptor, so that
-    only the branch differs. `following`: dense SIFT is no input but computed from the picture that
-    the network sees, augmented as that is. Raises `ValueError` for other trunks and descriptors."""
+    as system A's CNN hybrids do; 'plain' keeps that of the network without descriptor. `following`:
+    dense SIFT is no input but computed from the picture that the network sees. Raises `ValueError`
+    for other trunks and descriptors."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     if following and descriptor != "dsift":
@@ -135,19 +140,15 @@ def _close_block(x, dropout: float, normalised: bool):
 
 
 def model_a(input_shape: Shape = FACE, classes: int = 5, **options) -> keras.Model:
-    """System E's model A: three convolutions (filters, size, pooled), Dense 1024. `options` are
-    those of `_system_e`."""
+    """System E's model A: three convolutions, Dense 1024. `options` are those of `_system_e`."""
     convolutions = [(64, 5, True), (64, 5, True), (128, 4, False)]
     return _system_e("model_a", convolutions, [1024], (1024, 40), input_shape, classes, **options)
 
 
 def model_b(input_shape: Shape = FACE, classes: int = 5, **options) -> keras.Model:
-    """System E's model B: three convolutions (filters, size, pooled), Dense 4096 and 1024.
-    `options` are those of `_system_e`."""
-    convolutions = [(64, 3, True), (128, 3, True), (256, 3, True)]
-    return _system_e(
-        "model_b", convolutions, [4096, 1024], (1024, 128), input_shape, classes, **options
-    )
+    """System E's model B: three convolutions, Dense 4096 and 1024. `options` as of model A."""
+    convolutions, dense = [(64, 3, True), (128, 3, True), (256, 3, True)], [4096, 1024]
+    return _system_e("model_b", convolutions, dense, (1024, 128), input_shape, classes, **options)
 
 
 def _system_e(
@@ -160,69 +161,47 @@ def _system_e(
     *,
     features: Sequence[str] = (),
     normalised: bool = True,
-    normalised_dense: bool = False,
     dropout: float = 0.044,
     weights: str = "he",
     following: bool = False,
 ) -> keras.Model:
-    """`features` are names of `FEATURE_LENGTHS`; `normalised`: batch normalisation after
-    convolutions, `normalised_dense`: after dense layers; `dropout`: 1 - keep probability; `weights`
-    begin as 'he' (He et al. 2015) or 'published'; `following`: HOG is no input but computed from
-    the picture as the network sees it, each of its numbers normalised over the batch. Raises
-    `ValueError` for unknown features and weights."""
+    """`convolutions`: filters, size, whether pooled; `branch`: units of the dense layers above
+    `features`, which are names of `FEATURE_LENGTHS`; `normalised`: batch normalisation after
+    convolutions; `dropout`: 1 - keep probability; `weights`, a name of `INITIAL`, are how those of
+    each kind of layer begin; `following`: HOG is no input but computed from the picture as the
+    network sees it, each of its numbers normalised over the batch. Raises `ValueError` for unknown
+    features and weights."""
     unknown = ", ".join(sorted(set(features) - FEATURE_LENGTHS.keys()))
     if unknown:
         raise ValueError(f"feature {unknown} is unknown; there are {', '.join(FEATURE_LENGTHS)}")
+    if weights not in INITIAL:
+        raise ValueError(f"weights {weights!r} is none of {', '.join(INITIAL)}")
+    initial = INITIAL[weights]
 
     def fully_connected(x, units: int):
-        initial = _initial(weights, "dense")
-        x = layers.Dense(units, activation="relu", kernel_initializer=initial)(x)
-        return batch_norm(x) if normalised_dense else x
+        how = {"activation": "relu", "kernel_initializer": initial["dense"]}
+        return layers.Dense(units, **how)(x)
 
-    image = layers.Input(input_shape, name="image")
-    x = image
+    x = image = layers.Input(input_shape, name="image")
     for filters, size, pooled in convolutions:
-        initial = _initial(weights, "convolution")
-        x = Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=initial)(x)
+        how = {"activation": "relu", "kernel_initializer": initial["convolution"]}
+        x = Conv2D(filters, size, padding="same", **how)(x)
         x = batch_norm(x) if normalised else x
         x = layers.MaxPooling2D(3, 2, padding="same")(x) if pooled else x
     x = layers.Flatten()(x)
     for units in dense:
         x = fully_connected(Dropout(dropout)(x), units)
-    inputs, vector = _features(image, features, following)
-    if vector is not None:
+    inputs, given = {"image": image}, []
+    for feature in features:
+        if following and feature in HOG_LAYERS:
+            given.append(batch_norm(HogLayer(name=feature, **HOG_LAYERS[feature])(image)))
+        else:
+            inputs[feature] = layers.Input((FEATURE_LENGTHS[feature],), name=feature)
+            given.append(inputs[feature])
+    if given:
+        vector = layers.Concatenate()(given) if len(given) > 1 else given[0]
         for units in branch:
             vector = fully_connected(vector, units)
         x = layers.Concatenate()([fully_connected(x, branch[-1]), vector])
-    x = output(x, classes, initializer=_initial(weights, "output"))
-    return keras.Model({"image": image} | inputs, x, name=name)
-
-
-def _features(image, features: Sequence[str], following: bool):
-    """The further inputs by name, and all `features` side by side; None without any."""
-    computed = {
-        feature: batch_norm(HogLayer(name=feature, **HOG_LAYERS[feature])(image))
-        for feature in features
-        if following and feature in HOG_LAYERS
-    }
-    inputs = {
-        feature: layers.Input((FEATURE_LENGTHS[feature],), name=feature)
-        for feature in features
-        if feature not in computed
-    }
-    given = [*inputs.values(), *computed.values()]
-    if not given:
-        return inputs, None
-    return inputs, layers.Concatenate()(given) if len(given) > 1 else given[0]
-
-
-def _initial(weights: str, layer: str) -> str | keras.Initializer:
-    """How a 'convolution', a 'dense' layer or the 'output' begins; 'published' are TFLearn's
-    defaults."""
-    if weights == "he":
-        return "glorot_uniform" if layer == "output" else HE
-    if weights == "published" and layer == "convolution":
-        return "lecun_uniform"
-    if weights == "published":
-        return initializers.TruncatedNormal(stddev=0.02)
-    raise ValueError(f"weights {weights!r} is none of he, published")
+    x = output(x, classes, initializer=initial["output"])
+    return keras.Model(inputs, x, name=name)

@@ -15,11 +15,8 @@ Shape = tuple[int, int, int]
 @keras.saving.register_keras_serializable("fercore")
 class BatchNormalization(layers.BatchNormalization):
     """Keras's layer, its training step on feature maps [b, h, w, channels] computed by TensorFlow's
-    fused kernel.
-
-    Keras casts the maps to float32 and passes over them several times; the kernel reads them once,
-    in bfloat16 too, and sums in float32. The running variance is the unbiased one, n/(n-1) times
-    Keras's.
+    fused kernel, which reads them once, in bfloat16 too, and sums in float32; Keras passes over
+    them several times in float32. The running variance is the unbiased one, n/(n-1) times Keras's.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -39,12 +36,8 @@ class BatchNormalization(layers.BatchNormalization):
 @keras.saving.register_keras_serializable("fercore")
 class Conv2D(layers.Conv2D):
     """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
-    matrices.
-
-    For each place of the kernel, the map shifted by that much times the gradient of what the layer
-    returns: the same sum. TensorFlow's own kernel gradient takes longer on maps of 6×6; on maps
-    that are not small, less.
-    """
+    matrices: for each place of the kernel, the map shifted by that much times the gradient of what
+    the layer returns. On larger maps TensorFlow's own takes less time."""
 
     def convolution_op(self, inputs, kernel):
         side = max(self.compute_output_shape(inputs.shape)[1:3])
@@ -57,10 +50,7 @@ class Conv2D(layers.Conv2D):
 @keras.saving.register_keras_serializable("fercore")
 class Dropout(layers.Dropout):
     """Keras's layer (Srivastava et al. 2014), its mask drawn as whole numbers of 16 bits, two from
-    a random word.
-
-    Keras draws a float for each number of a map. The rate is rounded to a 65,536th.
-    """
+    a random word, in place of a float for each number. The rate is rounded to a 65,536th."""
 
     def call(self, inputs, training=False):
         if not (training and self.rate and self.noise_shape is None and _on_tensorflow()):
@@ -79,8 +69,7 @@ class Dropout(layers.Dropout):
 
 def batch_norm(x):
     """Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167). Its averages follow the last
-    hundred steps, not Keras's five hundred: a training of a few epochs is otherwise judged by
-    weights it no longer has."""
+    hundred steps, not Keras's five hundred, for trainings of a few epochs."""
     return BatchNormalization(momentum=0.95)(x)
 
 
@@ -93,22 +82,15 @@ def convolution(x, filters: int, size: int = 3):
 def squeeze_excitation(x, reduction: int):
     """Channels weighed by what the whole map shows (Hu, Shen, Sun 2018, arXiv:1709.01507)."""
     channels = x.shape[-1]
-    weights = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weights = layers.Conv2D(channels // reduction, 1, activation="relu", kernel_initializer=HE)(
-        weights
-    )
-    return layers.Multiply()([x, layers.Conv2D(channels, 1, activation="sigmoid")(weights)])
+    pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    narrow = layers.Conv2D(channels // reduction, 1, activation="relu", kernel_initializer=HE)
+    return layers.Multiply()([x, layers.Conv2D(channels, 1, activation="sigmoid")(narrow(pooled))])
 
 
 def output(x, classes: int, activation: str = "softmax", initializer="glorot_uniform"):
     """The last layer, float32 whatever the precision: 'softmax' or 'sigmoid' over the classes."""
-    return layers.Dense(
-        classes,
-        activation=activation,
-        kernel_initializer=initializer,
-        dtype="float32",
-        name="expression",
-    )(x)
+    how = {"activation": activation, "kernel_initializer": initializer, "dtype": "float32"}
+    return layers.Dense(classes, name="expression", **how)(x)
 
 
 def learn_from(model: keras.Model, name: str) -> None:
@@ -116,10 +98,8 @@ def learn_from(model: keras.Model, name: str) -> None:
     `ValueError`."""
     names = [layer.name for layer in model.layers]
     if name not in names:
-        with_weights = ", ".join(layer.name for layer in model.layers if layer.weights)
-        raise ValueError(
-            f"layer {name!r}: {model.name} has none of this name; there are {with_weights}"
-        )
+        there = ", ".join(layer.name for layer in model.layers if layer.weights)
+        raise ValueError(f"layer {name!r}: {model.name} has none of this name; there are {there}")
     for place, layer in enumerate(model.layers):
         layer.trainable = place >= names.index(name)
 

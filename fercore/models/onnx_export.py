@@ -25,8 +25,8 @@ class ExportError(ValueError):
 
 
 class _Graph:
-    """An ONNX graph that grows node by node. Pictures are [n, channels, h, w] inside, [n, h, w,
-    channels] outside. Weights have the precision of float16; `half` also stores them so."""
+    """An ONNX graph that grows node by node. Pictures are [n, channels, h, w] inside. Weights have
+    the precision of float16; `half` also stores them so."""
 
     def __init__(self, half: bool):
         self.half = half
@@ -48,9 +48,8 @@ class _Graph:
 
 
 def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
-    """Two ONNX files of a network, NAME.onnx with weights in float16 and NAME_int8.onnx that
-    computes in 8-bit integers: input "image" float32 [n, side, side, 1], output "probabilities"
-    float32 [n, c].
+    """Two ONNX files of a network, with weights in float16 and computing in 8-bit integers: input
+    "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c].
 
     `examples` float32 [n, side, side, 1] are normalised training faces: on them the first file must
     agree with Keras, and they show the ranges of the integers. Raises `ExportError` for a network
@@ -111,12 +110,10 @@ def _model(model: keras.Model, half: bool) -> onnx.ModelProto:
 
 
 def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
-    """The model with convolutions, but the first, and dense layers in 8-bit integers.
-
-    The first one takes the picture, which 8 bits render too coarsely, and does little of the
-    arithmetic. Weights, scaled channel by channel, keep to 7 bits, so that processors without 8-bit
-    dot products do not overflow (ONNX Runtime, 'Quantize ONNX models').
-    """
+    """The model with dense layers and convolutions in 8-bit integers, but for the first, which
+    takes the picture: 8 bits render it too coarsely. Weights, scaled channel by channel, keep to 7
+    bits, so that processors without 8-bit dot products do not overflow (ONNX Runtime, 'Quantize
+    ONNX models')."""
     from onnxruntime import quantization
 
     batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])
@@ -177,10 +174,9 @@ def _write(graph: _Graph, layer: layers.Layer, following, x: str, *others: str) 
             x = graph.add("GlobalAveragePool", x)
             return x if layer.keepdims else graph.add("Flatten", x)
         case layers.Flatten():
-            spatial = len(layer.input.shape) == 4  # Keras's order of values: channels last
-            return graph.add(
-                "Flatten", graph.add("Transpose", x, perm=[0, 2, 3, 1]) if spatial else x
-            )
+            if len(layer.input.shape) == 4:  # Keras's order of values: channels last
+                x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
+            return graph.add("Flatten", x)
         case layers.Add() | layers.Multiply():
             return graph.add(type(layer).__name__[:3], x, *others)
         case layers.Concatenate():

@@ -1,9 +1,38 @@
-"""Systems B and D: convolutional networks that see nothing but pixels."""
+"""Systems B, C and D: convolutional networks that see nothing but pixels."""
+
+import socket
+from pathlib import Path
 
 import keras
 from keras import layers
 
-from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
+from fercore import artifacts, paths
+from fercore.models.layers import (
+    FACE,
+    HE,
+    Conv2D,
+    Dropout,
+    Shape,
+    batch_norm,
+    convolution,
+    learn_from,
+    output,
+)
+
+# Inception-v1's modules by stage: filters of 1×1, of 3×3 and what narrows its input, of 5×5
+# likewise, after pooling
+STAGES = [
+    [(64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)],
+    [(192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)],
+]
+WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+# Blue, green, red, as VGG-16 was trained (Simonyan & Zisserman 2014)
+IMAGENET_MEAN = (103.939, 116.779, 123.68)
+PATIENCE = 10  # seconds that a server may keep silent
+
+
+class WeightsError(ValueError):
+    """ImageNet weights that are neither at hand nor to be had."""
 
 
 def shallow_cnn(
@@ -27,26 +56,78 @@ def deep_cnn(
     """System B's deep CNN: four convolutions and two dense layers. Published with 'sigmoid' as
     `activation`."""
     convolutions = [(64, 3), (128, 5), (512, 3), (512, 3)]
-    return _system_b(
-        "deep_cnn", convolutions, [256, 512], input_shape, classes, activation, dropout
-    )
+    dense = [256, 512]
+    return _system_b("deep_cnn", convolutions, dense, input_shape, classes, activation, dropout)
+
+
+def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 0.5) -> keras.Model:
+    """System C's VGG of eight convolutions, with its 9,416,903 trainable parameters; not
+    pretrained."""
+    x = image = layers.Input(input_shape, name="image")
+    for filters in (64, 128, 256, 512):
+        for _ in range(2):
+            x = Conv2D(filters, 3, padding="same", kernel_initializer=HE)(x)
+            x = layers.ReLU()(batch_norm(x))
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dense(1024, kernel_initializer=HE)(layers.Flatten()(x))
+    x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
+    return keras.Model({"image": image}, output(x, classes), name="vgg16_scratch")
+
+
+def inception_v1(
+    input_shape: Shape = FACE, classes: int = 7, stages: list = STAGES, dropout: float = 0.4
+) -> keras.Model:
+    """System C's GoogLeNet: stem and modules 3a to 4c (Szegedy et al. 2015), a list of them for
+    each resolution, then Dense: near its 2,149,159 parameters. The stem keeps its strides of one: a
+    face has 48 pixels, not 224."""
+    image = layers.Input(input_shape, name="image")
+    x = layers.MaxPooling2D(3, 2, padding="same")(convolution(image, 64, 7))
+    x = convolution(convolution(x, 64, 1), 192)
+    for modules in stages:
+        x = layers.MaxPooling2D(3, 2, padding="same")(x)
+        for filters in modules:
+            x = _inception(x, *filters)
+    x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    x = layers.Dense(256, activation="relu", kernel_initializer=HE)(x)
+    return keras.Model({"image": image}, output(x, classes), name="inception_v1")
+
+
+def vgg16_imagenet(
+    input_shape: Shape = FACE,
+    classes: int = 7,
+    weights: str | None = "imagenet",
+    dropout: float = 0.5,
+) -> keras.Model:
+    """System C's VGG-16 with ImageNet's weights below and dense layers of its own on top, which
+    alone learn. Takes pixels 0..255.
+
+    `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder
+    unless absolute, is Keras's file without its top; None draws them at random, to look at the
+    network. `layers.learn_from` lets convolutions learn as well. Raises `WeightsError` when the
+    weights are not there.
+    """
+    image = layers.Input(input_shape, name="image")
+    centred = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])
+    x = centred(layers.Concatenate()([image] * 3))
+    x = layers.Flatten(name="features")(_imagenet(x, weights))
+    for units in (1024, 2048):
+        x = Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer=HE)(x))
+    model = keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
+    learn_from(model, "features")
+    return model
 
 
 def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
     """System D's CNN: 1,004,805 parameters with five classes."""
-    image = layers.Input(input_shape, name="image")
-    x = image
-    for filters, dropout in [(64, 0.0), (128, 0.3), (256, 0.0), (256, 0.0)]:
+    x = image = layers.Input(input_shape, name="image")
+    for filters in (64, 128, 256, 256):
         x = Conv2D(filters, 3, kernel_initializer=HE)(x)
-        if dropout:
-            x = Dropout(dropout)(x)
+        x = Dropout(0.3)(x) if filters == 128 else x
         x = layers.MaxPooling2D()(batch_norm(layers.ReLU()(x)))
     x = layers.Flatten()(x)
-    for units, dropout in [(128, 0.25), (64, 0.0)]:
-        x = layers.Dense(units, activation="relu", kernel_initializer=HE)(x)
-        x = batch_norm(x)
-        if dropout:
-            x = Dropout(dropout)(x)
+    x = batch_norm(layers.Dense(128, activation="relu", kernel_initializer=HE)(x))
+    x = Dropout(0.25)(x)
+    x = batch_norm(layers.Dense(64, activation="relu", kernel_initializer=HE)(x))
     return keras.Model({"image": image}, output(x, classes), name="five_class_cnn")
 
 
@@ -58,11 +139,10 @@ def _system_b(
     classes: int,
     activation: str,
     dropout: float = 0.25,
-):
+) -> keras.Model:
     """Convolutions (filters, size) with pooling, then dense layers: each normalised, ReLU,
     dropout."""
-    image = layers.Input(input_shape, name="image")
-    x = image
+    x = image = layers.Input(input_shape, name="image")
     for filters, size in convolutions:
         x = Conv2D(filters, size, padding="same", kernel_initializer=HE)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(batch_norm(x)))
@@ -72,3 +152,34 @@ def _system_b(
         x = layers.Dense(units, kernel_initializer=HE)(x)
         x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)
+
+
+def _inception(x, one: int, before_3: int, three: int, before_5: int, five: int, pooled: int):
+    """Four views of the same map side by side: 1×1, 3×3, 5×5 and the largest of 3×3 neighbours."""
+    views = [
+        convolution(x, one, 1),
+        convolution(convolution(x, before_3, 1), three, 3),
+        convolution(convolution(x, before_5, 1), five, 5),
+        convolution(layers.MaxPooling2D(3, 1, padding="same")(x), pooled, 1),
+    ]
+    return layers.Concatenate()(views)
+
+
+def _imagenet(x, weights: str | None):
+    """VGG-16's five blocks on top of `x` [n, h, w, 3], blue, green and red."""
+    file = weights if weights in ("imagenet", None) else paths.ROOT / Path(weights).expanduser()
+    if isinstance(file, Path) and not file.is_file():
+        name = artifacts.printable(weights)
+        raise WeightsError(f"{name}: no such file; give Keras's {WEIGHTS_FILE}")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # Keras's download has none of its own
+    try:
+        return keras.applications.VGG16(include_top=False, weights=file, input_tensor=x).output
+    except Exception as error:  # a broken download, a damaged file, other layers raise what they do
+        reason = artifacts.printable(error.__context__ or error)
+        raise WeightsError(
+            f"ImageNet weights of VGG-16 cannot be had ({reason}); give the path of Keras's "
+            f"{WEIGHTS_FILE} as parameter `weights`"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,8 +1,7 @@
 """`NETWORKS`, the registry of builders by name.
 
 Every builder returns an untrained functional `keras.Model` with the input "image" [n, side, side,
-1], a further named input for each descriptor it takes, and one value a class in float32. Counts of
-parameters are those of the published networks; tests/models/test_registry.py holds them.
+1], a further named input for each descriptor it takes, and one value a class in float32.
 """
 
 from collections.abc import Callable
@@ -11,8 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fercore import artifacts
-from fercore.models import compact, hybrids, inception_vgg16, plain_cnns
+from fercore.models import compact, hybrids, plain_cnns
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     builder.__name__: builder
@@ -26,9 +24,9 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
         plain_cnns.shallow_cnn,
         plain_cnns.deep_cnn,
         plain_cnns.five_class_cnn,
-        inception_vgg16.vgg16_scratch,
-        inception_vgg16.inception_v1,
-        inception_vgg16.vgg16_imagenet,
+        plain_cnns.vgg16_scratch,
+        plain_cnns.inception_v1,
+        plain_cnns.vgg16_imagenet,
         hybrids.model_a,
         hybrids.model_b,
         compact.compact,
@@ -40,8 +38,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 def build(name: str, **parameters) -> keras.Model:
     """Build a network by name. Raises `ValueError` for a name that is not in the registry."""
     if name not in NETWORKS:
-        shown, known = artifacts.printable(name), ", ".join(sorted(NETWORKS))
-        raise ValueError(f"network {shown!r} is unknown; there are {known}")
+        raise ValueError(f"network {name!r} is unknown; there are {', '.join(sorted(NETWORKS))}")
     return NETWORKS[name](**parameters)
 
 
@@ -57,12 +54,8 @@ def side(model: keras.Model) -> int:
 
 def resized(model: keras.Model, side: int) -> keras.Model:
     """The same network, untrained, for faces of `side` pixels."""
-    tensors = {
-        tensor.name: layers.Input(
-            (side, side, 1) if tensor.name == "image" else tensor.shape[1:], name=tensor.name
-        )
-        for tensor in model.inputs
-    }
+    shapes = {tensor.name: tensor.shape[1:] for tensor in model.inputs} | {"image": (side, side, 1)}
+    tensors = {name: layers.Input(shape, name=name) for name, shape in shapes.items()}
     return keras.models.clone_model(model, input_tensors=tensors)
 
 

@@ -2,22 +2,23 @@
 class against the rest.
 
 Cortes, Vapnik, 'Support-vector networks', Machine Learning 1995; libsvm through scikit-learn. The
-kernel is computed once, by matrix products in float32, for the machines of all classes: 28,709
-faces take 6.6 GB of memory.
+kernel is computed once for the machines of all classes: 28,709 faces take 6.6 GB of memory.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
+from sklearn.utils import gen_batches
 
 from fercore import artifacts
 from fercore.data.faces import Faces
 from fercore.features import descriptors
 
-ROWS_A_PRODUCT = 1024
+ROWS_A_PRODUCT = 2048
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,14 @@ def features(
 
     Every value has mean 0 and the same standard deviation over the faces at `train`, such that a
     descriptor's part of a squared distance is in the mean 2 times the square of its weight (1 where
-    `weights` names none), whatever its length. `scalings` are those of `descriptors.scale`. Raises
-    `DescriptorError` for what cannot be computed.
+    `weights` names none), whatever its length. `scalings` are those of `descriptors.scale`.
     """
-    parts = []
+    parts, scalings, weights = [], scalings or {}, weights or {}
     for name in names:
-        values = descriptors.load(name, faces, train)
-        values = descriptors.scale(name, values, (scalings or {}).get(name))
+        values = descriptors.scale(name, descriptors.load(name, faces, train), scalings.get(name))
         mean, deviation = values[train, 0].mean(axis=0), values[train, 0].std(axis=0)
         values -= mean
-        values *= (weights or {}).get(name, 1.0) / np.sqrt(values.shape[-1])
+        values *= weights.get(name, 1.0) / np.sqrt(values.shape[-1])
         # What never varies says nothing.
         values *= np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
         parts.append(values)
@@ -67,11 +66,11 @@ def features(
 
 
 def kernel(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
-    """exp(-gamma |a - b|^2) of all pairs, float64 [len(a), len(b)] as libsvm wants it, of float32
-    [., d]."""
+    """exp(-gamma |a - b|^2) of all pairs of rows [., d], float64 [len(a), len(b)] as libsvm wants
+    it."""
     result = np.empty((len(a), len(b)))
-    for rows, values in _kernel_rows(a, b, gamma, "kernel"):
-        result[rows] = values
+    for rows in artifacts.progress([*gen_batches(len(a), ROWS_A_PRODUCT)], "kernel"):
+        result[rows] = rbf_kernel(a[rows], b, gamma)
     return result
 
 
@@ -84,13 +83,10 @@ def fit(
     gamma: float,
     similar: np.ndarray | None = None,
 ) -> Machines:
-    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n],
-    0..classes - 1.
-
-    `C` is the price of an error, `gamma` how fast the kernel falls with the squared distance;
-    `similar` is the `kernel` of `values` with themselves, where it is known already. A class
-    without faces is never chosen.
-    """
+    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n]. `C` is
+    the price of an error, `gamma` how fast the kernel falls with the squared distance; `similar`
+    the `kernel` of `values` with themselves, where it is known already. A class without faces is
+    never chosen."""
     start = time.perf_counter()
     similar = kernel(values, values, gamma) if similar is None else similar
     coefficients = np.zeros((len(values), classes))
@@ -109,24 +105,7 @@ def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
     """Signed distances from each class's boundary, in margins, float64 [n, classes]: the class of
     the highest is predicted."""
     result = np.empty((len(values), len(machines.intercepts)))
-    for rows, similar in _kernel_rows(values, machines.vectors, machines.gamma, "decisions"):
+    for rows in artifacts.progress([*gen_batches(len(values), ROWS_A_PRODUCT)], "decisions"):
+        similar = rbf_kernel(values[rows], machines.vectors, machines.gamma)
         result[rows] = similar @ machines.coefficients + machines.intercepts
     return result
-
-
-def _kernel_rows(
-    a: np.ndarray, b: np.ndarray, gamma: float, description: str
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """The kernel in float32, some rows at a time: which, and their values [., len(b)]."""
-    a, b = np.ascontiguousarray(a, np.float32), np.ascontiguousarray(b, np.float32)
-    squares = np.einsum("ij,ij->i", b, b)
-    starts = range(0, len(a), ROWS_A_PRODUCT)
-    for start in artifacts.progress(starts, description, len(starts)):
-        rows = slice(start, start + ROWS_A_PRODUCT)
-        distances = a[rows] @ b.T
-        distances *= -2
-        distances += squares
-        distances += np.einsum("ij,ij->i", a[rows], a[rows])[:, None]
-        np.maximum(distances, 0, out=distances)
-        distances *= -np.float32(gamma)
-        yield rows, np.exp(distances, out=distances)

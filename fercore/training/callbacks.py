@@ -1,13 +1,12 @@
-"""Keras callbacks of a training: history, best weights and state on disk, progress bar."""
+"""Keras callbacks of a training: history with progress bar, best weights and state on disk."""
 
 import json
 import logging
 import shutil
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
@@ -20,15 +19,12 @@ from fercore.training.prediction import Batches
 
 logger = logging.getLogger(__name__)
 
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-
 
 class History(keras.callbacks.Callback):
     """Adds a row to `rows` after each epoch: epoch, side (pixels of the faces), accuracy, loss,
     what `validate(model)` returns, learning_rate, seconds. Later callbacks find it in their logs.
-
-    Accuracy and loss are means over faces in float64. Keras's own running means are float32.
-    """
+    Moves `bar` by the faces seen. Accuracy and loss are means over faces in float64; Keras's own
+    running means are float32."""
 
     def __init__(
         self,
@@ -36,9 +32,11 @@ class History(keras.callbacks.Callback):
         batches: Batches,
         rates: Sequence[float],
         validate: Callable[[keras.Model], dict],
+        bar: tqdm,
     ):
         super().__init__()
         self.rows, self.batches, self.rates, self.validate = rows, batches, rates, validate
+        self.bar = bar
         # With JAX, `fit` keeps the metrics outside of the model; there Keras's means must do.
         self.stepwise = keras.backend.backend() != "jax"
         self.plain: list[np.ndarray] | None = None
@@ -57,6 +55,7 @@ class History(keras.callbacks.Callback):
         """Weigh accuracy and loss by the faces of the step."""
         seen = min((batch + 1) * self.batches.size, self.batches.faces)
         n, self.seen = seen - self.seen, seen
+        self.bar.update(n)
         step = np.array([n * logs["accuracy"], n * logs["loss"], n])
         self.sums = self.sums + step if self.stepwise else step
 
@@ -70,6 +69,7 @@ class History(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "side": registry.side(self.model)} | learnt
         self.rows.append(row | {"seconds": time.perf_counter() - self.began})
         logs.update(learnt)
+        self.bar.set_postfix(val_accuracy=f"{learnt['val_accuracy']:.4f}")
         rounded = {key: round(value, 4) for key, value in row.items()}
         logger.info("%s epoch %d: %s", self.model.name, epoch + 1, rounded)
 
@@ -80,12 +80,10 @@ class History(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the best weights of `model`, and in a `folder`, if any, all that it needs to go on.
-
+    """Keeps the best weights of `model`, and in a `folder`, if any, all that it needs to go on:
     `last.npz` holds all variables, those of the optimizer and of dropout among them, and `rows`,
     the history; `best.npz` the model's variables in its best epoch. Both bear the `key` of the
-    training.
-    """
+    training."""
 
     def __init__(self, model: keras.Model, rows: list[dict], folder: Path | None, key: str):
         super().__init__()
@@ -99,14 +97,13 @@ class Checkpoint(keras.callbacks.Callback):
             return
         artifacts.remove_unfinished(self.folder)
         try:
-            last = _read(self.folder / "last.npz", self.key, self._variables())
-            best = _read(self.folder / "best.npz", self.key, self.model.variables)
-            history = json.loads(str(last.pop("history"))) if last else []
-        except DAMAGED as error:
+            last, best = (dict(np.load(self.folder / f"{name}.npz")) for name in ("last", "best"))
+            history = json.loads(str(last["history"]))
+        except Exception as error:  # a damaged file shows itself in many ways
             reason = artifacts.printable(error)
             logger.warning("%s: damaged (%s); training starts anew", self.folder, reason)
             return
-        if last and best:
+        if str(last["key"]) == str(best["key"]) == self.key:
             _assign(self._variables(), last)
             self.best, self.rows[:] = best, history
             logger.info("%s goes on after epoch %d", self.model.name, len(history))
@@ -137,27 +134,6 @@ class Checkpoint(keras.callbacks.Callback):
             artifacts.write_arrays(self.folder / name, zipfile.ZIP_STORED, **arrays, **key)
 
 
-class Progress(keras.callbacks.Callback):
-    """Moves a progress `bar` over all steps of all epochs, of which there are `steps` each."""
-
-    def __init__(self, bar: tqdm, steps: int):
-        super().__init__()
-        self.bar, self.steps = bar, steps
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Begin where the epoch begins."""
-        self.begun = epoch * self.steps
-        self.bar.update(self.begun - self.bar.n)
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move to this step."""
-        self.bar.update(self.begun + batch + 1 - self.bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Show the epoch's accuracy."""
-        self.bar.set_postfix(val_accuracy=f"{logs['val_accuracy']:.4f}")
-
-
 @contextmanager
 def averaged(model: keras.Model) -> Iterator[list[np.ndarray] | None]:
     """Within, a compiled `model` has the mean of its weights over past steps, if its optimizer
@@ -177,29 +153,13 @@ def averaged(model: keras.Model) -> Iterator[list[np.ndarray] | None]:
 def forget(folder: Path) -> None:
     """Remove the checkpoint of a finished training, and the folders above that it leaves empty."""
     shutil.rmtree(folder, ignore_errors=True)
-    for above in list(folder.parents)[:3]:
-        if not above.is_dir() or any(above.iterdir()):
-            return
-        above.rmdir()
-
-
-def _read(path: Path, key: str, variables: list) -> dict[str, np.ndarray] | None:
-    """The arrays in a file of `variables`, all of them; None where the file is of another key.
-    Raises one of `DAMAGED`."""
-    with np.load(path, allow_pickle=False) as file:
-        if str(file["key"]) != key:
-            return None
-        arrays = dict(file)
-    for k, variable in enumerate(variables):
-        if arrays[f"v{k:04d}"].shape != tuple(variable.shape):
-            raise ValueError(f"array {k} of another shape")
-    return arrays
+    with suppress(OSError):  # of one that is not empty
+        for above in list(folder.parents)[:3]:
+            above.rmdir()
 
 
 def _arrays(variables: list) -> dict[str, np.ndarray]:
-    return {
-        f"v{k:04d}": keras.ops.convert_to_numpy(variable) for k, variable in enumerate(variables)
-    }
+    return {f"v{k:04d}": keras.ops.convert_to_numpy(each) for k, each in enumerate(variables)}
 
 
 def _assign(variables: list, arrays: dict[str, np.ndarray]) -> None:

@@ -8,8 +8,8 @@ temperature 1.
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cv2
 import keras
@@ -19,72 +19,65 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
-from fercore.data.faces import Faces
 from fercore.training import loading, prediction
 from fercore.training.loading import TrainingError
 from fercore.training.prediction import Examples
 
-
-@dataclass(frozen=True)
-class Teachers:
-    """The models that the run in `folder` keeps on `split` of the networks `names`, with each of
-    the `seeds`; they predict the classes `class_names`."""
-
-    folder: Path
-    split: str
-    seeds: Sequence[int]
-    names: Sequence[str]
-    class_names: Sequence[str]
-
-    def models(self) -> Iterator[tuple[keras.Model, dict, Recipe]]:
-        """Each model with its network's file and its recipe. Raises `TrainingError` naming one
-        that is missing, damaged or of other classes."""
-        every = list(itertools.product(self.names, self.seeds))
-        for name, seed in artifacts.progress(every, "teachers"):
-            settings = parameters.network(name)
-            path = artifacts.model_path(self.folder, self.split, name, seed)
-            if not path.exists():
-                raise TrainingError(
-                    f"teacher {name}: outputs/{self.folder.name} has no model of it on "
-                    f"{self.split}, seed {seed}; train it first, by notebook {settings['notebook']}"
-                )
-            model = loading.load(path, self.class_names, inputs=settings["inputs"])
-            yield model, settings, recipes.read(settings["recipe"])
+if TYPE_CHECKING:
+    from fercore.training.experiments import Experiment
 
 
-def soft_labels(teachers: Teachers, faces: Faces, train: np.ndarray) -> np.ndarray:
-    """Class probabilities float32 [n, c] of the training faces, at the positions `train`: the mean
-    over the models of `teachers`, trained on these faces and no others, and over a face and its
-    mirror image. Raises `TrainingError` as `Teachers.models` does."""
-    found = []
-    for model, settings, recipe in teachers.models():
+def soft_labels(experiment: "Experiment") -> np.ndarray:
+    """Class probabilities float32 [n, c] of the experiment's training faces: the mean over its
+    teachers, trained on these faces and no others, and over a face and its mirror image. Raises
+    `TrainingError` for a teacher that is missing, damaged or of other classes."""
+    faces, train, found = experiment.faces, experiment.partition.train, []
+    for model, settings, recipe in _teachers(experiment):
         shown = prediction.examples(faces, train, settings["inputs"], recipe).select(train)
         found += [prediction.predict(model, shown, recipe, view) for view in augmentation.views(2)]
     return np.mean(found, axis=0)
 
 
-def copies(teachers: Teachers, train: Examples, recipe: Recipe) -> list[Examples]:
-    """So many copies of the faces `train`, uint8 [n, h, w], as `recipe.copies` says, augmented and
-    mixed in pairs as the recipe does it, each with the mean of what the models of `teachers`
-    predict for it, float32 [n, c].
+def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
+    """So many copies of the training faces, uint8 [n, h, w], as the recipe says, augmented and
+    mixed in pairs as it does it, each with the mean of what the experiment's teachers predict for
+    it, float32 [n, c].
 
     Copy k is the same for every student. What a teacher predicts is kept in `paths.CACHE/teachers`
-    for the next student. Raises `TrainingError` as `Teachers.models` does, and for networks that
-    take more than the picture.
+    for the next student. Raises `TrainingError` as `soft_labels` does, and for teachers that take
+    more than the picture.
     """
-    for name in teachers.names:
-        if (inputs := parameters.network(name)["inputs"]) != ["image"]:
-            raise TrainingError(
-                f"teacher {name}: takes {', '.join(inputs)}; a teacher of augmented copies must "
-                "take the image alone"
-            )
+    recipe = experiment.recipe
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in made))
-    total = np.zeros((recipe.copies, len(train), len(teachers.class_names)), np.float32)
-    for model, _, own in teachers.models():
-        total += _predicted(model, made, own, digest)
-    total /= len(teachers.seeds) * len(teachers.names)
-    return [replace(copy, soft_labels=soft) for copy, soft in zip(made, total, strict=True)]
+    found = []
+    for model, settings, own in _teachers(experiment):
+        if settings["inputs"] != ["image"]:
+            raise TrainingError(
+                f"teacher {model.name}: takes {', '.join(settings['inputs'])}; a teacher of "
+                "augmented copies must take the image alone"
+            )
+        found.append(_predicted(model, made, own, digest))
+    mean = np.mean(found, axis=0, dtype=np.float32)
+    return [replace(copy, soft_labels=soft) for copy, soft in zip(made, mean, strict=True)]
+
+
+def _teachers(experiment: "Experiment") -> Iterator[tuple[keras.Model, dict, Recipe]]:
+    """The models that the experiment's run has of its teachers on its split, each with its
+    network's file and its recipe."""
+    seeds = experiment.settings.get("teacher_seeds") or [experiment.seed]
+    every = list(itertools.product(experiment.settings["teachers"], seeds))
+    for name, seed in artifacts.progress(every, "teachers"):
+        settings = parameters.network(name)
+        path = artifacts.model_path(experiment.folder, experiment.split, name, seed)
+        if not path.exists():
+            raise TrainingError(
+                f"teacher {name}: outputs/{experiment.folder.name} has no model of it on "
+                f"{experiment.split}, seed {seed}; train it first, by notebook "
+                f"{settings['notebook']}"
+            )
+        model = loading.load(path, experiment.faces.class_names, inputs=settings["inputs"])
+        yield model, settings, recipes.read(settings["recipe"])
 
 
 def _copy(images: np.ndarray, k: int, recipe: Recipe) -> np.ndarray:
@@ -107,9 +100,8 @@ def _predicted(
 ) -> np.ndarray:
     """What a teacher, trained by `recipe`, predicts for copies with this `digest`: float16
     [copies, n, c], from the cache if it is there."""
-    key = "\n".join(
-        [digest, _digest(*model.get_weights()), f"{recipe.crop} {recipe.normalisation}"]
-    )
+    seen = f"{recipe.crop} {recipe.normalisation}"
+    key = "\n".join([digest, _digest(*model.get_weights()), seen])
     path = paths.CACHE / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
     def compute() -> dict[str, np.ndarray]:

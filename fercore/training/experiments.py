@@ -4,12 +4,13 @@ experiment = experiments.read("cnn", split="official")
 model = experiments.build(experiment)
 parts = experiments.examples(experiment)
 history = experiments.fit(experiment, model, parts)
-predictions = runs.save(experiment, model, parts, history)
+predictions = experiments.save(experiment, model, parts, history)
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,8 +30,8 @@ from fercore.training.loading import TrainingError
 @dataclass(frozen=True)
 class Experiment:
     """What is trained on what. `settings` is the network's file; `record` the code and machine at
-    the start; `tuning` the recipe of a second stage, where the network's file has `fine_tuning`;
-    `votes` the soft labels of all `faces`, float32 [n, c], where it says `soft_labels: ferplus`."""
+    the start; `tuning` the recipe of a second stage, where the file has `fine_tuning`; `votes` the
+    soft labels of all `faces`, float32 [n, c], where it says `soft_labels: ferplus`."""
 
     network: str
     split: str
@@ -47,7 +48,7 @@ class Experiment:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """Split, network and seed, by which a run's files are named."""
+        """What a run's files are named by."""
         return self.split, self.network, self.seed
 
     @property
@@ -69,8 +70,7 @@ class Experiment:
 
     @property
     def views(self) -> int:
-        """How many views of a face are averaged, as the network's file says; else the face and its
-        mirror image."""
+        """Views of a face that are averaged; by default the face and its mirror image."""
         return self.settings.get("views", 2)
 
     @property
@@ -82,8 +82,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Parts:
-    """The examples of the three parts of a split; `copies` of the training faces that are augmented
-    already, if any."""
+    """The examples of a split; `copies` of the training faces that are augmented already."""
 
     train: prediction.Examples
     validation: prediction.Examples
@@ -107,12 +106,11 @@ def read(
     """Read a network's file, its recipe and its faces.
 
     `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces;
-    `recipe`, a name or a file as `recipes.read` takes it, stands in for the network's own;
-    `settings` replace those of the network's file; `changes` that are not None replace the recipe's
-    values, and all but the learning rate those of fine-tuning. Where a split learns from a share of
-    the faces and `epochs` are not given, the recipe's are divided by its square root: between as
-    many epochs and as many steps as with all faces. Raises `ParameterError` or
-    `DatasetError`.
+    `recipe`, as `recipes.read` takes it, stands in for the network's own; `settings` replace those
+    of the network's file; `changes` that are not None replace the recipe's values, and all but the
+    learning rate those of fine-tuning. Where a split learns from a share of the faces and `epochs`
+    are not given, the recipe's are divided by its square root: between as many epochs and as many
+    steps as with all faces. Raises `ParameterError` or `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
@@ -124,14 +122,12 @@ def read(
     everybody = datasets.subset(datasets.load(data), subset)
     faces, partition = splits.prepare(everybody, split)
     if changes.get("epochs") is None:
-        followed = replace(
-            followed, epochs=round(followed.epochs / splits.SPLITS[split].share ** 0.5)
-        )
+        epochs = round(followed.epochs / splits.SPLITS[split].share ** 0.5)
+        followed = replace(followed, epochs=epochs)
     second = settings.get("fine_tuning")
     tuning = second and recipes.read(second["recipe"], **changes | {"learning_rate": None})
-    votes = (
-        fer2013.vote_shares(everybody, faces) if settings.get("soft_labels") == "ferplus" else None
-    )
+    voted = settings.get("soft_labels") == "ferplus"
+    votes = fer2013.vote_shares(everybody, faces) if voted else None
     chosen = network, split, seed, profile, subset, settings
     return Experiment(*chosen, followed, faces, partition, record, tuning, votes)
 
@@ -145,44 +141,28 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
     model that does not fit the faces.
     """
     settings, names = experiment.settings, experiment.faces.class_names
-    file = model_file or settings.get("model")
-    if file:
-        return loading.load(
-            paths.ROOT / file,
-            settings.get("class_names"),
-            inputs=settings["inputs"],
-            side=experiment.recipe.crop or SIDE,
-            wanted=names,
-        )
-    given = settings.get("parameters", {}) | changes
-    return trainer.build(
-        settings["base"], experiment.recipe, experiment.seed, classes=len(names), **given
-    )
+    if file := model_file or settings.get("model"):
+        how = {"inputs": settings["inputs"], "side": experiment.recipe.crop or SIDE}
+        return loading.load(paths.ROOT / file, settings.get("class_names"), wanted=names, **how)
+    given = {"classes": len(names)} | settings.get("parameters", {}) | changes
+    return trainer.build(settings["base"], experiment.recipe, experiment.seed, **given)
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     """Images, labels and descriptors of the three parts, and soft targets of training faces: of
     FER+'s voters or of teachers, where the settings name them. `descriptor_parameters`: name ->
-    those of its `compute`."""
+    those of its function in `descriptors.DESCRIPTORS`."""
+    learnt, inputs = experiment.partition.train, experiment.settings["inputs"]
     everything = prediction.examples(
-        experiment.faces,
-        experiment.partition.train,
-        experiment.settings["inputs"],
-        experiment.recipe,
-        **descriptor_parameters,
+        experiment.faces, learnt, inputs, experiment.recipe, **descriptor_parameters
     )
     train, validation, test = map(everything.select, experiment.partition.parts().values())
     parts = Parts(train, validation, test)
-    soft = None if experiment.votes is None else experiment.votes[experiment.partition.train]
-    if names := experiment.settings.get("teachers"):
-        seeds = experiment.settings.get("teacher_seeds", [experiment.seed])
-        known = experiment.folder, experiment.split, seeds, names, experiment.faces.class_names
-        teachers = distillation.Teachers(*known)
-        if experiment.recipe.copies:
-            copies = distillation.copies(teachers, parts.train, experiment.recipe)
-            parts = replace(parts, copies=copies)
-        else:
-            soft = distillation.soft_labels(teachers, experiment.faces, experiment.partition.train)
+    soft = None if experiment.votes is None else experiment.votes[learnt]
+    if experiment.settings.get("teachers") and experiment.recipe.copies:
+        parts = replace(parts, copies=distillation.copies(experiment, parts.train))
+    elif experiment.settings.get("teachers"):
+        soft = distillation.soft_labels(experiment)
     return replace(parts, train=replace(parts.train, soft_labels=soft))
 
 
@@ -201,32 +181,25 @@ def fit(
 ) -> pd.DataFrame | None:
     """Train, with a checkpoint each epoch; save history and model, then drop the checkpoint.
 
-    `callbacks` are Keras's or one's own, as `trainer.fit` takes them. Returns the history, a row an
-    epoch; None where the settings name a trained model, which stays as it is. Where the run has the
-    model of just this training, it is read and nothing is trained.
+    `callbacks` as `trainer.fit` takes them. Returns the history, a row an epoch; None where the
+    settings name a trained model, which stays as it is. Where the run has the model of just this
+    training, it is read and nothing is trained.
     """
     if "model" in experiment.settings:
         return None
-    belongings = experiment.recipe, experiment.seed, parts.train, parts.validation, parts.copies
-    training = {"key": trainer.key(model, *belongings)}
+    recipe, seed, data = experiment.recipe, experiment.seed, (parts.train, parts.validation)
+    training = {"key": trainer.key(model, recipe, seed, *data, parts.copies)}
     file = artifacts.model_path(experiment.folder, *experiment.key)
     if not experiment.tuning and (done := loading.training_of(file)).get("key") == training["key"]:
         names, inputs = experiment.faces.class_names, experiment.settings["inputs"]
         model.set_weights(loading.load(file, names, inputs=inputs).get_weights())
         return pd.DataFrame(done["history"])
-    history = trainer.fit(
-        model,
-        parts.train,
-        parts.validation,
-        experiment.recipe,
-        seed=experiment.seed,
-        copies=parts.copies,
-        checkpoint=_checkpoint(experiment),
-        callbacks=callbacks,
-    )
+    checkpoint = _checkpoint(experiment)
+    how: dict[str, Any] = {"checkpoint": checkpoint, "callbacks": callbacks}
+    history = trainer.fit(model, *data, recipe, seed=seed, copies=parts.copies, **how)
     _keep(experiment, model, history, training | {"history": history.to_dict("records")})
     if not experiment.tuning:  # whose second stage begins where the first one ended
-        keeping.forget(_checkpoint(experiment))
+        keeping.forget(checkpoint)
     return history
 
 
@@ -239,26 +212,18 @@ def fine_tune(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Go on after `fit` with more layers: those from `fine_tuning`'s `trainable_from` on learn, by
-    its recipe.
-
-    Returns the history of both stages, column `stage` 1 and 2; the model ends with the best epoch
-    of all on validation.
-    """
+    its recipe. Returns the history of both stages, column `stage` 1 and 2; the model ends with the
+    best epoch of all on validation."""
     if experiment.tuning is None:
         raise TrainingError(f"{experiment.network}: its file has no fine_tuning")
     frozen, learning = model.get_weights(), [layer.trainable for layer in model.layers]
+    seed, data = experiment.seed, (parts.train, parts.validation)
+    first = trainer.key(model, experiment.recipe, seed, *data)  # what this stage follows on
+    checkpoint = _checkpoint(experiment, f"_tuned_{first[:8]}")
     layers.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
+    how: dict[str, Any] = {"checkpoint": checkpoint, "callbacks": callbacks}
     try:
-        tuned = trainer.fit(
-            model,
-            parts.train,
-            parts.validation,
-            experiment.tuning,
-            seed=experiment.seed,
-            checkpoint=_checkpoint(experiment, "_tuned"),
-            start=frozen,
-            callbacks=callbacks,
-        )
+        tuned = trainer.fit(model, *data, experiment.tuning, seed=seed, **how)
     finally:  # so that a cell run again finds the first stage as it was
         for layer, learns in zip(model.layers, learning, strict=True):
             layer.trainable = learns
@@ -267,9 +232,48 @@ def fine_tune(
     if artifacts.best_epoch(history).stage == 1:
         model.set_weights(frozen)
     _keep(experiment, model, history)
-    for ending in ("", "_tuned"):
-        keeping.forget(_checkpoint(experiment, ending))
+    for folder in (checkpoint, _checkpoint(experiment)):
+        keeping.forget(folder)
     return history
+
+
+def save(
+    experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
+) -> artifacts.Predictions:
+    """Save the `predictions` for validation and test faces with their record: the experiment's own
+    values and what is known of the training. `history` None: the model was loaded."""
+    settings, (split, network, seed) = experiment.settings, experiment.key
+    record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
+    record |= {"network": network, "split": split, "seed": seed, "data": experiment.data}
+    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
+    found, how = predictions(experiment, model, parts)
+    record |= how | trainer.record(model, history, experiment.recipe, len(parts.train))
+    if experiment.tuning and history is not None:
+        tuned = {"recipe_parameters": vars(experiment.tuning)}
+        record["fine_tuning"] = settings["fine_tuning"] | tuned
+    artifacts.save_predictions(experiment.folder, split, network, seed, found, record)
+    return found
+
+
+def predictions(
+    experiment: Experiment, model: keras.Model, parts: Parts
+) -> tuple[artifacts.Predictions, dict]:
+    """Probabilities of validation and test faces, plain and averaged over the experiment's views,
+    and for the record how they were made. Those that do not sum to one (sigmoid) are divided by
+    their sum, which keeps their order. Raises `TrainingError` for outputs that are no
+    probabilities."""
+    shown, recipe = (parts.validation, parts.test), experiment.recipe
+    by_view = [
+        np.concatenate([prediction.predict(model, part, recipe, view) for part in shown])
+        for view in augmentation.views(experiment.views)
+    ]
+    plain = loading.distributions(by_view[0], model.name)
+    averaged = loading.distributions(np.mean(by_view, axis=0), model.name)
+    part = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(one) for one in shown])
+    chosen = np.concatenate([experiment.partition.validation, experiment.partition.test])
+    found = artifacts.Predictions(experiment.faces.row_ids[chosen], part, plain, averaged)
+    divided = plain is not by_view[0]
+    return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
 
 
 def _checkpoint(experiment: Experiment, ending: str = "") -> Path:

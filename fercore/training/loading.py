@@ -60,24 +60,19 @@ def load(
 
     `classes` names its outputs in their order; None: as the file itself or the card beside it says,
     or its place in a run's folder (models/SPLIT/NETWORK/). With `wanted`, the same names in another
-    order, its outputs come in that one. A model of a single input may call it as it likes and take
-    another `side` than that of the faces, or RGB: gray faces [n, side, side, 1] are resized and
-    repeated inside it. `side` None: its own, SIDE where it takes any. Models with descriptors take
-    `inputs` by these names. Raises `TrainingError`, one line, when the file or the model cannot be
-    used, or nothing says what its outputs mean.
+    order, its outputs come in that one. Models with descriptors take `inputs` by these names. A
+    single input may have any name, side and RGB: gray faces [n, side, side, 1] are resized and
+    repeated inside the model. `side` None: its own, SIDE where it takes any. Raises
+    `TrainingError`, one line, when it cannot be used or nothing says what its outputs mean.
     """
     path = Path(path)
-    _check_file(path)  # what is wrong with the file itself goes first
-    named = list(classes) if classes is not None else _known_classes(path)
     model, name = _read(path), path.name
-    shapes = [tuple(tensor.shape) for tensor in model.outputs]
+    named = list(classes) if classes is not None else _known_classes(path)
+    shown, shapes = artifacts.printable(", ".join(named)), [tuple(y.shape) for y in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise TrainingError(f"{name}: must have one output, a probability a class; has {shapes}")
-    if shapes[0][1] != len(named):
-        raise TrainingError(
-            f"{name}: predicts {shapes[0][1]} classes, expected are {len(named)}: "
-            + artifacts.printable(", ".join(named))
-        )
+    if (n := shapes[0][1]) != len(named):
+        raise TrainingError(f"{name}: predicts {n} classes, expected are {len(named)}: {shown}")
     model = _fed(model, name, inputs, side)
     _check_probabilities(model, name)
     if wanted is None or list(wanted) == named:
@@ -85,10 +80,8 @@ def load(
     known = [one.strip().casefold() for one in named]
     order = [one.casefold() for one in wanted]
     if sorted(known) != sorted(order):
-        raise TrainingError(
-            f"{name}: its classes are {artifacts.printable(', '.join(named))}; the data has "
-            + artifacts.printable(", ".join(wanted))
-        )
+        theirs = artifacts.printable(", ".join(wanted))
+        raise TrainingError(f"{name}: its classes are {shown}; the data has {theirs}")
     taken = keras.ops.take(model.output, [known.index(one) for one in order], axis=1)
     return keras.Model(model.input, taken, name=model.name)
 
@@ -97,23 +90,19 @@ def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
     """Outputs [n, c] of the network `name`, each row divided by its sum where that is not one
     already, as of a sigmoid. Raises `TrainingError` for outputs that are no probabilities."""
     if not (outputs.min() >= 0 and outputs.max() <= 1.001):  # NaN fails as well
-        raise TrainingError(
-            f"{name}: outputs from {outputs.min():.3g} to {outputs.max():.3g} are no "
-            "probabilities; end the model with softmax or sigmoid"
-        )
+        found = f"outputs from {outputs.min():.3g} to {outputs.max():.3g} are no probabilities"
+        raise TrainingError(f"{name}: {found}; end the model with softmax or sigmoid")
     sums = outputs.sum(1, keepdims=True)
     return outputs if np.allclose(sums, 1, atol=0.001) else outputs / np.maximum(sums, 1e-12)
 
 
 def _known_classes(path: Path) -> list[str]:
     try:
-        card = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError):
-        card = None
-    for source in (card, training_of(path)):
-        names = source.get("class_names") if isinstance(source, dict) else None
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return names
+        names = json.loads(path.with_suffix(".json").read_text())["class_names"]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = training_of(path).get("class_names")
+    if names:
+        return list(map(str, names))
     if path.parents[2:] and path.parents[2].name == "models" and path.parents[1].name in SPLITS:
         return list(SPLITS[path.parents[1].name].class_names)
     raise TrainingError(
@@ -123,9 +112,16 @@ def _known_classes(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> keras.Model:
+    """The whole model in a file."""
+    if not path.is_file():
+        raise TrainingError(f"{path}: no such file; give a .keras file, or null to train")
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST:
+            raise ValueError(f"unpacks to {size >> 30} GB; at most {LARGEST >> 30} are read")
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever Keras, its layers and the backend raise
+    except Exception as error:  # whatever zip, Keras, its layers and the backend raise
         raise TrainingError(f"{path.name}: {_reason(error)}") from error
     if not isinstance(model, keras.Model):
         kind = type(model).__name__
@@ -133,44 +129,18 @@ def _read(path: Path) -> keras.Model:
     return model
 
 
-def _check_file(path: Path) -> None:
-    name = path.name
-    if not path.is_file():
-        what = "is no file" if path.exists() else "no such file"
-        raise TrainingError(f"{path}: {what}; give a .keras file, or null to train")
-    if path.stat().st_size == 0:
-        raise TrainingError(f"{name}: is empty; copy or train it again")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {one.filename: one.file_size for one in archive.infolist()}
-    except OSError as error:
-        raise TrainingError(f"{name}: cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f"{name}: no readable .keras file, which is a zip archive; copy or train it again"
-        ) from error
-    if "config.json" not in members:
-        raise TrainingError(f"{name}: no .keras file, it holds no config.json")
-    if sum(members.values()) > LARGEST:
-        size = sum(members.values()) / (1 << 30)
-        raise TrainingError(f"{name}: unpacks to {size:.0f} GB; at most {LARGEST >> 30} are read")
-
-
 def _reason(error: Exception) -> str:
-    """Why Keras could not read a model, in a line."""
+    """Why a model could not be read, in a line."""
     text = str(error)
     if "Lambda" in text and "deserializ" in text:
         return (
             "has a Lambda layer, that is Python code of its own, which is never run from a file; "
             "build it of Keras's layers"
         )
-    if isinstance(error, MemoryError) or "OOM" in text or "ResourceExhausted" in text:
-        return "too large for the memory of this machine"
-    if isinstance(error, ImportError):
-        return f"needs a package that is not here ({artifacts.printable(text)})"
     inner = re.findall(r"Exception encountered: (.+)", text)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    return f"no readable .keras file ({artifacts.printable(inner[-1] if inner else lines[0])})"
+    shown = artifacts.printable(inner[-1] if inner else lines[0])
+    return f"no readable .keras file ({shown}); copy or train it again"
 
 
 def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None) -> keras.Model:

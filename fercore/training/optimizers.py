@@ -1,8 +1,7 @@
 """Keras's optimizers, each weight updated in one pass over memory by TensorFlow's fused kernels.
 
-Keras writes an update as a chain of operations, each of which reads and writes all weights: with
-millions of them in dense layers that takes a quarter of a training step on a processor. Other
-backends take Keras's own way.
+Keras's chain of operations reads and writes all weights several times: with millions of them in
+dense layers that takes a quarter of a training step on a processor. Other backends go Keras's way.
 """
 
 from collections.abc import Sequence
@@ -17,12 +16,13 @@ def optimizer(recipe: Recipe, rates: Sequence[float]) -> keras.optimizers.Optimi
     """The recipe's optimizer, step k at learning rate `rates[k]`. Biases and batch normalisation
     have no weight decay."""
     averaging = {"use_ema": recipe.ema_momentum > 0, "ema_momentum": recipe.ema_momentum}
-    schedule = Schedule(rates)
+    fused = keras.backend.backend() == "tensorflow"
     if recipe.optimizer == "adam":
-        made = Adam(schedule, **averaging)
+        made = (Adam if fused else keras.optimizers.Adam)(Schedule(rates), **averaging)
     else:
-        nesterov = recipe.optimizer == "sgd"
-        made = SGD(schedule, momentum=recipe.momentum, nesterov=nesterov, **averaging)
+        kind = SGD if fused and recipe.momentum else keras.optimizers.SGD
+        how = {"momentum": recipe.momentum, "nesterov": recipe.optimizer == "sgd"}
+        made = kind(Schedule(rates), **how, **averaging)
     made.weight_decay = recipe.weight_decay or None
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made
@@ -48,24 +48,18 @@ class _OnePass(keras.optimizers.Optimizer):
     """Weight decay in one pass: w (1 - rate × decay)."""
 
     def _apply_weight_decay(self, variables):
-        if keras.backend.backend() != "tensorflow" or self.weight_decay is None:
-            super()._apply_weight_decay(variables)
-            return
-        kept = 1 - self.learning_rate * self.weight_decay
+        kept = 1 - self.learning_rate * (self.weight_decay or 0)
         for variable in variables:
-            if self._use_weight_decay(variable):
+            if self.weight_decay and self._use_weight_decay(variable):
                 variable.assign(variable * ops.cast(kept, variable.dtype))
 
 
 @keras.saving.register_keras_serializable("fercore")
 class SGD(_OnePass, keras.optimizers.SGD):
-    """Stochastic gradient descent with momentum, Nesterov's or plain."""
+    """Stochastic gradient descent with a momentum above 0, Nesterov's or plain."""
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable."""
-        if keras.backend.backend() != "tensorflow" or not self.momentum:
-            super().update_step(gradient, variable, learning_rate)
-            return
         import tensorflow as tf
 
         place = self._get_variable_index(variable)
@@ -86,9 +80,6 @@ class Adam(_OnePass, keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable."""
-        if keras.backend.backend() != "tensorflow" or self.amsgrad:
-            super().update_step(gradient, variable, learning_rate)
-            return
         import tensorflow as tf
 
         place, dtype = self._get_variable_index(variable), gradient.dtype

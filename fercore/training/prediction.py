@@ -20,12 +20,9 @@ BATCH = 512  # faces of one prediction step
 
 @dataclass(frozen=True)
 class Examples:
-    """Faces with all that a network may take of them.
-
-    `images` uint8 [n, h, w]; `labels` int [n]; `descriptors` by name, float32 [n, 2, d]: of the
-    face and of its mirror image; `soft_labels` float32 [n, c], soft targets beside the labels, or
-    None.
-    """
+    """Faces with all that a network may take of them: `images` uint8 [n, h, w]; `labels` int [n];
+    `descriptors` by name, float32 [n, 2, d], of the face and of its mirror image; `soft_labels`
+    float32 [n, c], soft targets beside the labels, or None."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -46,18 +43,17 @@ def examples(
     faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters: dict
 ) -> Examples:
     """The faces with the descriptors that a network takes as inputs `names`, scaled as the recipe
-    says.
-
-    `train`: positions of the training faces, on which visual words are fitted and by which numbers
-    are standardised; `parameters` go to `descriptors.load`, by name of the descriptor.
-    """
+    says. `train`: positions of the training faces, on which visual words are fitted and by which
+    numbers are standardised; `parameters` go to `descriptors.load`, by name of the descriptor."""
     loaded = {}
     for name in names:
         if name != "image":
             values = descriptors.load(name, faces, train, **parameters.get(name, {}))
             loaded[name] = descriptors.scale(name, values, recipe.descriptor_scaling.get(name))
             if recipe.descriptors_standardised:
-                loaded[name] = _standardised(loaded[name], train)
+                learnt = loaded[name][train, 0]
+                spread = np.maximum(learnt.std(axis=0), 1e-3)
+                loaded[name] = (loaded[name] - learnt.mean(axis=0)) / spread
     return Examples(faces.images, faces.labels.astype(np.int64), loaded)
 
 
@@ -66,9 +62,9 @@ class Batches(keras.utils.PyDataset):
 
     Batch `step` is ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with
     soft ones if there are any). It depends on (seed, epoch, step) alone; `begin` chooses the epoch.
-    `names` are the inputs wanted; `classes` None: as many as the labels show; `side` in pixels of
-    the faces, None: of the recipe's crop. With `copies` of the faces, augmented already, each epoch
-    takes the next of them as it is, and their soft targets alone.
+    `classes` None: as many as the labels show; `side` in pixels of the faces, None: of the recipe's
+    crop. With `copies` of the faces, augmented already, each epoch takes the next of them as it is,
+    and their soft targets alone.
     """
 
     def __init__(
@@ -105,7 +101,10 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng([self._seed, self._epoch, step])
         chosen = self._order[step * self.size : (step + 1) * self.size]
         faces = self._given[self._epoch % len(self._given)].select(chosen)
-        inputs, targets = self._inputs(faces, rng), self._targets(faces)
+        inputs, targets = self._inputs(faces, rng), np.eye(self._classes, dtype="f4")[faces.labels]
+        if faces.soft_labels is not None:
+            share = self._recipe.soft_share
+            targets = (1 - share) * targets + share * faces.soft_labels
         return _mixed(inputs, targets, rng, self._recipe.mixup)
 
     def _inputs(self, faces: Examples, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -116,25 +115,16 @@ class Batches(keras.utils.PyDataset):
         seen = augmentation.crop(images, recipe.crop)
         seen = augmentation.resize(seen, self.side or seen.shape[1])
         x = {"image": augmentation.normalise(seen, recipe.normalisation)}
-        withheld = (
-            rng.random(len(view)) < recipe.modality_dropout if recipe.modality_dropout else None
-        )
+        lost = recipe.modality_dropout
+        withheld = rng.random(len(view)) < lost if lost else np.zeros(len(view), bool)
         for name, array in faces.descriptors.items():
             x[name] = array[np.arange(len(view)), view]
             if recipe.descriptor_dropout:
                 kept = 1 - recipe.descriptor_dropout
                 drawn = rng.random(x[name].shape, np.float32) < kept
                 x[name] = x[name] * drawn / np.float32(kept)
-            if withheld is not None:
-                x[name] = np.where(withheld[:, None], np.float32(0), x[name])
+            x[name][withheld] = 0
         return {name: x[name] for name in self._names}
-
-    def _targets(self, faces: Examples) -> np.ndarray:
-        targets = np.eye(self._classes, dtype=np.float32)[faces.labels]
-        if faces.soft_labels is None:
-            return targets
-        share = self._recipe.soft_share
-        return (1 - share) * targets + share * faces.soft_labels
 
 
 def predict(
@@ -154,16 +144,9 @@ def predict(
         batch = slice(first, first + BATCH)
         x = {"image": augmentation.normalise(images[batch], recipe.normalisation)}
         x |= {name: array[batch, int(view.mirror)] for name, array in examples.descriptors.items()}
-        parts.append(
-            model.predict_on_batch({name: x[name] for name in registry.inputs(model)})[k - first :]
-        )
+        x = {name: x[name] for name in registry.inputs(model)}
+        parts.append(model.predict_on_batch(x)[k - first :])
     return np.concatenate(parts).astype(np.float32)
-
-
-def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """`values` [n, 2, d] less the training faces' mean, number by number, over their standard
-    deviation."""
-    return (values - values[train, 0].mean(axis=0)) / np.maximum(values[train, 0].std(axis=0), 1e-3)
 
 
 def _mixed(

@@ -2,27 +2,25 @@
 values.
 
 Bergstra et al., 'Algorithms for hyper-parameter optimization', NIPS 2011. A trial is one training;
-trials that fall behind are given up early. Validation faces alone decide. The search lives in a
-database, by default a local file: it can be stopped and goes on, and several machines can share
-one.
+validation faces alone decide. The search lives in a database: it can be stopped and goes on, and
+several machines can share one.
 """
 
 import dataclasses
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import optuna
 import pandas as pd
+from keras.callbacks import LambdaCallback
 from optuna.trial import TrialState
-from sqlalchemy.engine import make_url
 
-from fercore import artifacts, paths
-from fercore.config import recipes
+from fercore import artifacts
 from fercore.config.parameters import Search
-from fercore.config.recipes import Recipe
 from fercore.training import experiments, trainer
 from fercore.training.experiments import Experiment, Parts
 
@@ -35,28 +33,28 @@ class SearchError(ValueError):
 
 def open_study(
     name: str,
+    experiment: Experiment,
+    space: Search,
     *,
     storage: str,
-    conditions: dict,
-    epochs: int,
     pruner: str = "median",
     seed: int | None = 0,
 ) -> optuna.Study:
-    """The search `name` in the database at the URL `storage`, begun when it is not there.
+    """The search `name` in the database at the URL `storage`, begun when it is not there; $NAME in
+    the URL is taken from the environment: a password need not stand in a notebook.
 
-    `conditions`: what makes trials comparable, such as network, data and epochs; a search goes on
-    under the same only. `seed` None draws one, as it must be on machines that share a search.
-    Raises `SearchError`.
+    It goes on with the same network, data, recipe and ranges only. `pruner`, which trials are given
+    up: median, hyperband or none. `seed` None draws one, as it must be on machines that share a
+    search. Raises `SearchError`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruners = {
         "median": optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
-        "hyperband": optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs),
+        "hyperband": optuna.pruners.HyperbandPruner(1, max_resource=experiment.recipe.epochs),
         "none": optuna.pruners.NopPruner(),
     }
     if pruner not in pruners:
         raise SearchError(f"pruner {pruner!r} is none of {', '.join(pruners)}")
-    # $NAME is taken from the environment: a password need not stand in a notebook.
     url = os.path.expandvars(storage)
     try:
         if url.startswith("sqlite:///"):
@@ -69,18 +67,16 @@ def open_study(
             pruner=pruners[pruner],
         )
     except Exception as error:  # whatever a database or its driver raises
-        reason = str(error).strip().split("\n")[0]
-        raise SearchError(f"storage {place(storage)}: cannot be opened ({reason})") from error
-    begun = study.user_attrs.get("conditions")
-    if begun is not None and begun != conditions:
-        keys = [key for key in begun | conditions if begun.get(key) != conditions.get(key)]
-        changed = "; ".join(
-            f"{key} {begun.get(key)} then, {conditions.get(key)} now" for key in keys
-        )
+        reason = artifacts.printable(str(error).strip().split("\n")[0])
+        raise SearchError(f"search {name!r}: its storage cannot be opened ({reason})") from error
+    now, begun = _conditions(experiment, space), study.user_attrs.get("conditions")
+    if begun is not None and begun != now:
+        keys = [key for key in begun | now if begun.get(key) != now.get(key)]
+        changed = "; ".join(f"{key} {begun.get(key)} then, {now.get(key)} now" for key in keys)
         raise SearchError(
             f"search {name!r} was begun otherwise ({changed}); give another name or the same values"
         )
-    study.set_user_attr("conditions", conditions)
+    study.set_user_attr("conditions", now)
     # Not the same draws again after an interruption.
     fresh = None if seed is None else seed + len(study.trials)
     with warnings.catch_warnings():
@@ -89,37 +85,21 @@ def open_study(
     return study
 
 
-def conditions(experiment: Experiment, space: Search) -> dict:
-    """What makes the trials of a search comparable: network, data, recipe and ranges, as plain
-    values."""
-    fixed = dataclasses.asdict(experiment.recipe)
-    found: dict[str, Any] = {
-        "network": experiment.network,
-        "split": experiment.split,
-        "subset": experiment.subset,
-        "faces": experiment.faces.fingerprint,
-    }
-    found |= {key: value for key, value in fixed.items() if key not in space.ranges}
-    for key, limits in space.ranges.items():
-        found[f"range of {key}"] = list(limits.model_dump().values())
-    return found
-
-
 def run(
     study: optuna.Study, experiment: Experiment, parts: Parts, space: Search, *, trials: int
 ) -> None:
     """Go on until `trials` trials have ended, all machines and earlier calls counted. A trial's
-    value is its highest validation accuracy; numbering goes on where it was."""
+    value is its highest validation accuracy."""
 
     def count(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         bar.update(ended(study) - bar.n)
-        if ended(study) >= trials:
-            study.stop()
 
+    enough = optuna.study.MaxTrialsCallback(trials, states=ENDED)
     with artifacts.progress(description="trials", total=trials) as bar:
         bar.update(ended(study))
         if ended(study) < trials:
-            study.optimize(lambda trial: _train(trial, experiment, parts, space), callbacks=[count])
+            objective = partial(_train, experiment=experiment, parts=parts, space=space)
+            study.optimize(objective, callbacks=[enough, count])
 
 
 def ended(study: optuna.Study) -> int:
@@ -130,80 +110,28 @@ def ended(study: optuna.Study) -> int:
 def table(study: optuna.Study) -> pd.DataFrame:
     """A row a trial: number, state, value (highest validation accuracy so far, 0..1), epochs,
     seconds, parameters."""
-    rows = []
-    for trial in study.get_trials(deepcopy=False):
-        seen = list(trial.intermediate_values.values())
-        row = {
+    rows = [
+        {
             "number": trial.number,
             "state": trial.state.name.lower(),
-            "value": max(seen, default=float("nan")),
+            "value": max(trial.intermediate_values.values(), default=float("nan")),
+            "epochs": len(trial.intermediate_values),
+            "seconds": trial.duration.total_seconds() if trial.duration else float("nan"),
         }
-        seconds = trial.duration.total_seconds() if trial.duration else float("nan")
-        rows.append(row | {"epochs": len(seen), "seconds": seconds} | trial.params)
+        | trial.params
+        for trial in study.get_trials(deepcopy=False)
+    ]
     return pd.DataFrame(rows)
 
 
-def path(folder: Path, name: str) -> Path:
-    """The table of the search `name` in a run."""
-    return folder / "tables" / f"search.{name}.csv"
-
-
-def read_table(file: Path) -> pd.DataFrame:
-    """A table of trials written before. Raises `SearchError` when there is none."""
-    if not file.exists():
-        raise SearchError(f"{place(str(file))}: no such search; set `stored` to false to begin it")
-    return pd.read_csv(file)
-
-
-def importances(trials: pd.DataFrame, space: Search) -> pd.Series:
-    """Share of the variance of accuracy that each parameter explains (fANOVA, Hutter et al. 2014),
-    highest first; empty while fewer than four trials ran to their end. `trials` as of `table`."""
-    whole = trials[trials.state == "complete"]
-    if len(whole) < 4 or whole.value.nunique() < 2:
-        return pd.Series(dtype=float, name="importance")
-    limits: dict[str, optuna.distributions.BaseDistribution] = {
-        name: optuna.distributions.FloatDistribution(**ends.model_dump())
-        for name, ends in space.ranges.items()
-    }
-    study = optuna.create_study(direction="maximize")
-    for row in whole.to_dict("records"):
-        drawn = {name: row[name] for name in limits}
-        study.add_trial(
-            optuna.trial.create_trial(params=drawn, distributions=limits, value=row["value"])
-        )
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return pd.Series(found, name="importance").sort_values(ascending=False)
-
-
-def best(trials: pd.DataFrame, name: str) -> pd.Series:
-    """The row of the most accurate trial of those that ran to their end. `trials` as of `table`,
-    `name` of the search. Raises `SearchError` where none did."""
-    whole = trials[trials.state == "complete"]
-    if whole.empty:
-        raise SearchError(f"search {name!r}: no trial ran to its end yet; let it go on")
-    return whole.iloc[int(whole.value.argmax())]
-
-
-def save_best(trials: pd.DataFrame, space: Search, recipe: Recipe, folder: Path, name: str) -> Path:
-    """Write `recipe` with the values of the best trial as YAML, which `experiments.read` and the
-    training notebooks take as it is. Raises `SearchError` as `best` does."""
-    row = best(trials, name)
-    ended = trials.state.isin([state.name.lower() for state in ENDED]).sum()
-    comment = (
-        f"Best of {ended} trials of the search {name}: trial {row.number}, validation accuracy "
-        f"{row.value:.4f}."
-    )
-    values: dict[str, Any] = {key: float(row[key]) for key in space.ranges}
-    found = dataclasses.replace(recipe, **values)
-    return recipes.write(found, folder / f"{name}.yaml", comment=comment)
-
-
-def place(storage: str) -> str:
-    """The URL of a database, or a path, to show: without a password, from the project's folder
-    on."""
-    shown = make_url(storage).render_as_string(hide_password=True) if "://" in storage else storage
-    return shown.replace(f"{paths.ROOT}/", "")
+def _conditions(experiment: Experiment, space: Search) -> dict:
+    """What makes the trials of a search comparable, as plain values."""
+    found = {key: getattr(experiment, key) for key in ("network", "split", "subset")}
+    found["faces"] = experiment.faces.fingerprint
+    for key, value in dataclasses.asdict(experiment.recipe).items():
+        limits = space.ranges.get(key)
+        found |= {f"range of {key}": list(vars(limits).values())} if limits else {key: value}
+    return found
 
 
 def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Search) -> float:
@@ -219,15 +147,9 @@ def _train(trial: optuna.Trial, experiment: Experiment, parts: Parts, space: Sea
         if trial.should_prune():
             raise optuna.TrialPruned
 
+    data, watching = (parts.train, parts.validation), [LambdaCallback(on_epoch_end=report)]
     try:
-        history = trainer.fit(
-            model,
-            parts.train,
-            parts.validation,
-            recipe,
-            seed=experiment.seed,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
-        )
+        history = trainer.fit(model, *data, recipe, seed=experiment.seed, callbacks=watching)
     finally:
         keras.utils.clear_session()
     return float(history.val_accuracy.max())

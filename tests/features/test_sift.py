@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.cluster import kmeans_plusplus
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -58,14 +57,6 @@ def test_opencv_keeps_its_number_of_threads(images):
     assert cv2.getNumThreads() == before
 
 
-def test_nearest_is_the_nearest(images):
-    generator = np.random.default_rng(0)
-    descriptors = generator.integers(0, 200, (300, 128), dtype=np.uint8)
-    centres = generator.uniform(0, 200, (40, 128)).astype(np.float32)
-    distances = ((descriptors[:, None].astype(float) - centres) ** 2).sum(-1)
-    assert np.array_equal(sift.nearest(descriptors, centres), distances.argmin(1))
-
-
 def test_counts_are_those_of_words_predicted_one_by_one(images):
     words = VisualWords(words=20).fit(images)
     counts = words.transform(images)
@@ -95,14 +86,6 @@ def test_the_vocabulary_is_the_same_with_the_same_seed(images):
         VisualWords(words=20, seed=seed).fit(images).centres_ for seed in (0, 0, 1)
     )
     assert np.array_equal(first, same) and not np.array_equal(first, other)
-
-
-def test_first_centres_are_those_of_scikit_learn(images):
-    points = np.concatenate(sift.keypoint_descriptors(images)).astype(np.float32)
-    for words in (1, 20, 150):
-        ours = sift._first_centres(points, words, np.random.RandomState(5))
-        theirs, _ = kmeans_plusplus(points, words, random_state=np.random.RandomState(5))
-        assert np.array_equal(ours, theirs)
 
 
 def test_with_fewer_keypoints_than_words_the_rest_stay_unused(images):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fercore.config import parameters, recipes
-from fercore.models import inception_vgg16, registry
+from fercore.models import plain_cnns, registry
 from fercore.training import trainer
 
 PUBLISHED = {"cnn": 1_352_295, "vgg": 26_545_095, "five_class_cnn": 1_004_805}
@@ -135,7 +135,7 @@ def test_the_large_networks_have_four_and_ten_times_the_work_of_compact():
 
 def test_imagenet_weights_that_are_not_there_are_one_line(tmp_path):
     with pytest.raises(
-        inception_vgg16.WeightsError, match=r"none.h5: no such file; give Keras's vgg16_weights"
+        plain_cnns.WeightsError, match=r"none.h5: no such file; give Keras's vgg16_weights"
     ):
         registry.build("vgg16_imagenet", weights=str(tmp_path / "none.h5"))
 

@@ -11,7 +11,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.data import augmentation
 from fercore.models import registry
-from fercore.training import distillation, experiments, loading, prediction, runs, trainer
+from fercore.training import distillation, experiments, loading, prediction, trainer
 from fercore.training.loading import TrainingError
 
 
@@ -140,7 +140,7 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
     for seed, name in enumerate(("first", "second")):
         teach(experiment, name, seed)
     model, parts = experiments.build(experiment), experiments.examples(experiment)
-    runs.save(experiment, model, parts, experiments.fit(experiment, model, parts))
+    experiments.save(experiment, model, parts, experiments.fit(experiment, model, parts))
     assert artifacts.read_record(experiment.folder, "official", "pupil", 0)["teachers"] == [
         "first",
         "second",

@@ -2,6 +2,7 @@
 stages."""
 
 import dataclasses
+import socket
 
 import h5py
 import keras
@@ -13,8 +14,8 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
-from fercore.models import inception_vgg16, layers, registry
-from fercore.training import experiments, prediction, runs, trainer
+from fercore.models import layers, plain_cnns, registry
+from fercore.training import experiments, prediction, trainer
 from fercore.training.loading import TrainingError
 
 SETTINGS = {
@@ -86,7 +87,7 @@ def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experim
         experiment, settings=SETTINGS | {"parameters": {"activation": "sigmoid"}}
     )
     model, parts = experiments.build(changed), experiments.examples(changed)
-    predictions = runs.save(changed, model, parts, None)
+    predictions = experiments.save(changed, model, parts, None)
     outputs = model.predict_on_batch({"image": augmentation.normalise(parts.validation.images)})
     saved = predictions.of(artifacts.VALIDATION)[0]
     assert not np.allclose(outputs.sum(1), 1, atol=0.1) and np.allclose(saved.sum(1), 1, atol=1e-5)
@@ -101,7 +102,7 @@ def test_sigmoid_outputs_are_saved_as_distributions_with_the_same_answer(experim
 def test_predictions_hold_both_parts_averaged_over_views(experiment, views):
     experiment = dataclasses.replace(experiment, settings=SETTINGS | {"views": views})
     model, parts = experiments.build(experiment), experiments.examples(experiment)
-    found, how = runs.predictions(experiment, model, parts)
+    found, how = experiments.predictions(experiment, model, parts)
     assert found.part.tolist() == [artifacts.VALIDATION] * 21 + [artifacts.TEST] * 21
     plain, averaged = found.of(artifacts.TEST)
     every = [
@@ -138,10 +139,10 @@ def test_a_trained_model_predicts_again_after_a_change_of_views(monkeypatch):
     assert experiment.views == 10
     two = dataclasses.replace(experiment, settings=experiment.settings | {"views": 2})
     model, parts = experiments.build(two), experiments.examples(two)
-    before = runs.save(two, model, parts, experiments.fit(two, model, parts))
+    before = experiments.save(two, model, parts, experiments.fit(two, model, parts))
     monkeypatch.setattr(trainer, "fit", None)  # nothing is trained again
     model = experiments.build(experiment)
-    after = runs.save(experiment, model, parts, experiments.fit(experiment, model, parts))
+    after = experiments.save(experiment, model, parts, experiments.fit(experiment, model, parts))
     record = artifacts.read_record(experiment.folder, *experiment.key)
     assert record["views"] == 10 and record["epochs"] == 1
     assert np.allclose(after.probabilities, before.probabilities, atol=0.002)
@@ -153,7 +154,7 @@ def test_a_model_of_ones_own_is_used_as_it_is_under_any_name_of_its_input(experi
     mine = of_file(experiment, own, tmp_path / "mine.keras")
     model, parts = experiments.build(mine), experiments.examples(mine)
     assert registry.inputs(model) == ["image"] and experiments.fit(mine, model, parts) is None
-    predictions = runs.save(mine, model, parts, None)
+    predictions = experiments.save(mine, model, parts, None)
     assert predictions.probabilities.shape == (42, 7)
     assert all(
         np.array_equal(a, b) for a, b in zip(model.get_weights(), own.get_weights(), strict=True)
@@ -213,7 +214,7 @@ def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(tuned):
     pd.testing.assert_frame_equal(whole[whole.stage == 1].drop(columns="stage"), first)
     better = whole[whole.stage == 2].val_accuracy.max() > first.val_accuracy.max()
     assert better == (model.get_layer("below").get_weights()[0] != before).any()
-    runs.save(tuned, model, parts, whole)
+    experiments.save(tuned, model, parts, whole)
     record = artifacts.read_record(tuned.folder, "official", "small", 0)
     assert record["epochs"] == 4 and record["fine_tuning"]["trainable_from"] == "below"
 
@@ -272,38 +273,6 @@ def test_a_layer_that_is_not_there_is_told_with_those_that_are():
         layers.learn_from(small(), "block9")
 
 
-def test_trainings_of_a_notebook_stand_side_by_side(experiment, monkeypatch):
-    files = {name: parameters.network(name) for name in ("shallow_cnn", "deep_cnn")}
-    monkeypatch.setattr(parameters, "network_names", lambda: [*files, "small"])
-    monkeypatch.setattr(parameters, "network", lambda name: files.get(name, SETTINGS))
-    parts = experiments.examples(experiment)
-    for name in ("small", "deep_cnn"):
-        one = dataclasses.replace(experiment, network=name)
-        runs.save(one, experiments.build(one), parts, None)
-    table = runs.table(experiment, parts)
-    assert list(table.network) == ["deep_cnn", "small"] and table.accuracy.between(0, 100).all()
-    other = dataclasses.replace(experiment, subset=None)
-    assert runs.table(other, parts).empty
-
-
-def test_trainings_on_a_shuffled_split_are_scored_face_by_face():
-    shuffled = experiments.read(
-        "deep_cnn", split="pooled_80_10_10", data="synthetic", subset=210, profile="try"
-    )
-    chosen = np.concatenate([shuffled.partition.validation, shuffled.partition.test])
-    row_ids = shuffled.faces.row_ids[chosen]
-    assert (np.diff(row_ids) < 0).any()
-    right = np.eye(7)[shuffled.faces.labels[chosen]]
-    split = np.repeat(
-        [artifacts.VALIDATION, artifacts.TEST],
-        [len(shuffled.partition.validation), len(shuffled.partition.test)],
-    )
-    found = artifacts.Predictions(row_ids, split.astype(np.int8), right, right)
-    record = {"data": shuffled.data, "recipe": "study"}
-    artifacts.save_predictions(shuffled.folder, *shuffled.key, found, record)
-    assert list(runs.table(shuffled, experiments.examples(shuffled)).accuracy) == [100]
-
-
 def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
     c = experiments.read(
         "vgg16_imagenet",
@@ -355,18 +324,21 @@ def test_imagenet_weights_come_from_keras_own_file(tmp_path):
         sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855 + 3 * 2_359_808
     )
     (tmp_path / "bad.h5").write_bytes(b"no weights")
-    with pytest.raises(inception_vgg16.WeightsError, match=r"cannot be used .*; give the path of"):
+    with pytest.raises(plain_cnns.WeightsError, match=r"cannot be had .*; give the path of"):
         registry.build("vgg16_imagenet", weights=str(tmp_path / "bad.h5"))
 
 
 def test_without_network_the_weights_are_asked_for_once(monkeypatch, tmp_path):
-    def refused(request, timeout):
-        assert timeout <= 10
+    asked = []
+
+    def refused(address, timeout=None, *_, **__):
+        asked.append(socket.getdefaulttimeout())
         raise OSError("no route")
 
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(inception_vgg16.urllib.request, "urlopen", refused)
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr(socket, "create_connection", refused)
     with pytest.raises(
-        inception_vgg16.WeightsError, match=r"cannot be downloaded here \(no route\); give the path"
+        plain_cnns.WeightsError, match=r"cannot be had \(.*no route.*\); give the path"
     ):
         registry.build("vgg16_imagenet")
+    assert asked == [plain_cnns.PATIENCE] and socket.getdefaulttimeout() is None

@@ -28,9 +28,7 @@ def trained(optimizer):
     [
         ("SGD", {"momentum": 0.9, "nesterov": True}),
         ("SGD", {"momentum": 0.9, "nesterov": False, "weight_decay": 0.1}),
-        ("SGD", {"momentum": 0.0}),
         ("Adam", {"weight_decay": 0.1}),
-        ("Adam", {"amsgrad": True}),
     ],
 )
 def test_the_weights_are_those_of_keras(name, options):

@@ -1,11 +1,11 @@
-"""Searches: stopped and gone on with, given up early, written as a recipe that is read again."""
+"""Searches: stopped and gone on with, trials given up early, a recipe made of one read again."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from fercore import artifacts
 from fercore.config import parameters, recipes
 from fercore.config.parameters import Range, Search
 from fercore.training import experiments, search, trainer
@@ -18,7 +18,11 @@ SPACE = Search(
         "dropout": Range(low=0.01, high=0.3),
     },
 )
-CONDITIONS = {"network": "model_a", "epochs": 3}
+FACES = SimpleNamespace(fingerprint="f")
+RECIPE = recipes.read(SPACE.recipe)
+EXPERIMENT = experiments.Experiment(
+    "model_a", "official_five", 0, "p", None, {}, RECIPE, FACES, None, {}
+)
 
 
 @pytest.fixture
@@ -43,18 +47,14 @@ def made_up_training(monkeypatch):
     return followed
 
 
-def opened(tmp_path, conditions=CONDITIONS, **options):
+def opened(tmp_path, experiment=EXPERIMENT, **options):
     storage = f"sqlite:///{tmp_path}/search/s.db"
-    return search.open_study("s", storage=storage, conditions=conditions, epochs=3, **options)
+    return search.open_study("s", experiment, SPACE, storage=storage, **options)
 
 
 def gone_on(study, trials):
-    experiment = experiments.Experiment(
-        "model_a", "official_five", 0, "p", None, {}, recipes.read(SPACE.recipe), None, None, {}
-    )
-    search.run(
-        study, experiment, SimpleNamespace(train=None, validation=None), SPACE, trials=trials
-    )
+    parts = SimpleNamespace(train=None, validation=None)
+    search.run(study, EXPERIMENT, parts, SPACE, trials=trials)
     return search.table(study)
 
 
@@ -79,17 +79,12 @@ def test_a_search_that_was_interrupted_goes_on_with_its_numbers(
     assert len(gone_on(opened(tmp_path), 4)) == 5  # nothing left to do
 
 
-def test_the_best_trial_is_a_recipe_that_training_takes(tmp_path, made_up_training):
-    base = recipes.read(SPACE.recipe)
-    trials = gone_on(opened(tmp_path), 5)
-    with pytest.raises(SearchError, match="search 'best': no trial ran to its end yet"):
-        search.save_best(trials.head(0), SPACE, base, tmp_path, "best")
-    path = search.save_best(trials, SPACE, base, tmp_path, "best")
+def test_a_trial_is_a_recipe_that_training_takes(tmp_path, made_up_training):
+    trials = gone_on(opened(tmp_path), 3)
+    followed = made_up_training[1]
+    path = recipes.write(followed, tmp_path / "best.yaml", comment="Trial 1.")
     read = recipes.read(str(path))
-    found = search.best(trials, "best")
-    assert (read.dropout, read.learning_rate) == (found.dropout, found.learning_rate)
-    assert read.dropout == min(recipe.dropout for recipe in made_up_training)
-    assert (read.decay, read.optimizer) == (base.decay, "momentum")
+    assert read == replace(RECIPE, **{key: float(trials[key][1]) for key in SPACE.ranges})
     experiment = experiments.read(
         "model_a", split="official_five", data="synthetic", subset=10, recipe=str(path)
     )
@@ -101,29 +96,16 @@ def test_trials_that_fall_behind_are_given_up(tmp_path, made_up_training):
     given_up, full = table[table.state == "pruned"], table[table.state == "complete"]
     assert len(given_up) and (given_up.epochs < 3).all() and (full.epochs == 3).all()
     assert given_up.dropout.mean() > full.dropout.mean()
-    shares = search.importances(table, SPACE)
-    assert shares.index[0] == "dropout" and shares.sum() == pytest.approx(1)
-    assert search.importances(full.head(3), SPACE).empty
-
-
-def test_a_table_of_trials_says_the_same_once_it_is_written(tmp_path, made_up_training):
-    file, table = search.path(tmp_path, "s"), gone_on(opened(tmp_path), 8)
-    with pytest.raises(
-        SearchError, match=r"search\.s\.csv: no such search; set `stored` to false to begin it"
-    ):
-        search.read_table(file)
-    artifacts.write_atomically(file, table.to_csv(index=False))
-    read = search.read_table(file)
-    assert search.best(read, "s").dropout == table.dropout.min()
-    assert search.importances(read, SPACE).equals(search.importances(table, SPACE))
+    assert full.value.tolist() == pytest.approx((1 - full.dropout).tolist())
 
 
 def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
     opened(tmp_path)
+    longer = replace(RECIPE, epochs=RECIPE.epochs + 5, learning_rate=0.01)  # a rate is searched
     with pytest.raises(
-        SearchError, match=r"search 's' was begun otherwise \(epochs 3 then, 5 now\)"
+        SearchError, match=r"search 's' was begun otherwise \(epochs \d+ then, \d+ now\)"
     ):
-        opened(tmp_path, CONDITIONS | {"epochs": 5})
+        opened(tmp_path, replace(EXPERIMENT, recipe=longer))
 
 
 def test_spaces_are_read_and_checked():
@@ -142,10 +124,9 @@ def test_spaces_are_read_and_checked():
 
 
 def test_bad_storages_and_pruners_are_one_line(tmp_path):
-    assert search.place("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "s.db").write_text("no database" * 100)
-    with pytest.raises(SearchError, match=r"s.db: cannot be opened"):
+    with pytest.raises(SearchError, match=r"search 's': its storage cannot be opened \(.*database"):
         opened(tmp_path)
     with pytest.raises(SearchError, match="pruner 'best' is none of median, hyperband, none"):
         opened(tmp_path / "other", pruner="best")
