@@ -56,10 +56,8 @@ def run(options: Namespace) -> int:
         warnings.showwarning = lambda message, *_, **__: _say(message)
         if not films:
             return _pictures(paths, out, options)
-        try:
-            from fercore.recognition import video
-        except ImportError as error:
-            raise RecognitionError(str(error)) from None
+        from fercore.recognition import video
+
         built = recogniser(options)
         outcome = video.recognise_video(films[0], built, out=out, format=options.format)
     for remark in outcome.remarks:
@@ -89,7 +87,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 tried += 1
                 try:
                     write(file, *_recognised(built, file, several))
-                except RecognitionError as error:
+                except ValueError as error:
                     if not several:
                         raise
                     _say(error)
@@ -111,15 +109,13 @@ def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarra
     try:
         rgb = pictures.read(file)
         faces = built.recognise(rgb)[0]
-    except ValueError as error:
-        raise RecognitionError(str(error)) from error
     except (OSError, RuntimeError, MemoryError, cv2.error) as error:
         reason = printable(str(error) or type(error).__name__)
         raise RecognitionError(f"{name}: cannot be recognised ({reason})") from error
-    if not faces and not several:
-        hint = "try another --detector, or --detector whole when the picture is a face"
-        raise RecognitionError(f"{name}: no face found; {hint}")
     if not faces:
+        hint = "try another --detector, or --detector whole when the picture is a face"
+        if not several:
+            raise RecognitionError(f"{name}: no face found; {hint}")
         _say(f"{name}: no face found")
     return rgb, faces
 
@@ -269,9 +265,8 @@ def show(recogniser: Recogniser, device: str | int = 0) -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
     capture = cv2.VideoCapture(device if number is None else number)
     if not capture.isOpened():
-        raise RecognitionError(
-            f"no pictures from device {printable(device)}; the first camera is 0"
-        )
+        what = f"device {printable(device)}"
+        raise RecognitionError(f"no pictures from {what}; the first camera is 0")
     tracker = annotation.Tracker(recogniser)
     try:
         while (read := capture.read())[0]:
@@ -294,10 +289,10 @@ def show(recogniser: Recogniser, device: str | int = 0) -> None:
 
 def check_windows() -> None:
     """Raises `RecognitionError` when this OpenCV or this machine opens no windows."""
+    fault, linux = "", sys.platform.startswith("linux")
     if not cv2.currentUIFramework():
-        raise RecognitionError(
-            "this build of OpenCV opens no windows; replace it by one not 'headless'"
-        )
-    displays = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.platform.startswith("linux") and not displays:
-        raise RecognitionError("no display to open a window on (DISPLAY is not set); use a desktop")
+        fault = "this build of OpenCV opens no windows; replace it by one not 'headless'"
+    elif linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        fault = "no display to open a window on (DISPLAY is not set); use a desktop"
+    if fault:
+        raise RecognitionError(fault)

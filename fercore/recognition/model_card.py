@@ -91,7 +91,8 @@ def _of_views(
     unseen = splits.deduplicated_test(faces, split)
     for arrays in (raw, labels):
         arrays["test_deduplicated"] = arrays["test"][unseen]
-    logits = np.log(np.maximum(raw["validation"], 1e-30))
+    # 8 bits make 0 of what is less than half a step; one such face must not decide
+    logits = np.log(np.maximum(raw["validation"], 1 / 512))
     temperature = metrics.temperature(logits, labels["validation"])
     calibrated = {part: inference.calibrated(found, temperature) for part, found in raw.items()}
     scores: dict = {"temperature": _short(temperature)}

@@ -1,7 +1,5 @@
-"""Video files: recognised frame by frame, marked, with a table of time stamps.
-
-PyAV reads and writes them: each frame at its own time, upright, with the sound of the original.
-"""
+"""Video files recognised frame by frame, marked, with a table of time stamps. PyAV reads and writes
+them: each frame at its own time, upright, with the sound of the original."""
 
 import csv
 import os
@@ -19,7 +17,6 @@ from fercore.artifacts import printable
 from fercore.data import pictures
 from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
-from fercore.recognition.annotation import Tracker
 from fercore.recognition.command import stops
 from fercore.recognition.recogniser import RecognitionError
 
@@ -27,7 +24,7 @@ try:
     import av
     from av.packet import Packet
 except ImportError:
-    raise ImportError('videos need PyAV: pip install "fercore[video]"') from None
+    raise RecognitionError('videos need PyAV: pip install "fercore[video]"') from None
 
 COLUMNS = ("time", "frame", "track", *recognition.COLUMNS[2:])
 TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
@@ -50,10 +47,9 @@ class Source:
         name = printable(path.name)
         if not path.is_file():  # opening a FIFO would wait for ever
             raise RecognitionError(f"{name}: no such file")
+        local = {"protocol_whitelist": "file"}  # nothing is fetched that a file or its name names
         with one_line(path, "no video that can be read"):
-            # a name with a colon is no address, and nothing is fetched that a file names
-            only_files = {"protocol_whitelist": "file"}
-            self._file = av.open(f"file:{path}", metadata_errors="replace", options=only_files)
+            self._file = av.open(f"file:{path}", metadata_errors="replace", options=local)
         cover = av.stream.Disposition.attached_pic
         streams = [s for s in self._file.streams.video if not s.disposition & cover]
         if not streams or streams[0].codec_context is None:
@@ -71,7 +67,7 @@ class Source:
         """Each frame, uint8 [h, w, 3], and its time stamp in seconds; where that is missing or does
         not rise, the end of the frame before."""
         last = -1.0
-        try:
+        with suppress(av.FFmpegError):  # it cannot be read any further
             for packet in self._file.demux():
                 if packet.pts is not None and packet.time_base:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -83,22 +79,20 @@ class Source:
                     last = stamp if stamp > last else self.seconds
                     yield last, self._pixels(frame)
                     self.frames, self.seconds = self.frames + 1, last + 1 / self.rate
-        except av.FFmpegError:  # it cannot be read any further
-            self._torn = True
+            return
+        self._torn = True
 
     @property
     def broken_off(self) -> bool:
-        """Whether the file ends before it should: not one of its streams comes near to what it
-        announces. One of them alone may be shorter."""
+        """Whether no stream comes near to the length that the file announces."""
         return self._torn or self._end < 0.97 * self.length - 2 / self.rate
 
     def decoded(self, packet: Packet) -> list[Any]:
         """The frames in a packet of pictures or sound; none, counted, where it is damaged."""
-        try:
+        with suppress(av.FFmpegError):
             return packet.decode()
-        except av.FFmpegError:
-            self.damaged += 1
-            return []
+        self.damaged += 1
+        return []
 
     def _pixels(self, frame: Any) -> np.ndarray:
         """A frame as players show it: oblong pixels made square, turned upright."""
@@ -120,8 +114,7 @@ class Film:
         self._file, self._source, self._pts, self._heard = file, source, -1, -(2**62)
         self._video: Any = None
         self._sound: Any = None
-        self._resampler: Any = None
-        self._kind: tuple[str, str, int] | None = None  # of sound that the resampler takes
+        self._kind: tuple = ()  # of sound that the resampler takes
 
     def add(self, rgb: np.ndarray, seconds: float) -> None:
         """The frame, uint8 [h, w, 3], that is shown from `seconds` on."""
@@ -143,16 +136,15 @@ class Film:
     def _begin(self, width: int, height: int) -> None:
         """Add the streams; the first frame shows how large the pictures are."""
         rate = Fraction(self._source.rate).limit_denominator(1001)
-        self._video = self._file.add_stream("libx264", rate=rate, options=QUALITY)
-        self._video.width, self._video.height = width + width % 2, height + height % 2  # in pairs
-        self._video.pix_fmt, self._video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
-        self._video.codec_context.colorspace = 6  # BT.601, as converted; players guess by size
+        video = self._video = self._file.add_stream("libx264", rate=rate, options=QUALITY)
+        video.width, video.height = width + width % 2, height + height % 2  # in pairs
+        video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
+        video.codec_context.colorspace = 6  # BT.601, as converted; players guess by size
         if self._source.sound:
             self._sound = self._file.add_stream("aac", **SOUND)
 
     def _listen(self) -> None:
-        """Encode the sound that came since the last frame; it keeps its time, a damaged packet is
-        silence."""
+        """Encode the sound since the last frame, at its own time; a damaged packet is silence."""
         for packet in self._source.heard:
             for frame in self._source.decoded(packet):
                 if frame.pts is not None:
@@ -185,7 +177,7 @@ class Film:
 @dataclass(frozen=True)
 class Outcome:
     """What `recognise_video` made: its files (`video` is None for format csv); `frames` and
-    `seconds` were done, `tracks` faces followed; `remarks` are for the user, one line each."""
+    `seconds` were done, `tracks` faces followed; `remarks` are for the user."""
 
     video: Path | None
     table: Path
@@ -215,7 +207,7 @@ def recognise_video(
         raise RecognitionError(f"a video of type {type(path).__name__}: give the path of a file")
     path = Path(os.path.expanduser(path))
     target = _target(path, path.parent if out is None else Path(os.path.expanduser(out)), format)
-    source, tracker = Source(path), Tracker(recogniser)
+    source, tracker = Source(path), annotation.Tracker(recogniser)
     table, marked = target.with_suffix(".csv"), target.suffix == ".mp4"
     with (
         one_line(target, "cannot be written; choose another place by --out"),
@@ -224,9 +216,8 @@ def recognise_video(
     ):
         known = ",".join(COLUMNS)
         if marked and table.exists() and not table.read_text(errors="replace").startswith(known):
-            raise RecognitionError(
-                f"{printable(table.name)} is there already; choose another --out"
-            )
+            name = printable(table.name)
+            raise RecognitionError(f"{name} is there already; choose another --out")
         interrupted = _work(source, tracker, film, rows)
         remarks = _remarks(source, tracker, interrupted)
     if film and film.unheard > film.written / 10:
@@ -235,7 +226,7 @@ def recognise_video(
     return Outcome(target if marked else None, table, *counts, interrupted, remarks)
 
 
-def _work(source: Source, tracker: Tracker, film: Film | None, table: Path) -> bool:
+def _work(source: Source, tracker: annotation.Tracker, film: Film | None, table: Path) -> bool:
     """Frame by frame into table and film, to the end or until it is stopped; whether it was."""
     name, total = printable(source.path.name), round(source.length * source.rate) or None
     with open(table, "w", newline="", encoding="utf-8") as file, suppress(KeyboardInterrupt):
@@ -246,19 +237,18 @@ def _work(source: Source, tracker: Tracker, film: Film | None, table: Path) -> b
                 if asked:
                     return True
                 seen = tracker.step(rgb, seconds)
+                faces = [face for _, face in seen]
                 if film:
-                    film.add(annotation.annotate(rgb, [face for _, face in seen]), seconds)
-                rows = recognition.rows([name], [[face for _, face in seen]])
-                for (track, _), row in zip(seen, rows, strict=True):
+                    film.add(annotation.annotate(rgb, faces), seconds)
+                for (track, _), row in zip(seen, recognition.rows([name], [faces]), strict=True):
                     values = [seconds, source.frames, track, *list(row.values())[2:]]
                     writer.writerow(round(v, 4) if isinstance(v, float) else v for v in values)
         return False
     return True
 
 
-def _remarks(source: Source, tracker: Tracker, interrupted: bool) -> list[str]:
-    """What the user should know: that not all of the video is there, and how much is. Raises
-    `RecognitionError` when nothing is."""
+def _remarks(source: Source, tracker: annotation.Tracker, interrupted: bool) -> list[str]:
+    """What the user should know. Raises `RecognitionError` when nothing of the video is there."""
     if not source.frames:
         what = "interrupted at once" if interrupted else "not one frame in it that can be read"
         raise RecognitionError(f"{printable(source.path.name)}: {what}")
@@ -287,8 +277,7 @@ def _target(path: Path, out: Path, format: str | None) -> Path:
 
 @contextmanager
 def writing(target: Path, source: Source) -> Iterator[Film]:
-    """A film that becomes `target` at the end, once all its frames are found in it. Raises
-    `RecognitionError`, `FFmpegError` and `OSError`."""
+    """A film that becomes `target` at the end, once all its frames are found in it."""
     with artifacts.replacing(target) as path:
         with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as file:
             film = Film(file, source)
