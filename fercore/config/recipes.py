@@ -112,11 +112,6 @@ class Recipe:
 FIELDS = Recipe.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic's decorator adds it
 
 
-def names() -> list[str]:
-    """Names of the recipes in params/recipes."""
-    return sorted(path.stem for path in (paths.PARAMS / "recipes").glob("*.yaml"))
-
-
 def files(name: str) -> list[Path]:
     """The files that a recipe is read from: params/recipes/<name>.yaml, or a path that ends so,
     from the project's folder if relative; then those that it extends. Raises `ParameterError` when
@@ -128,7 +123,7 @@ def files(name: str) -> list[Path]:
         own = str(wanted).endswith(".yaml")
         path = paths.ROOT / wanted if own else paths.PARAMS / "recipes" / f"{wanted}.yaml"
         if not os.path.isfile(path):  # False also where Path's own raises, as for a name too long
-            near = suggestion(wanted, names())
+            near = suggestion(wanted, [one.stem for one in paths.PARAMS.glob("recipes/*.yaml")])
             raise ParameterError(f"{where}recipe {shown(wanted)}: no such file; {near}")
         if path in found:
             raise ParameterError(f"{where}{wanted}, a circle; name another one")
