@@ -12,7 +12,7 @@ from fercore.config import parameters, reading
 from fercore.workflow import plan
 
 NAMES = reading.notebooks()
-TEACHING = ("10_cnn", "11_vgg", "17_compact", "18_large")
+TEACHING = [name for name in NAMES if name.startswith("1")]
 FIRST_SERIES = (
     "00_dataset",
     "01_eda",
