@@ -60,7 +60,7 @@ _with_thumbnail: set[Path] = set()
 
 
 def style() -> Any:
-    """The settings that every figure is drawn in: `with figures.style(): ...`."""
+    """The settings that every figure is drawn in: `with style.style(): ...`."""
     return mpl.rc_context(cast(Any, STYLE))
 
 
