@@ -38,6 +38,9 @@ def run(options: Namespace) -> str:
     out = Path(os.path.expanduser(options.out or f"{folder.resolve().name}.keras"))
     if out.suffix != ".keras":
         raise DatasetError(f"{printable(out)}: name the output NAME.keras")
+    for file in (out, out.with_suffix(".onnx"), out.with_suffix(".json")):
+        if file.exists():
+            raise DatasetError(f"{printable(file)}: there already; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     faces = read(folder)
     model, checkpoint = start(faces, seed=options.seed), out.with_suffix(".training")
@@ -85,7 +88,7 @@ def read(folder: Path) -> Faces:
 def start(faces: Faces, *, seed: int) -> keras.Model:
     """The network that comes with the package, for the classes of `faces`. What its last layer
     knows of a class of the same name is kept; for others it begins at random, from `seed`."""
-    shipped = compact.pretrained(faces.images[faces.usage == "Training"][:EXAMPLES])
+    shipped = compact.pretrained(_some(faces))
     keras.utils.set_random_seed(seed)
     last = shipped.get_layer("expression")
     model = keras.Model(
@@ -159,7 +162,7 @@ def write(model: keras.Model, faces: Faces, out: Path, training: dict) -> None:
     """The model as NAME.keras, which is `out`, and NAME.onnx; their card NAME.json, with what there
     is to say of the `training`."""
     learnt = examples(faces, "Training")
-    seen = augmentation.crop(learnt.images[:EXAMPLES], RECIPE.crop)
+    seen = augmentation.crop(_some(faces), RECIPE.crop)
     content, _ = onnx_export.export(model, augmentation.normalise(seen, RECIPE.normalisation))
     shares = np.bincount(learnt.labels, minlength=len(faces.class_names)) / len(learnt)
     card = {
@@ -210,6 +213,12 @@ def _known(name: str) -> int | None:
     known = [one.lower() for one in CLASS_NAMES]
     name = image_folders.SYNONYMS.get(name.lower(), name.lower())
     return known.index(name) if name in known else None
+
+
+def _some(faces: Faces) -> np.ndarray:
+    """Training faces of all classes, uint8 [n, 48, 48], `EXAMPLES` at most."""
+    learnt = faces.images[faces.usage == "Training"]
+    return learnt[np.random.default_rng(0).permutation(len(learnt))[:EXAMPLES]]
 
 
 def _percent(found: dict) -> str:

@@ -125,9 +125,12 @@ def broken(folder):
 
 def test_other_endings_and_values_out_of_range_are_one_line(tmp_path, capsys):
     folder = write(tmp_path / "mine")
-    for words in (("--out", tmp_path / "a.onnx"), ("--epochs", 0), ("--learning-rate", -1)):
+    (tmp_path / "own.json").write_text("{}")
+    others = [("--out", tmp_path / name) for name in ("a.onnx", "own.keras")]
+    for words in (*others, ("--epochs", 0), ("--learning-rate", -1)):
         status, _, said = command(capsys, folder, "--out", tmp_path / "a.keras", *words)
         assert status == 2 and said.count("\n") == 1, said
+    assert (tmp_path / "own.json").read_text() == "{}"
     with pytest.raises(DatasetError):
         fine_tuning.read(tmp_path / "a.onnx")
 
