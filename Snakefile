@@ -68,6 +68,6 @@ for job in JOBS:
         threads: run.threads(job, CORES)
         resources:
             training=int(job.trains),
-        priority: int(job.trains)
+        priority: 2 * job.trains + (plan.REPORTING <= job.notebook < plan.RECOGNISING)  # long ones, chains
         shell:
             "{params.python} -m fercore execute {params.profile} {input[0]} {log} {output[0]} {params.parameters}"
