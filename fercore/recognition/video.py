@@ -157,7 +157,7 @@ class Film:
         if kind != self._kind:  # the source may change midway
             self._kind, self._resampler = kind, av.AudioResampler("fltp", **SOUND)
         for part in self._resampler.resample(frame):
-            if part.pts is not None:  # some count in ticks of the source, some in samples
+            if part.pts is not None and part.time_base:  # ticks of the source, or samples
                 part.pts = round(part.pts * part.time_base * SOUND["rate"])
             part.time_base = Fraction(1, SOUND["rate"])
             self._write(self._sound.encode(part))
