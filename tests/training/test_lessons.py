@@ -1,13 +1,17 @@
 """What the notebooks that train share: networks edited by a reader, replays of committed runs."""
 
+import ast
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 from fercore import artifacts, paths
+from fercore.config import parameters, reading
 from fercore.data import datasets
 from fercore.models import registry
-from fercore.training import experiments, lessons
+from fercore.training import experiments, lessons, trainer
 from fercore.training.loading import TrainingError
 
 PUBLISHED = paths.OUTPUTS / "published"
@@ -45,6 +49,21 @@ def test_a_network_left_as_it_is_is_the_studys(experiment):
     assert kept.network == "shallow_cnn"
     for own, theirs in zip(model.get_weights(), study.get_weights(), strict=True):
         np.testing.assert_array_equal(own, theirs)
+
+
+@pytest.mark.parametrize(
+    "name", ["cnn", "cnn_published", "vgg", "compact", "compact_matched", "residual"]
+)
+def test_the_network_that_a_notebook_writes_out_is_the_studys(name):
+    settings = parameters.network(name)
+    cells = ["".join(cell["source"]) for cell in reading.cells(settings["notebook"])]
+    known: dict = {"experiment": SimpleNamespace(settings=settings)}
+    for source in cells:
+        if source.startswith("def my_network") or "\nfrom fercore" in source:
+            exec(compile(ast.parse(source), name, "exec"), known)
+    given = {"classes": 7} | settings["parameters"]
+    own, study = known["my_network"](**given), registry.build(settings["base"], **given)
+    assert own.name == study.name and trainer._layers(own) == trainer._layers(study)
 
 
 def test_a_network_that_is_edited_trains_under_a_name_of_its_own(experiment, capsys):
