@@ -55,7 +55,7 @@ NEEDED = (
 )
 OURS = ("fercore, int8, 2 views", "fercore, int8, 1 view", "fercore, float32, 2 views")
 BATCHES = (1, 8, 64)
-FILMED = [0, 1]  # faces of the films: both detectors find them
+FILMED, FRAMES = [0, 1], 50  # faces of the films, which both detectors find, and their length
 ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprise;
 # MobileFaceNet's as well
 ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -338,7 +338,7 @@ def main() -> None:
     for name in pythons:
         answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
         print(f"{name:25} {_line(answers, shown.labels) if answers else rounds[-1][name]}")
-    print("films of 100 frames and two faces: frames/s with the start, faces found a frame")
+    print(f"films of {FRAMES} frames and two faces: frames/s with the start, faces found a frame")
     for (size, name), answer in recognised.items():
         said = f"{answer[0]:6.1f} {answer[1]:6.2f}" if isinstance(answer, list) else answer
         print(f"{names[size]:10} {name.split(',')[0]:8} {said}")
@@ -374,7 +374,7 @@ def _rate(
     return float(one), float(core)
 
 
-def filmed(faces: np.ndarray, path: Path, size: tuple[int, int], frames: int = 100) -> Path:
+def filmed(faces: np.ndarray, path: Path, size: tuple[int, int]) -> Path:
     """A film of two of the faces, a third of the picture high, that move to and fro."""
     import av
     import cv2
@@ -385,7 +385,7 @@ def filmed(faces: np.ndarray, path: Path, size: tuple[int, int], frames: int = 1
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         stream.width, stream.height = size
-        for number in range(frames):
+        for number in range(FRAMES):
             picture = ground.copy()
             for k, face in enumerate(shown):
                 x = size[0] // 8 + k * size[0] // 2 + round(side / 4 * np.sin(number / 8))
