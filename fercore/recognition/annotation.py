@@ -149,15 +149,15 @@ class Track:
     score: float
     found: float
     hits: int = 1
-    probabilities: np.ndarray | None = None
-    seconds: float = 0.0
+    probabilities: np.ndarray | float = 0.0
+    seconds: float = -np.inf
 
     def renew(self, fresh: np.ndarray, seconds: float) -> np.ndarray:
         """Take in the probabilities of one more frame: an exponential mean over time."""
-        before = fresh if self.probabilities is None else self.probabilities
         kept = np.exp((self.seconds - seconds) / SMOOTHING)
-        self.probabilities, self.seconds = fresh + kept * (before - fresh), seconds
-        return self.probabilities.astype(np.float32)
+        mean = fresh + kept * (self.probabilities - fresh)
+        self.probabilities, self.seconds = mean, seconds
+        return mean.astype(np.float32)
 
 
 class Tracker:

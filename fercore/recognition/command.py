@@ -168,9 +168,8 @@ def _line(file: Path, face: Face) -> str:
 
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
-    """Where the result of each file goes: `out` itself, or in the folder `out` a file named as that
-    of a video is, by its stem, or by its whole name where others have the same stem. Raises
-    `RecognitionError` when two would have one name, or one that of a picture that is read."""
+    """Where the result of each file goes: `out`, or in the folder `out` a file of the same stem, or
+    whole name where others have this stem. Raises `RecognitionError` for names that clash."""
     if folder and out.suffix.lower() == ".png":
         raise RecognitionError(f"{printable(out)}: for several pictures, --out is a folder")
     if out.is_dir() and not folder:

@@ -1,10 +1,5 @@
-"""Trained networks ready to predict: from the ONNX files and card of an export, or from a .keras
-file.
-
-An exported network is NAME.onnx (weights in float16, computed in float32), NAME_int8.onnx (8-bit
-integers) and NAME.json, its card: class names, side of the input, normalisation, temperatures, and
-what is known of its accuracy. Keras is imported for .keras files only.
-"""
+"""Trained networks ready to predict: from the files of an export, as `model_card` writes them, or
+from a .keras file, for which alone Keras is imported."""
 
 import json
 import os
@@ -41,11 +36,9 @@ class ModelError(ValueError):
 class Network:
     """A trained network with what its input and output mean.
 
-    `forward` takes float32 [n, side, side, 1] and gives probabilities float32 [n, c]; `side` is cut
-    from the middle of a 48×48 face; `normalisation` as in `augmentation.normalise`. So many
-    `augmentation.views` of a face are averaged; `precision`, one of `PRECISIONS`, is that of the
-    arithmetic. `temperature` above 1 makes probabilities less extreme; `weights`, float [c], are
-    what they are multiplied by for the prior. `card` is all that is known of the network.
+    `forward` takes float32 [n, side, side, 1], the middle of 48×48 faces, and gives probabilities
+    float32 [n, c]; `normalisation` and `views` as `augmentation` has them; `temperature` and
+    `weights` as `calibrated` takes them. `card` is all that is known of the network.
     """
 
     name: str
@@ -105,11 +98,10 @@ def load(
 
     A name is that of a network of this package. A file is an export's .onnx, its card beside it,
     or a .keras file, whose outputs `class_names` names in their order where nothing beside it does.
-    `precision` of an export: None takes int8 where there is one, as it is faster. `views` of each
-    face to average: 1, 2 with its mirror image, 10 with both smaller, larger and turned. `prior` is
-    how common the expressions are in the pictures: 'fer2013', as in training, 'uniform', or a share
-    for each class; None takes what the card recommends. Raises `ModelError`, or `TrainingError` for
-    a .keras file, for a network that is missing, damaged, or of unknown classes.
+    `precision` None takes int8 where there is one, as it is faster; `views` as `augmentation.views`
+    has them. `prior`: how common the expressions are, 'fer2013', as in training, 'uniform', or a
+    share for each class; None takes what the card recommends. Raises `ModelError`, or
+    `TrainingError` for a .keras file, for a network that cannot be used.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")

@@ -36,15 +36,13 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
     if target.suffix != ".onnx":
         raise inference.ModelError(f"{artifacts.printable(target)}: name the target NAME.onnx")
     if not faces.is_fer2013:
-        raise DatasetError(
-            f"{faces.origin}: a model card needs FER2013 itself; give it by --data or FER2013"
-        )
-    card = inference.describe(Path(model_file))
+        fault = "a model card needs FER2013 itself; give it by --data or FER2013"
+        raise DatasetError(f"{faces.origin}: {fault}")
+    card, name = inference.describe(Path(model_file)), artifacts.printable(model_file)
     if "split" not in card:
-        raise inference.ModelError(
-            f"{artifacts.printable(model_file)}: no record of its training; give a model of a run, "
-            "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
-        )
+        where = "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
+        fault = f"no record of its training; give a model of a run, {where}"
+        raise inference.ModelError(f"{name}: {fault}")
     faces, split = splits.prepare(faces, card["split"])
     model = loading.load(model_file, faces.class_names, side=card["side"])
     rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]

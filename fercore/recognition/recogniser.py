@@ -62,11 +62,10 @@ class Face:
 class Recogniser:
     """A network and a detector, ready for pictures.
 
-    `model` and `known` (precision, prior, class_names) are those of `inference.load`;
-    `views` of each face are averaged, by default it and its mirror image. `detector`: a name or
-    file as `detection.detector` takes it, None for YuNet, or an object with `detect`; `margin`:
-    share of a found box's side that is added on each of its four sides, None for what was measured
-    for this detector. Raises `ModelError`, `DetectorError` or `RecognitionError`.
+    `model`, `views` and `known` (precision, prior, class_names) are those of `inference.load`;
+    `detector` that of `detection.detector`, or an object with `detect`; `margin`: share of a found
+    box's side that is added on each of its four sides, None for what was measured for this
+    detector. Raises `ModelError`, `DetectorError` or `RecognitionError`.
 
     Recogniser("compact", prior={"Happy": 0.2, ...}).recognise("party.jpg")
     """
