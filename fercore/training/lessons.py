@@ -8,7 +8,6 @@ committed tables: `table`, `family`, `gains`.
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -49,17 +48,13 @@ class Committed:
 
 def answer(split: str, networks: Sequence[str]) -> Markdown:
     """Test accuracies of the committed runs on a split, and the differences between them."""
-    results, changes = table("results"), gains(networks)
+    results, changes = table("results"), tables.with_interval(gains(networks), "gain")
     ran = [name for name in networks if len(tables.select(results, split, name))]
-    here = [f"`{name}` {tables.accuracy(results, split, name)}" for name in ran]
-    pairs: list[Any] = list(changes[changes.split == split].itertuples())
-    apart = [
-        f"`{one.after}` over `{one.before}` {tables.interval(one.gain, one.low, one.high, '+.1f')}"
-        for one in pairs
-    ]
-    start = f"Test accuracy of the committed runs on `{split}`, views averaged, in %:"
-    ending = f" In points: {', '.join(apart)}." if apart else ""
-    return Markdown(f"**Answer.** {start} {', '.join(here)}.{ending}")
+    here = ", ".join(f"`{name}` {tables.accuracy(results, split, name)}" for name in ran)
+    changes = changes[changes.split == split]
+    apart = ", ".join("`" + changes.after + "` over `" + changes.before + "` " + changes.gain)
+    start = f"Test accuracy of the committed runs on `{split}`, views averaged, in %: {here}."
+    return Markdown(f"**Answer.** {start}" + f" Differences in points: {apart}." * bool(apart))
 
 
 def read(network: str, *, replay: bool, split: str, **given) -> Experiment:
