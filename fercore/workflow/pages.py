@@ -35,6 +35,7 @@ TAGS = re.findall(
 )
 PLAIN = " /:;=,.-_()'*>"  # may stand in the address of a figure as they are
 QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
+UNCOLOURED = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # half of all source code
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
 
 
@@ -67,7 +68,8 @@ def export(profile: str, executed: Path, target: Path) -> Path:
     )
     body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     pages = {f"{name}.ipynb": f"{jobs[0].name}.html" for name, jobs in executions.items()}
-    return write(target, _linked(body, pages, target.parent), _largest(notebook.cells))
+    body = _linked(UNCOLOURED.sub(r"\1", body), pages, target.parent)
+    return write(target, body, _largest(notebook.cells))
 
 
 def run_of(profile: str) -> dict:
@@ -139,7 +141,7 @@ def write(target: Path, body: str, largest: str = "") -> Path:
     if found := machine_paths(body):
         raise ReportError(f"{target.name}: holds paths of this machine: {', '.join(found)}")
     size = len(body.encode())
-    if target.parent.parent.name == PUBLISHED and size > LIMIT:
+    if target.resolve().parents[1].name == PUBLISHED and size > LIMIT:
         over = f"{size / 1e3:.0f} kB, {(size - LIMIT) / 1e3:.1f} kB over the limit of a page"
         raise ReportError(f"{target.stem}: its page takes {over}{largest}")
     return artifacts.write_atomically(target, body)
@@ -224,10 +226,10 @@ def as_address(kind: str, data: str) -> str:
         return f"data:{kind},{quote(' '.join(plain.split()), safe=PLAIN)}"
     raw = base64.b64decode(data)
     picture, forms = PIL.Image.open(io.BytesIO(raw)), [(kind, raw)]
-    for how in ({"lossless": True}, {"quality": 70}):
+    for form, how in (("webp", {"lossless": True}), ("avif", {"quality": 45})):
         packed = io.BytesIO()
-        picture.save(packed, "WEBP", **how)
-        forms.append(("image/webp", packed.getvalue()))
+        picture.save(packed, form, **how)
+        forms.append((f"image/{form}", packed.getvalue()))
     kind, least = min(forms, key=lambda form: len(form[1]))
     return f"data:{kind};base64,{base64.b64encode(least).decode()}"
 
