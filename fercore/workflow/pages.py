@@ -33,7 +33,7 @@ TAGS = re.findall(
     "a b blockquote br caption code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre "
     "s small span strong sub summary sup table tbody td tfoot th thead tr u ul wbr",
 )
-PLAIN = " /:;=,.-_()'*>"  # may stand in the address of a figure as they are
+PLAIN = " /:;=,.-_()'*"  # may stand in the address of a figure as they are
 QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
 UNCOLOURED = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # half of all source code
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
