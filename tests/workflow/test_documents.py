@@ -90,8 +90,8 @@ def test_the_readme_lists_each_notebook_with_the_time_that_it_says_itself(name):
     lines = (paths.ROOT / "README.md").read_text().splitlines()
     row = next(line for line in lines if f"(notebooks/{name}.ipynb)" in line)
     first = "".join(reading.cells(name)[0]["source"])
-    if takes := re.search(r"reports/[^)]*\) · (?:about )?(.*?) on two cores", first):
-        assert takes[1] in row
+    page, takes = re.search(r"/(reports/[^)]*\)) · (?:about )?(.*?) on two cores", first).groups()
+    assert page in row and takes in row
 
 
 def test_links_of_the_documents_lead_somewhere():
