@@ -68,6 +68,7 @@ def features(
 def kernel(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     """exp(-gamma |a - b|^2) of all pairs of rows [., d], float64 [len(a), len(b)] as libsvm wants
     it."""
+    a, b = a.astype(float), b.astype(float)  # once: of float32 scikit-learn does it piece by piece
     result = np.empty((len(a), len(b)))
     for rows in artifacts.progress([*gen_batches(len(a), ROWS_A_PRODUCT)], "kernel"):
         result[rows] = rbf_kernel(a[rows], b, gamma)
@@ -104,8 +105,9 @@ def fit(
 def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
     """Signed distances from each class's boundary, in margins, float64 [n, classes]: the class of
     the highest is predicted."""
+    values, vectors = values.astype(float), machines.vectors.astype(float)
     result = np.empty((len(values), len(machines.intercepts)))
     for rows in artifacts.progress([*gen_batches(len(values), ROWS_A_PRODUCT)], "decisions"):
-        similar = rbf_kernel(values[rows], machines.vectors, machines.gamma)
+        similar = rbf_kernel(values[rows], vectors, machines.gamma)
         result[rows] = similar @ machines.coefficients + machines.intercepts
     return result
