@@ -58,7 +58,7 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
                 "augmented copies must take the image alone"
             )
         found.append(_predicted(model, made, own, digest))
-    mean = np.mean(found, axis=0, dtype=np.float32)
+    mean = np.stack(found).mean(axis=0, dtype=np.float32)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, mean, strict=True)]
 
 
