@@ -117,7 +117,7 @@ def test_every_network_names_a_notebook_and_a_recipe():
 @pytest.mark.parametrize("name", ["full", "quick", "smoke"])
 def test_what_is_changed_for_a_try_by_hand_is_as_the_recipe_says_in_a_run(name):
     for job in plan.jobs(parameters.profile(name)):
-        if job.notebook in ("10_cnn", "17_compact", "18_large"):
+        if job.notebook in ("10_cnn", "11_vgg", "17_compact", "18_large"):
             assert job.parameters["batch_size"] is None and job.parameters["learning_rate"] is None
 
 
