@@ -54,9 +54,11 @@ def index(profile: str) -> Path:
         origins=(folder / "tables" / "origins.md").exists(),
     )
     target = pages.write(folder / "reports" / "index.html", body)
-    size = sum(path.stat().st_size for path in target.parent.glob("*.html"))
-    if profile == pages.PUBLISHED and size > TOTAL:
-        raise pages.ReportError(f"{size / 1e6:.1f} MB of pages, more than {TOTAL / 1e6:.0f} MB")
+    sizes = {path.stem: path.stat().st_size for path in target.parent.glob("*.html")}
+    if profile == pages.PUBLISHED and (size := sum(sizes.values())) > TOTAL:
+        largest = ", ".join(sorted(sizes, key=lambda name: -sizes[name])[:5])
+        limit = f"{size / 1e6:.1f} MB of pages, more than {TOTAL / 1e6:.0f} MB"
+        raise pages.ReportError(f"{limit}; the largest are {largest}")
     return target
 
 

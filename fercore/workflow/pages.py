@@ -35,6 +35,7 @@ TAGS = re.findall(
 )
 PLAIN = " /:;=,.-_()'*"  # may stand in the address of a figure as they are
 QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
+REFERENCE = re.compile(r'(url\(#|href="#)([^")]+)')  # within a figure
 UNCOLOURED = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # half of all source code
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
 
@@ -132,7 +133,8 @@ def css(*, code: bool) -> str:
     formatters = (HtmlFormatter(style=name) for name in ("friendly", "github-dark"))
     day, night = (formatter.get_style_defs(".highlight") for formatter in formatters)
     dark = "@media screen and (prefers-color-scheme: dark)"
-    return f"{own}{day}\n{dark} {{\n{night}\n}}" if code else own
+    text = f"{own}{day}\n{dark} {{\n{night}\n}}" if code else own
+    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
 
 
 def write(target: Path, body: str, largest: str = "") -> Path:
@@ -222,6 +224,14 @@ def as_address(kind: str, data: str) -> str:
     """A figure as an address that holds it: SVG as text, a picture in the smallest of its forms."""
     if kind == "image/svg+xml":
         plain = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", data, flags=re.S)
+        named = dict.fromkeys(name for _, name in REFERENCE.findall(plain))
+        short = {name: f"i{k}" for k, name in enumerate(named)}
+        plain = REFERENCE.sub(lambda hit: hit[1] + short[hit[2]], plain)
+        plain = re.sub(
+            r'( id=")([^"]*)"',
+            lambda hit: f'{hit[1]}{short[hit[2]]}"' if hit[2] in short else "",
+            plain,
+        )
         plain = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(QUOTED), plain)
         return f"data:{kind},{quote(' '.join(plain.split()), safe=PLAIN)}"
     raw = base64.b64decode(data)
