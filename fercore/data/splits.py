@@ -93,6 +93,11 @@ def _obstacle(faces: Faces, name: str) -> str | None:
     return None
 
 
+def available(faces: Faces) -> str:
+    """The official split where the faces have its parts, else the pooled one of system A."""
+    return "pooled_64_16_20" if obstacles(faces, ["official"]) else "official"
+
+
 def divide(faces: Faces, name: str) -> Partition:
     """Positions in `faces` that train, validate and test under the split `name`.
 

@@ -93,8 +93,8 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     where = f"outputs/{run.profile}: {len(found)} network{'s' * (len(found) != 1)} on {split}"
     if len(found) < 2:
         raise AggregationError(f"{where}; an ensemble needs two")
-    if (n := min(len(scored.labels) for scored in found.values())) < FOLDS:
-        raise AggregationError(f"{where}, {n} {part} faces; an ensemble needs {FOLDS} or more")
+    if (n := min(len(scored.labels) for scored in found.values())) < 2:
+        raise AggregationError(f"{where}, {n} {part} faces; an ensemble needs two or more")
     return found
 
 
@@ -145,7 +145,7 @@ def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
     few = np.bincount(labels)[np.unique(labels)].min() < FOLDS
     kind = model_selection.KFold if few else model_selection.StratifiedKFold
-    folds = kind(FOLDS, shuffle=True, random_state=0)
+    folds = kind(min(FOLDS, len(labels)), shuffle=True, random_state=0)
     pool = np.empty(logs.shape[1:])
     for known, other in folds.split(labels, labels):
         weights = metrics.fit_pool(logs[:, :, known], labels[known])

@@ -16,8 +16,9 @@ from fercore.data import splits
 # First digit of the notebooks that train, that read predictions (from 3 on once, not once a split),
 # and that need none, as they use the committed model
 TRAINING, REPORTING, RECOGNISING = "1", "2", "4"
+# Reporting notebooks that run on one split, not once a split
 ABOUT = dict.fromkeys(("22_batch_normalisation", "23_hyperparameter_search"), "official_five")
-ONCE = (*ABOUT, "25_study_ensemble")  # reporting notebooks that run on one split, not once a split
+ABOUT |= {"25_study_ensemble": "official"}
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
@@ -69,9 +70,18 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
             found.append(_job(chosen, name, inputs=predictions))
         elif not REPORTING <= name < RECOGNISING:
             found.append(_job(chosen, name))
-        elif _given(chosen, name).get("split", ABOUT.get(name)) not in left_out:
+        elif _about(chosen, name) not in left_out:
             found += _reporting_jobs(chosen, name, predictions, found)
     return sorted(found, key=lambda job: job.notebook)
+
+
+def about(chosen: Profile) -> list[str]:
+    """The splits that notebooks of a profile are about, whichever its networks learn by."""
+    return [split for name in _selected(chosen) if (split := _about(chosen, name))]
+
+
+def _about(chosen: Profile, notebook: str) -> str | None:
+    return _given(chosen, notebook).get("split", ABOUT.get(notebook))
 
 
 def rule_name(job: str) -> str:
@@ -123,7 +133,7 @@ def _reporting_jobs(
         for job in others
         if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)
     ]
-    if not notebook.startswith(REPORTING) or notebook in ONCE or "split" not in declared(notebook):
+    if not notebook.startswith(REPORTING) or notebook in ABOUT or "split" not in declared(notebook):
         return [_job(chosen, notebook, inputs=predictions, after=before)]
     found = []
     for split in dict.fromkeys(path.parts[-3] for path in predictions):
@@ -163,10 +173,10 @@ def _job(
 
 
 def _selected(chosen: Profile) -> list[str]:
-    """Notebooks that run beside the trainings: those named, else all that train nothing."""
-    return chosen.notebooks or [
+    """Notebooks that run beside the trainings: those named, else all; none that itself trains."""
+    return [
         name
-        for name in reading.notebooks()
+        for name in chosen.notebooks or reading.notebooks()
         if not name.startswith(TRAINING) or _given(chosen, name).get("replay")
     ]
 
@@ -200,7 +210,9 @@ def _check(chosen: Profile) -> None:
             for one in concerned:
                 if wrong := reading.misfit(key, value, declared(one).get(key, ("", ""))[0]):
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
-    for name in chosen.notebooks:
+    trained = {name for names in chosen.networks.values() for name in names}
+    training = {parameters.network(name)["notebook"] for name in trained}
+    for name in set(chosen.notebooks) - training:
         if name.startswith(TRAINING) and not _given(chosen, name).get("replay"):
             cure = "name its networks under `networks`, or give it `replay: true`"
             raise ParameterError(f"{place}: notebook {name} trains; {cure}")

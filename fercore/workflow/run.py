@@ -58,7 +58,8 @@ def prepare(profile: Profile) -> dict:
         data["pictures"] = at_hand.origin
     content = {"profile": profile.name, "description": profile.description, "data": data}
     predicted = {key[0] for key in artifacts.list_predictions(paths.outputs(profile.name))}
-    if left_out := splits.obstacles(faces, profile.networks or sorted(predicted)):
+    names = [*(profile.networks or sorted(predicted)), *plan.about(profile)]
+    if left_out := splits.obstacles(faces, names):
         content["left_out"] = left_out
     path = paths.outputs(profile.name) / "run.json"
     if not path.exists() or json.loads(path.read_text()) != content:

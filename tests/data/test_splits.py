@@ -156,6 +156,14 @@ def test_errors_name_what_is_valid():
         splits.prepare(replace(faces, class_names=(*"abcdef", "Happy")), "official_five")
 
 
+def test_faces_that_are_all_training_are_pooled():
+    faces = made_up(20)
+    assert splits.available(faces) == "official"
+    alone = replace(faces, usage=np.full(20, "Training"))
+    assert splits.available(alone) == "pooled_64_16_20"
+    assert min(map(len, splits.divide(alone, splits.available(alone)).parts().values())) > 1
+
+
 def test_obstacles_are_told_by_split():
     faces = made_up(100)
     happy = replace(faces, labels=faces.labels * 0, class_names=("Happy",))

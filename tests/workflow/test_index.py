@@ -30,6 +30,13 @@ def test_the_index_names_notebooks_what_they_ask_and_what_failed(run_folder):
     assert "published, and what was found" not in text
 
 
+def test_the_index_says_which_splits_the_data_cannot_have(run_folder):
+    run = pages.run_of("try") | {"left_out": {"official_five": "classes <b>: not in these data"}}
+    artifacts.write_json(run_folder / "run.json", run)
+    text = index.index("try").read_text()
+    assert "<code>official_five</code> and what is about it: classes &lt;b&gt;: not in" in text
+
+
 def test_a_run_on_fer2013_shows_its_points_and_tables_but_no_verdicts(run_folder, tmp_path):
     """Verdicts belong to the committed predictions; a short run of one's own has none."""
     for name in ("networks", "recipes", "aggregates.yaml", "changes.yaml"):

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fercore import paths
 from fercore.config import parameters, reading
 from fercore.config.reading import ParameterError
-from fercore.workflow import plan
+from fercore.data import datasets
+from fercore.data.faces import from_arrays
+from fercore.workflow import plan, run
 
 CNN = "notebook: 10_cnn\nrecipe: study\nbase: cnn\ninputs: [image]\n"
 
@@ -290,7 +293,28 @@ def test_a_notebook_about_a_split_is_left_out_with_it(project):
         job.notebook
         for job in plan.jobs(write_profile(project, text), {"official_five": "no such classes"})
     }
-    assert found & plan.ABOUT.keys() == {"23_hyperparameter_search"}
+    assert found & plan.ABOUT.keys() == {"23_hyperparameter_search", "25_study_ensemble"}
+
+
+def test_a_notebook_that_trains_networks_of_the_profile_may_be_named(project):
+    found = jobs_of(project, "networks: {official: [cnn]}\nnotebooks: [10_cnn]")
+    assert [job.name for job in found] == ["10_cnn.official.cnn.seed0"]
+
+
+def test_what_notebooks_are_about_is_tried_with_the_data_and_told(project, monkeypatch):
+    """Two classes, all Training: neither has the split of five classes, nor the official one."""
+    for name in plan.ABOUT:
+        notebook(project / "notebooks", name, "profile: str = 'x'\n")
+    images = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
+    faces = from_arrays(images, np.arange(20) % 2, np.zeros(20, int), "own", ("Happy", "Sad"))
+    monkeypatch.setattr(datasets, "load", lambda source: faces)
+    chosen = write_profile(project, "networks: {pooled_64_16_20: [cnn]}")
+    left_out = run.prepare(chosen)["left_out"]
+    assert (
+        left_out.keys() == {"official_five", "official"} and "Neutral" in left_out["official_five"]
+    )
+    found = {job.notebook for job in plan.jobs(chosen, left_out)}
+    assert "10_cnn" in found and not found & plan.ABOUT.keys()
 
 
 def test_recognition_waits_for_no_training(project):
