@@ -106,10 +106,22 @@ def _card(folder: Path, notebook: str, jobs: list[plan.Job]) -> dict[str, Any]:
     return {
         "name": notebook,
         "title": re.sub(r"^\d+ · ", "", title),
-        "question": pages.question(notebook),
+        "question": _question(notebook),
         "thumbnail": _small(pictures[0]) if pictures else "",
         "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
     }
+
+
+def _question(notebook: str) -> str:
+    """What a notebook asks: the paragraph marked as its question, else the first one after its
+    title and the line that leads to its neighbours."""
+    first = "".join(reading.cells(notebook)[0]["source"])
+    blocks = [block.strip() for block in first.split("\n\n")]
+    blocks = [one for one in blocks if not (one.startswith("#") or pages.SELF.search(one))]
+    marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
+    text = (marked or blocks or [""])[0]
+    text = re.sub(r"^\W*question\W*", "", text, flags=re.IGNORECASE)
+    return re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("\n", " ").strip()
 
 
 def _small(picture: Path) -> str:

@@ -172,18 +172,6 @@ def first_heading(cells: Iterable) -> str | None:
     return None
 
 
-def question(notebook: str) -> str:
-    """What a notebook asks: the paragraph marked as its question, else the first one after its
-    title and the line that leads to its neighbours."""
-    first = "".join(reading.cells(notebook)[0]["source"])
-    blocks = [block.strip() for block in first.split("\n\n")]
-    blocks = [one for one in blocks if not (one.startswith("#") or SELF.search(one))]
-    marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
-    text = (marked or blocks or [""])[0]
-    text = re.sub(r"^\W*question\W*", "", text, flags=re.IGNORECASE)
-    return re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("\n", " ").strip()
-
-
 def _is_harmless(tag: str, name: str, value: str) -> bool:
     if tag == "a":
         return name == "href" and not re.match(r"\s*(//|\\|[\w+.-]+:)", value)
@@ -227,11 +215,8 @@ def as_address(kind: str, data: str) -> str:
         named = dict.fromkeys(name for _, name in REFERENCE.findall(plain))
         short = {name: f"i{k}" for k, name in enumerate(named)}
         plain = REFERENCE.sub(lambda hit: hit[1] + short[hit[2]], plain)
-        plain = re.sub(
-            r'( id=")([^"]*)"',
-            lambda hit: f'{hit[1]}{short[hit[2]]}"' if hit[2] in short else "",
-            plain,
-        )
+        kept = {name: f' id="{new}"' for name, new in short.items()}
+        plain = re.sub(r' id="([^"]*)"', lambda hit: kept.get(hit[1], ""), plain)
         plain = re.sub(r"<[^>]*>", lambda tag: tag[0].translate(QUOTED), plain)
         return f"data:{kind},{quote(' '.join(plain.split()), safe=PLAIN)}"
     raw = base64.b64decode(data)
