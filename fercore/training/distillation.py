@@ -47,17 +47,16 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
     for the next student. Raises `TrainingError` as `soft_labels` does, and for teachers that take
     more than the picture.
     """
+    for name in experiment.settings["teachers"]:
+        if (inputs := parameters.network(name)["inputs"]) != ["image"]:
+            raise TrainingError(
+                f"teacher {name}: takes {', '.join(inputs)}; a teacher of augmented copies must "
+                "take the image alone"
+            )
     recipe = experiment.recipe
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in made))
-    found = []
-    for model, settings, own in _teachers(experiment):
-        if settings["inputs"] != ["image"]:
-            raise TrainingError(
-                f"teacher {model.name}: takes {', '.join(settings['inputs'])}; a teacher of "
-                "augmented copies must take the image alone"
-            )
-        found.append(_predicted(model, made, own, digest))
+    found = [_predicted(model, made, own, digest) for model, _, own in _teachers(experiment)]
     mean = np.stack(found).mean(axis=0, dtype=np.float32)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, mean, strict=True)]
 
