@@ -23,7 +23,7 @@ TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
     "26_few_faces": "learning_curve.csv",
-    "27_ablation": "factorial.*x60.csv",
+    "27_ablation": "ablation.*x[16]*.csv",
     "28_one_budget": "one_budget.*.allx6.csv",
     "32_training_cost": "own_way.csv",
 }

@@ -25,7 +25,7 @@ QUIET = {
 }
 GOES_ON = (
     "tables/learning_rates.*.csv",
-    "tables/factorial.*.csv",
+    "tables/ablation.*.csv",
     "tables/one_budget.*.csv",
     "search/*.db",
 )

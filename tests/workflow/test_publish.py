@@ -48,8 +48,8 @@ def test_measured_tables_are_copied_ablations_of_full_length(outputs):
     save(outputs)
     for name in (
         "own_way.csv",
-        "factorial.official.allx60.csv",
-        "factorial.official.300x2.csv",
+        "ablation.official.4000x12.csv",
+        "ablation.official.300x2.csv",
         "results.csv",
         "one_budget.official.allx6.csv",
         "one_budget.official.300x2.csv",
@@ -59,7 +59,7 @@ def test_measured_tables_are_copied_ablations_of_full_length(outputs):
     publish.publish("full")
     copied = sorted(path.name for path in (outputs / "published/tables").iterdir())
     assert copied == [
-        "factorial.official.allx60.csv",
+        "ablation.official.4000x12.csv",
         "one_budget.official.allx6.csv",
         "own_way.csv",
         "search.s.csv",
