@@ -94,7 +94,7 @@ def build(
     given = {"classes": len(study.faces.class_names)} | study.settings.get("parameters", {})
     registry.NETWORKS[EDITED] = network
     own = trainer.build(EDITED, study.recipe, study.seed, **given)
-    same = trainer._layers(own) == trainer._layers(model)
+    same = trainer.structure(own) == trainer.structure(model)
     return study if same else replace(study, network=study.network + EDITED), own
 
 

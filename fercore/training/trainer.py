@@ -123,8 +123,21 @@ def key(
         model, _checks(keras.ops.convert_to_numpy(variable) for variable in model.variables)
     )
     checks = _checks(arrays), built
-    all_of_it = [model.name, _layers(model), dataclasses.asdict(recipe), seed, sums, checks]
+    all_of_it = [model.name, structure(model), dataclasses.asdict(recipe), seed, sums, checks]
     return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()
+
+
+def structure(model: keras.Model) -> list:
+    """Kind and values of each layer; not its name, which counts what was built before."""
+    return [
+        structure(layer)
+        if isinstance(layer, keras.Model)
+        else [
+            type(layer).__name__,
+            {key: value for key, value in layer.get_config().items() if key != "name"},
+        ]
+        for layer in model.layers
+    ]
 
 
 def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
@@ -204,19 +217,6 @@ def _checks(arrays: Iterable[np.ndarray]) -> list:
     return [
         [list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)]
         for array in arrays
-    ]
-
-
-def _layers(model: keras.Model) -> list:
-    """Kind and values of each layer; not its name, which counts what was built before."""
-    return [
-        _layers(layer)
-        if isinstance(layer, keras.Model)
-        else [
-            type(layer).__name__,
-            {key: value for key, value in layer.get_config().items() if key != "name"},
-        ]
-        for layer in model.layers
     ]
 
 

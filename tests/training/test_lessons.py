@@ -63,7 +63,7 @@ def test_the_network_that_a_notebook_writes_out_is_the_studys(name):
             exec(compile(ast.parse(source), name, "exec"), known)
     given = {"classes": 7} | settings["parameters"]
     own, study = known["my_network"](**given), registry.build(settings["base"], **given)
-    assert own.name == study.name and trainer._layers(own) == trainer._layers(study)
+    assert own.name == study.name and trainer.structure(own) == trainer.structure(study)
 
 
 def test_a_network_that_is_edited_trains_under_a_name_of_its_own(experiment, capsys):

@@ -27,5 +27,5 @@ def test_what_a_notebook_writes_out_is_the_studys_network(name, monkeypatch):
         trainer.build(base, recipe, 0, classes=5, **given)
         for base in (settings["base"], lessons.EDITED)
     )
-    assert trainer._layers(own) == trainer._layers(study)
+    assert trainer.structure(own) == trainer.structure(study)
     assert own.count_params() == study.count_params()
