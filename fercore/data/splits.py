@@ -71,7 +71,8 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     missing = ", ".join(word for word in split.class_names if word not in faces.class_names)
     if missing:
         there = ", ".join(faces.class_names)
-        raise DatasetError(f"classes {missing}: not in these data ({there})")
+        cure = "splits of all their classes: official, pooled_64_16_20, pooled_80_10_10"
+        raise DatasetError(f"classes {missing}: not in these data ({there}); {cure}")
     place = {word: label for label, word in enumerate(split.class_names)}
     new_label = np.array([place.get(word, -1) for word in faces.class_names], np.int8)
     kept = faces.select(new_label[faces.labels] >= 0)
