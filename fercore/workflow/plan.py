@@ -16,9 +16,9 @@ from fercore.data import splits
 # First digit of the notebooks that train, that read predictions (from 3 on once, not once a split),
 # and that need none, as they use the committed model
 TRAINING, REPORTING, RECOGNISING = "1", "2", "4"
-# Reporting notebooks that run on one split, not once a split
+# Reporting notebooks about one split, which they run on once
 ABOUT = dict.fromkeys(("22_batch_normalisation", "23_hyperparameter_search"), "official_five")
-ABOUT |= {"25_study_ensemble": "official"}
+ABOUT |= dict.fromkeys(("25_study_ensemble", "31_one_split"), "official")
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
