@@ -74,7 +74,7 @@ def test_every_interval_that_the_documents_type_is_in_a_published_table():
         table = pd.read_csv(path)
         for low in (name for name in table if name.endswith("low")):
             high = low.removesuffix("low") + "high"
-            names = (low.removesuffix("_low"), "gain", "difference", "test", "accuracy")
+            names = (low.removesuffix("_low"), "gain", "value", "difference", "test", "accuracy")
             value = next(name for name in names if name in table and name != low)
             rows = table[[value, low, high]].dropna().to_numpy(float)
             known |= {tuple(f"{number:z.1f}" for number in row) for row in rows}
