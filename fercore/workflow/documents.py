@@ -45,9 +45,9 @@ def documents() -> dict[str, str]:
     """Both documents as they must be: their own text around the tables made from the
     published results."""
     folder = paths.outputs(PUBLISHED)
-    told, read = story(folder), (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY[:3])
-    content = generated(*read) | {key: told[key] for key in ("findings", "summary")}
-    for one in told["systems"]:
+    said, read = story(folder), (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY[:3])
+    content = generated(*read) | {key: said[key] for key in ("findings", "summary")}
+    for one in said["systems"]:
         verdict = one["verdict"].capitalize()
         content[f"system {one['letter']}"] = f"**{verdict}.** {one['reason']}\n"
     return {

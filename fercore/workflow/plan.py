@@ -159,17 +159,17 @@ def _job(
     own = own or {}
     values: dict = {"profile": chosen.name} | ({"data": chosen.data} if chosen.data else {})
     values |= _given(chosen, notebook, own.get("split"), own.get("network")) | own
-    told = {key: value for key, value in values.items() if key in declared(notebook)}
+    passed = {key: value for key, value in values.items() if key in declared(notebook)}
     parts = [f"seed{value}" if key == "seed" else value for key, value in own.items()]
     files = [paths.NOTEBOOKS / f"{notebook}.ipynb", *inputs]
-    if not notebook.startswith(TRAINING) or told.get("replay"):
+    if not notebook.startswith(TRAINING) or passed.get("replay"):
         files += sorted((paths.ROOT / "fercore").rglob("*.py"))  # cheap: changed code counts
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
         kept = sorted((folder / "tables").glob(TABLES[notebook]))
         files += [path.relative_to(folder) for path in kept]
     waits = tuple(job.name for job in after)
-    return Job(".".join([notebook, *parts]), notebook, told, waits, tuple(files), outputs)
+    return Job(".".join([notebook, *parts]), notebook, passed, waits, tuple(files), outputs)
 
 
 def _selected(chosen: Profile) -> list[str]:

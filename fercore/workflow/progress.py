@@ -48,19 +48,19 @@ class Progress:
 
     def take(self, record: logging.LogRecord) -> None:
         """One event of Snakemake's: its plan, a job begun, finished or failed."""
-        event, told = str(getattr(record, "event", None)), vars(record)
+        event, values = str(getattr(record, "event", None)), vars(record)
         with self._lock:
             if event == "run_info" and not self.planned:
-                self._tell_plan(told["stats"])
+                self._say_plan(values["stats"])
             elif self.dry_run or self.interrupted:
                 return
-            elif event == "job_info" and told["rule_name"] in self._rules:
-                name = self._ids[told["jobid"]] = self._rules[told["rule_name"]]
+            elif event == "job_info" and values["rule_name"] in self._rules:
+                name = self._ids[values["jobid"]] = self._rules[values["rule_name"]]
                 self.running[name] = time.monotonic()
             elif event == "job_finished":
-                self._tell_end(self._ids.get(told["job_id"]), failed=False)
+                self._say_end(self._ids.get(values["job_id"]), failed=False)
             elif event == "job_error":
-                self._tell_end(self._rules.get(told["rule_name"]), failed=True)
+                self._say_end(self._rules.get(values["rule_name"]), failed=True)
 
     def seconds_left(self) -> float:
         """Expected seconds until the last planned job is done, at the pace of what is done."""
@@ -89,7 +89,7 @@ class Progress:
         left = artifacts.duration(self.seconds_left())
         return f"{len(self.done)} of {len(self.planned)} done, about {left} left; {names}"
 
-    def _tell_plan(self, stats: dict[str, int]) -> None:
+    def _say_plan(self, stats: dict[str, int]) -> None:
         self.planned = [name for rule, name in self._rules.items() if rule in stats]
         if count := len(self.planned):
             again = len(self.expected) - count
@@ -100,7 +100,7 @@ class Progress:
         for name in self.planned if self.dry_run else ():
             self.say(f"  {name}  {artifacts.duration(self.expected[name])}")
 
-    def _tell_end(self, name: str | None, *, failed: bool) -> None:
+    def _say_end(self, name: str | None, *, failed: bool) -> None:
         if name is None or name not in self.running:
             return
         took = artifacts.duration(time.monotonic() - self.running.pop(name))
