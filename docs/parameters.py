@@ -21,8 +21,6 @@ MODELS = {
     "params/recipes/": recipes.Recipe,
     "params/aggregates.yaml, by the aggregate's name": parameters.Aggregate,
     "params/changes.yaml, by the change's key": parameters.Change,
-    "params/searches/": parameters.Search,
-    "`ranges` in params/searches/": parameters.Range,
 }
 KINDS = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
 BOUNDS = {

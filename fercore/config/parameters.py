@@ -1,4 +1,4 @@
-"""What a file of a profile, network, aggregate, change or search may hold, and how it is read."""
+"""What a file of a profile, network, aggregate or change may hold, and how it is read."""
 
 import importlib.util
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from fercore import paths
-from fercore.config import reading, recipes
+from fercore.config import reading
 from fercore.config.reading import Model, ParameterError, checked, read_yaml, shown, suggestion
 from fercore.paths import place
 
@@ -20,14 +20,6 @@ class Checked(BaseModel):
     """A file, or a part of one: unknown keys are refused, no type is taken for another."""
 
     model_config = reading.STRICT
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keys_are_known(cls, content: object) -> object:
-        for key in content if isinstance(content, dict) else ():
-            if key not in cls.model_fields:
-                raise ValueError(reading.unknown(key, cls.model_fields))
-        return content
 
 
 class Profile(Checked):
@@ -140,33 +132,6 @@ class Change(Checked):
     """[before, after], each pair compared on every split that both ran on."""
 
 
-class Range(Checked):
-    """The values of one hyper-parameter."""
-
-    low: float
-    """The lowest value."""
-    high: float
-    """The highest value."""
-    log: bool = False
-    """Drawn evenly by the logarithm."""
-
-    @model_validator(mode="after")
-    def _rises(self) -> "Range":
-        if self.low > self.high or (self.log and self.low <= 0):
-            order = f"low {self.low} must be below high {self.high}"
-            raise ValueError(f"{order}, and above 0 where `log` is true")
-        return self
-
-
-class Search(Checked):
-    """What a search for hyper-parameters varies."""
-
-    recipe: str
-    """The recipe whose other values stay as they are."""
-    ranges: Annotated[dict[str, Range], Field(min_length=1)]
-    """Real numbers of the recipe, each with its range: `low`, `high`, `log`."""
-
-
 def profiles() -> list[str]:
     """Names of the profiles in params/profiles."""
     return _names("profiles")
@@ -220,15 +185,6 @@ def changes() -> dict[str, Change]:
         for name in (name for pair in found[key].pairs for name in pair if name not in known):
             near = suggestion(name, known)
             raise ParameterError(f"{where}: {name!r} is no network or aggregate; {near}")
-    return found
-
-
-def search(name: str) -> Search:
-    """The search in params/searches/<name>.yaml, within what a recipe may hold."""
-    found = _read(Search, "searches", name)
-    for key, ends in found.ranges.items():
-        for limit in (ends.low, ends.high):
-            recipes.check({key: limit}, f"params/searches/{name}.yaml: ranges: ")
     return found
 
 

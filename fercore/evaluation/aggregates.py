@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from fercore import artifacts
 from fercore.config import parameters
-from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.evaluation import metrics, scoring
 from fercore.evaluation.scoring import Run, Scored
 
@@ -154,47 +153,15 @@ def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     return metrics.cross_entropy(pool[None], labels, np.ones(1)), accuracy
 
 
-def save_ensemble(run: Run, split: str) -> Pool:
-    """Choose the ensemble of a split, save its predictions and record as `STUDY_ENSEMBLE`, seed 0.
-    Single views are pooled with the weights of averaged ones.
-
-    Raises `AggregationError` when there are fewer than two networks.
-    """
-    validation = candidates(run, split)
-    pool = fitted(validation, members(grow(validation)))
-    parts = []
-    for part, number in scoring.PARTS.items():
-        plain, averaged = (
-            {one: scoring.score(run, split, *one, part=part, tta=tta) for one in pool.members}
-            for tta in (False, True)
-        )
-        first = plain[pool.members[0]]
-        rows = first.faces.row_ids[first.positions]
-        numbers = np.full(len(rows), number, np.int8)
-        parts.append((rows, numbers, pooled(plain, pool), pooled(averaged, pool)))
-    predictions = artifacts.Predictions(*map(np.concatenate, zip(*parts, strict=True)))
-    records = {
-        f"{network}, seed {seed}": artifacts.read_record(run.folder, split, network, seed)
-        for network, seed in pool.members
-    }
-    record = _combined_record(STUDY_ENSEMBLE, records) | {
-        "seed": 0,
-        "weights": [round(float(weight), 4) for weight in pool.weights],
-        "train_seconds": scoring.train_seconds(run, *records.values()),  # teachers included
-    }
-    artifacts.save_predictions(run.folder, split, STUDY_ENSEMBLE, 0, predictions, record)
-    return pool
-
-
 def _save(folder: Path, split: str, name: str, members: list[str], seed: int) -> None:
     loaded = [artifacts.load_predictions(folder, split, member, seed) for member in members]
     predictions = mean(loaded, f"{name} on {split}, seed {seed}: members")
     records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
-    record = _combined_record(name, records)
+    record = combined_record(name, records)
     artifacts.save_predictions(folder, split, name, seed, predictions, record)
 
 
-def _combined_record(name: str, by_member: dict[str, dict]) -> dict:
+def combined_record(name: str, by_member: dict[str, dict]) -> dict:
     """What the members' records say together. No time or commit: the members have these, and the
     same comes out whenever the average is taken again."""
     records = list(by_member.values())

@@ -3,7 +3,7 @@
 each number."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fercore.config import parameters, reading, recipes
 from fercore.data import datasets, synthetic
 from fercore.data.splits import SPLITS
 from fercore.evaluation import metrics, scoring, tables
-from fercore.evaluation.scoring import Run, Scored
+from fercore.evaluation.scoring import Run
 
 FER2013 = "FER2013"
 PLAIN = "cnn"
@@ -24,10 +24,6 @@ OTHERS = ("sift_cnn", "dsift_cnn", "dsift_cnn_following")
 KEY = ["percent", "network", "recipe", "seed"]
 GAINS = ["gain", "gain_low", "gain_high", "together", "together_low", "together_high"]
 CURVE = [*KEY, "data", "faces", "epochs", "accuracy", *GAINS]
-AGAINST = [
-    *("aggregate", "best member", "accuracy", "member's", "difference", "low", "high"),
-    *("only aggregate right", "only member right", "p exact", "p mid"),
-]
 CHANGES = [
     *("change", "before", "after", "split", "views", "seeds", "n"),
     *("accuracy_before", "accuracy_after", "gain", "low", "high", "least", "most", "published"),
@@ -44,43 +40,6 @@ READABLE: dict[str, tuple[str, Callable]] = {
     "images_per_second": ("images per second", "{:,.0f}".format),
 }
 KEPT = ("parameters", "macs", "epochs", "best_epoch", "train_seconds", "images_per_second")
-
-
-def best_member(members: Iterable[str], validation: Mapping[str, Scored]) -> str:
-    """The member most accurate on validation faces: chosen without a look at the test faces."""
-    return max(members, key=lambda name: validation[name].right.mean())
-
-
-def against_best_member(
-    test: Mapping[str, Scored], validation: Mapping[str, Scored]
-) -> pd.DataFrame:
-    """Each aggregate against its best member on the test faces, by McNemar's test; a row an
-    aggregate.
-
-    Accuracies in %, difference in points with its 95 % interval, faces that only one of the two
-    gets right, p-values exact, mid-p, and mid-p after Holm for all rows together.
-    """
-    rows = []
-    for aggregate in aggregates_in(test):
-        member = best_member(aggregate.members, validation)
-        ours, theirs = test[aggregate.name].right, test[member].right
-        accuracies = 100 * ours.mean(), 100 * theirs.mean()
-        change = metrics.accuracy_change(theirs, ours)
-        row = aggregate.name, member, *accuracies, *change, *metrics.mcnemar(ours, theirs)
-        rows.append(row)
-    if not rows:
-        return pd.DataFrame()
-    table = pd.DataFrame(rows, columns=AGAINST)
-    return table.assign(**{"p mid, Holm": metrics.holm(table["p mid"].to_numpy())})
-
-
-def aggregates_in(scored: Mapping[str, Scored]) -> list[parameters.Aggregate]:
-    """The aggregates that are in `scored` with all their members."""
-    return [
-        aggregate
-        for name, aggregate in parameters.aggregates().items()
-        if name in scored and all(member in scored for member in aggregate.members)
-    ]
 
 
 def changes(run: Run) -> pd.DataFrame:

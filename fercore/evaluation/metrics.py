@@ -117,29 +117,6 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     return McNemar(only_first, only_second, min(1.0, 2 * up_to), min(1.0, up_to + below))
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """p-values of several tests corrected together (Holm 1979), [k]."""
-    order = np.argsort(p)
-    corrected = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return corrected[np.argsort(order)]
-
-
-def recall_change(
-    labels: np.ndarray, before: np.ndarray, after: np.ndarray, class_names: tuple[str, ...]
-) -> pd.DataFrame:
-    """By class, recall of the predictions `after` minus that of `before` on the same faces, in
-    points, with intervals.
-
-    Columns class (those that have faces), n, change, low, high.
-    """
-    outcome = 1 + (after == labels).astype(int) - (before == labels)  # 0 lost, 1 unchanged, 2 won
-    table = confusion(labels, outcome, max(len(class_names), 3))[: len(class_names), :3]
-    low, high = interval(_change(resample(table)))
-    columns = {"class": class_names, "n": table.sum(1), "change": _change(table)}
-    frame = pd.DataFrame(columns | {"low": low, "high": high})
-    return frame[frame.n > 0].reset_index(drop=True)
-
-
 def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
     """Accuracy of `after` minus that of `before` on the same faces, in points: (change, low, high),
     95 % over faces.
@@ -156,29 +133,12 @@ def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float
     return float(table @ share), float(low), float(high)
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> pd.DataFrame:
-    """Confidence against accuracy in `bins` of equal width: a row a bin that has faces.
-
-    `probabilities` [n, c]. Columns left, right (edges), n, confidence (mean), accuracy; all but n
-    in 0..1.
-    """
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of `probabilities` [n, c], 0..1: |confidence - accuracy| of `bins`
+    of equal width, averaged over faces (Guo et al. 2017, section 2)."""
     confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    n = np.bincount(place, minlength=bins)
-    table = pd.DataFrame({"left": np.arange(bins) / bins, "right": np.arange(1, bins + 1) / bins})
-    table["n"] = n
-    table["confidence"] = np.bincount(place, confidence, bins) / np.maximum(n, 1)
-    table["accuracy"] = np.bincount(place, right, bins) / np.maximum(n, 1)
-    return table[n > 0].reset_index(drop=True)
-
-
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error, 0..1: |confidence - accuracy| averaged over faces (Guo et al.
-    2017, section 2)."""
-    table = reliability(probabilities, labels, bins)
-    return float(
-        (table.n * (table.confidence - table.accuracy).abs()).sum() / max(table.n.sum(), 1)
-    )
+    return float(np.abs(np.bincount(place, confidence - right)).sum() / max(len(labels), 1))
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -221,8 +181,3 @@ def fit_pool(
     first = np.full(len(logs), 1 / len(logs)) if start is None else start
     exact = {"ftol": 1e-15, "gtol": 1e-8}
     return minimize(loss, first, jac=True, bounds=[(0, None)] * len(logs), options=exact).x
-
-
-def _change(table: np.ndarray) -> np.ndarray:
-    """Points of recall won, from counts [..., c, 3] of faces lost, unchanged and won."""
-    return 100 * (table[..., 2] - table[..., 0]) / np.maximum(table.sum(-1), 1)

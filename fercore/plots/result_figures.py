@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fercore.plots import SERIES_COLOURS
-from fercore.plots.style import INK, MUTED, PUBLISHED, WIDTH, face_sheet, name_points, new, style
+from fercore.plots.style import INK, MUTED, PUBLISHED, face_sheet, name_points, new, style
 
 AT_EDGE: Any = {"xycoords": ("axes fraction", "data"), "va": "center"}  # of an annotation
 COSTS = {  # column -> label of its axis, and what a row without a value is
@@ -67,7 +67,8 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
     """A confusion matrix: share of each given label in % (shade and large figure) over the count
     (small figure)."""
     figure, axis = new(height=5.4, width=6.2)
-    share, totals = _shares(counts), counts.sum(1)
+    totals = counts.sum(1)
+    share = 100 * counts / np.maximum(totals, 1)[:, None]
     _shaded(axis, share, class_names, list(map("{}\nn = {:,}".format, class_names, totals)))
     for (row, column), value in np.ndenumerate(share):
         ink = "white" if value > 65 else INK
@@ -76,36 +77,6 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
         _in_cell(axis, column, row + 0.74, f"{counts[row, column]:,}", color=ink, fontsize=7.5)
     axis.set_xticks(axis.get_xticks(), class_names, rotation=30, ha="right")
     axis.set(xlabel="predicted", ylabel="label given", title=title)
-    return figure
-
-
-@style()
-def confusion_overview(matrices: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
-    """Many confusion matrices small, shaded by the share of each given label; recall of each class
-    on the diagonal."""
-    columns = min(3 if len(matrices) <= 9 else 4, len(matrices))
-    rows, width = -(-len(matrices) // columns), WIDTH * columns / max(columns, 2)
-    side = (width - 0.9) / columns  # what the names of the classes leave
-    height = rows * (side + 0.5) + 1.5
-    figure, axes = new(
-        rows, columns, width=width, height=height, squeeze=False, sharex=True, sharey=True
-    )
-    for axis in axes.flat[len(matrices) :]:
-        axis.set_visible(False)
-    for place, (axis, (name, counts)) in enumerate(zip(axes.flat, matrices.items(), strict=False)):
-        share = _shares(counts)
-        _shaded(axis, share, class_names, class_names)
-        for k, value in enumerate(np.diag(share)):
-            ink = "white" if value > 65 else INK
-            _in_cell(axis, k, k + 0.5, f"{value:.0f}", fontsize=7.5, color=ink)
-        right = 100 * np.trace(counts) / max(counts.sum(), 1)
-        broken = textwrap.fill(name.replace("_", "_ "), 20).replace("_ ", "_")
-        axis.set_title(f"{broken}\n{right:.1f} %", fontsize=8.5)
-        axis.set(aspect="equal", ylim=(len(class_names), 0))
-        axis.tick_params(labelbottom=place >= len(matrices) - columns, labelsize=7.5)
-        axis.tick_params(axis="x", labelrotation=90)
-    figure.supxlabel("predicted", fontsize=9)
-    figure.supylabel("label given", fontsize=9)
     return figure
 
 
@@ -249,12 +220,6 @@ def _marks(kinds: Mapping[str, str], table: pd.DataFrame, changes: bool) -> list
     if table.published.notna().any():
         marks.append(_mark(color=PUBLISHED, marker="x", label="published"))
     return marks
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    """Counts as % of their row."""
-    counts = np.asarray(counts)
-    return 100 * counts / np.maximum(counts.sum(1), 1)[:, None]
 
 
 def _shaded(

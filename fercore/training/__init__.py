@@ -1,7 +1,7 @@
 """The trainer and its callbacks, experiments (one network, split and seed), lessons (the steps that
-notebooks share), fine-tuning, short sweeps, search for hyper-parameters, loading trained models."""
+notebooks share), fine-tuning, short sweeps, loading trained models."""
 
 __all__ = [
-    *("callbacks", "experiments", "fine_tuning", "lessons", "loading", "prediction", "search"),
-    *("sweeps", "trainer"),
+    *("callbacks", "experiments", "fine_tuning", "lessons", "loading", "prediction", "sweeps"),
+    "trainer",
 ]

@@ -1,6 +1,4 @@
-"""Averages of probabilities, and the study's ensemble: weights, members, what is saved."""
-
-import dataclasses
+"""Averages of probabilities, and the study's ensemble: weights and members."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from fercore import artifacts
 from fercore.config import parameters
 from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, splits
-from fercore.evaluation import aggregates, metrics, scoring
+from fercore.evaluation import aggregates, metrics
 from fercore.evaluation.aggregates import AggregationError
 
 
@@ -150,51 +148,30 @@ def test_two_that_err_apart_are_better_than_either(labels):
     assert loss < min(one[0] for one in alone) and accuracy > max(one[1] for one in alone) + 2
 
 
-def test_a_pool_is_chosen_on_validation_faces_and_saved(tmp_path):
+def test_a_pool_is_chosen_on_validation_faces(tmp_path):
     data = faces()
     predict(tmp_path, data, "cnn", wrong=20)
     predict(tmp_path, data, "vgg", wrong=3, seed=1)
     predict(tmp_path, data, "compact", shift=3)
     predict(tmp_path, data, "cnn+vgg")  # an aggregate's name: no candidate
     made = run(tmp_path, data)
-    pool = aggregates.save_ensemble(made, "official")
-    assert set(pool.members) <= {("cnn", 0), ("vgg", 1), ("compact", 0)}
-    scored = scoring.score(made, "official", STUDY_ENSEMBLE)
-    assert np.allclose(scored.probabilities.sum(1), 1, atol=1e-2)
-    test = aggregates.candidates(made, "official", part="test")
-    assert np.allclose(scored.probabilities, aggregates.pooled(test, pool), atol=3e-3)
-    record = artifacts.read_record(tmp_path, "official", STUDY_ENSEMBLE, 0)
-    assert record["members"] == [f"{network}, seed {seed}" for network, seed in pool.members]
-    assert len(record["weights"]) == len(pool.members) and record["parameters"] == 100 * len(
-        pool.members
-    )
+    validation = aggregates.candidates(made, "official")
+    assert set(validation) == {("cnn", 0), ("vgg", 1), ("compact", 0)}
+    pool = aggregates.fitted(validation, aggregates.members(aggregates.grow(validation)))
+    assert len(pool.weights) == len(pool.members)
+    together = aggregates.pooled(aggregates.candidates(made, "official", part="test"), pool)
+    assert np.allclose(together.sum(1), 1, atol=1e-5)
 
 
-def test_a_pool_pools_single_views_too_and_its_time_is_that_of_members_and_teachers(tmp_path):
-    data = faces()
-    for network in ("cnn", "vgg", "compact"):
-        predict(tmp_path, data, network, wrong={"cnn": 3, "vgg": 5, "compact": 7}[network])
-        one = artifacts.load_predictions(tmp_path, "official", network, 0)
-        record = artifacts.read_record(tmp_path, "official", network, 0) | {
-            "teachers": ["shallow_cnn"] * (network != "cnn")
-        }
-        blurred = dataclasses.replace(one, probabilities=0.5 * one.probabilities + 0.5 / 7)
-        artifacts.save_predictions(tmp_path, "official", network, 0, blurred, record)
-    predict(tmp_path, data, "shallow_cnn", wrong=60)
-    made = run(tmp_path, data)
-    pool = aggregates.save_ensemble(made, "official")
-    plain, averaged = (
-        scoring.score(made, "official", STUDY_ENSEMBLE, tta=tta).probabilities.max(1)
-        for tta in (False, True)
-    )
-    assert plain.mean() < averaged.mean() - 0.05
-    taught = any(network in ("vgg", "compact") for network, _ in pool.members)
-    seconds = 60 * len(
-        {network for network, _ in pool.members} | ({"shallow_cnn"} if taught else set())
-    )
-    assert (
-        artifacts.read_record(tmp_path, "official", STUDY_ENSEMBLE, 0)["train_seconds"] == seconds
-    )
+def test_a_pools_record_has_the_sums_of_its_members():
+    members = {
+        "cnn, seed 0": {"parameters": 100, "train_seconds": 60.0, "device": "cpu", "views": 2},
+        "vgg, seed 1": {"parameters": 200, "train_seconds": 90.0, "device": "gpu", "views": 10},
+    }
+    record = aggregates.combined_record(STUDY_ENSEMBLE, members)
+    assert (record["parameters"], record["train_seconds"], record["macs"]) == (300, 150, None)
+    assert (record["device"], record["views"]) == ("cpu, gpu", "10, 2")
+    assert record["members"] == ["cnn, seed 0", "vgg, seed 1"]
 
 
 def test_the_smallest_cross_entropy_decides_how_many(tmp_path):
@@ -218,7 +195,7 @@ def test_one_network_makes_no_pool(tmp_path):
     with pytest.raises(
         AggregationError, match=r"outputs/made_up: 1 network on official; an ensemble needs two"
     ):
-        aggregates.save_ensemble(run(tmp_path, data), "official")
+        aggregates.candidates(run(tmp_path, data), "official")
 
 
 def test_networks_of_fewer_faces_stay_outside(tmp_path):

@@ -85,9 +85,6 @@ DRAWN = {
     "face_sheet": lambda: style.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
     "learning_curves": lambda: style.learning_curves({"cnn": HISTORY}),
     "confusion_matrix": lambda: result_figures.confusion_matrix(MATRIX, CLASS_NAMES, title="cnn"),
-    "confusion_overview": lambda: result_figures.confusion_overview(
-        {"a": MATRIX, "b": MATRIX}, CLASS_NAMES
-    ),
     "class_bars": lambda: style.class_bars(
         {"a": range(7), "b": range(7)}, CLASS_NAMES, ylabel="recall"
     ),
@@ -274,17 +271,3 @@ def test_the_matrix_shows_counts_and_shares():
     figure = result_figures.confusion_matrix(np.array([[3, 1], [0, 4]]), ["a", "b"])
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["75.0", "3", "25.0", "1", "0.0", "0", "100.0", "4"]
-
-
-def test_long_names_take_as_many_lines_as_titles_need_not_to_meet():
-    names = [f"model_{k}_landmarks_hog_windows_following" for k in "abcdefghij"]
-    figure = result_figures.confusion_overview({name: MATRIX for name in names}, CLASS_NAMES)
-    figure.draw_without_rendering()
-    titles = [
-        axis.findobj(lambda item: isinstance(item, mpl.text.Text) and "model_" in item.get_text())[
-            0
-        ]
-        for axis in figure.axes[:4]
-    ]
-    boxes = [title.get_window_extent() for title in titles]
-    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -1,132 +1,89 @@
-"""Searches: stopped and gone on with, trials given up early, a recipe made of one read again."""
+"""The search of notebook 23: stopped and gone on with, trials given up early, conditions kept."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from fercore.config import parameters, recipes
-from fercore.config.parameters import Range, Search
-from fercore.training import experiments, search, trainer
-from fercore.training.search import SearchError
+from fercore import paths
+from fercore.config import reading, recipes
+from fercore.training import experiments, trainer
 
-SPACE = Search(
-    recipe="features_published",
-    ranges={
-        "learning_rate": Range(low=1e-5, high=0.1, log=True),
-        "dropout": Range(low=0.01, high=0.3),
-    },
-)
+NOTEBOOK = "23_hyperparameter_search"
 FACES = SimpleNamespace(fingerprint="f")
-RECIPE = recipes.read(SPACE.recipe)
-EXPERIMENT = experiments.Experiment(
-    "model_a", "official_five", 0, "p", None, {}, RECIPE, FACES, None, {}
-)
 
 
 @pytest.fixture
-def made_up_training(monkeypatch):
-    """Trainings of no network: the lower the dropout, the better; returns the recipes that were
-    followed."""
+def searched(tmp_path, monkeypatch):
+    """Executes the notebook up to its table, with trainings of no network: the lower the dropout,
+    the better; returns the names it leaves. `stop` interrupts that training."""
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
     followed = []
 
-    def fit(model, train, validation, recipe, *, seed, callbacks):
-        followed.append(recipe)
-        rows = [
-            {"epoch": epoch, "val_accuracy": (1 - recipe.dropout) * epoch / 3}
-            for epoch in (1, 2, 3)
-        ]
-        for row in rows:
-            for callback in callbacks:
-                callback.on_epoch_end(row["epoch"] - 1, row)
-        return pd.DataFrame(rows)
+    def read(network, *, split, seed, profile, data, subset, recipe, epochs, batch_size):
+        chosen = network, split, seed, profile, subset, {}
+        followed_recipe = recipes.read(recipe, epochs=epochs, batch_size=batch_size)
+        record = SimpleNamespace(parts=lambda: {})
+        return experiments.Experiment(*chosen, followed_recipe, FACES, record, {})
 
-    monkeypatch.setattr(trainer, "fit", fit)
+    def search(stop=None, **given):
+        def fit(model, train, validation, recipe, *, seed, callbacks):
+            followed.append(recipe)
+            if len(followed) == stop:
+                raise KeyboardInterrupt
+            rows = [
+                {"epoch": epoch, "val_accuracy": (1 - recipe.dropout) * epoch / 3}
+                for epoch in (1, 2, 3)
+            ]
+            for row in rows:
+                for callback in callbacks:
+                    callback.on_epoch_end(row["epoch"] - 1, row)
+            return pd.DataFrame(rows)
+
+        monkeypatch.setattr(trainer, "fit", fit)
+        names = {"display": lambda *shown: None}
+        for cell in reading.cells(NOTEBOOK):
+            if cell["cell_type"] == "code" and cell["id"] not in ("answer", "ten-best"):
+                exec("".join(cell["source"]), names)
+            if cell["id"] == "answer":
+                exec("import pandas as pd\nfrom IPython.display import Markdown", names)
+                exec("from fercore import paths", names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names.update(profile="try", epochs=3, batch_size=None, **given)
+            if cell["id"] == "cell-10":
+                return names["found"]
+
+    monkeypatch.setattr(experiments, "read", read)
+    monkeypatch.setattr(
+        experiments, "examples", lambda experiment: SimpleNamespace(train=0, validation=0)
+    )
     monkeypatch.setattr(experiments, "build", lambda experiment: None)
-    return followed
+    monkeypatch.setattr(experiments.Experiment, "sizes", "")
+    return search
 
 
-def opened(tmp_path, experiment=EXPERIMENT, **options):
-    storage = f"sqlite:///{tmp_path}/search/s.db"
-    return search.open_study("s", experiment, SPACE, storage=storage, **options)
-
-
-def gone_on(study, trials):
-    parts = SimpleNamespace(train=None, validation=None)
-    search.run(study, EXPERIMENT, parts, SPACE, trials=trials)
-    return search.table(study)
-
-
-def test_a_search_that_was_interrupted_goes_on_with_its_numbers(
-    tmp_path, made_up_training, monkeypatch
-):
-    fit = trainer.fit
-
-    def interrupted(*arguments, **options):
-        if len(made_up_training) == 2:
-            raise KeyboardInterrupt
-        return fit(*arguments, **options)
-
-    monkeypatch.setattr(trainer, "fit", interrupted)
+def test_a_search_that_was_interrupted_goes_on_with_its_numbers(searched):
     with pytest.raises(KeyboardInterrupt):
-        gone_on(opened(tmp_path), 4)
-    monkeypatch.setattr(trainer, "fit", fit)
-    table = gone_on(opened(tmp_path), 4)
+        searched(stop=3, trials=4)
+    table = searched(trials=4)
     assert list(table.number) == [0, 1, 2, 3, 4]
     assert list(table.state).index("fail") == 2 and (table.state != "fail").sum() == 4
     assert table.learning_rate.nunique() == 5  # what was drawn before is not drawn again
-    assert len(gone_on(opened(tmp_path), 4)) == 5  # nothing left to do
+    assert len(searched(trials=4)) == 5  # nothing left to do
 
 
-def test_a_trial_is_a_recipe_that_training_takes(tmp_path, made_up_training):
-    trials = gone_on(opened(tmp_path), 3)
-    followed = made_up_training[1]
-    path = recipes.write(followed, tmp_path / "best.yaml", comment="Trial 1.")
-    read = recipes.read(str(path))
-    assert read == replace(RECIPE, **{key: float(trials[key][1]) for key in SPACE.ranges})
-    experiment = experiments.read(
-        "model_a", split="official_five", data="synthetic", subset=10, recipe=str(path)
-    )
-    assert experiment.recipe == read and experiment.settings["recipe"] == "best"
-
-
-def test_trials_that_fall_behind_are_given_up(tmp_path, made_up_training):
-    table = gone_on(opened(tmp_path, seed=1), 14)
+def test_trials_that_fall_behind_are_given_up(searched):
+    table = searched(trials=14, seed=1)
     given_up, full = table[table.state == "pruned"], table[table.state == "complete"]
     assert len(given_up) and (given_up.epochs < 3).all() and (full.epochs == 3).all()
     assert given_up.dropout.mean() > full.dropout.mean()
     assert full.value.tolist() == pytest.approx((1 - full.dropout).tolist())
 
 
-def test_a_search_goes_on_under_its_own_conditions_only(tmp_path):
-    opened(tmp_path)
-    longer = replace(RECIPE, epochs=RECIPE.epochs + 5, learning_rate=0.01)  # a rate is searched
-    with pytest.raises(
-        SearchError, match=r"search 's' was begun otherwise \(epochs \d+ then, \d+ now\)"
-    ):
-        opened(tmp_path, replace(EXPERIMENT, recipe=longer))
-
-
-def test_spaces_are_read_and_checked():
-    space = parameters.search("system_e")
-    assert space.ranges["learning_rate"] == Range(low=1e-5, high=0.1, log=True) and space.ranges[
-        "decay"
-    ] == Range(low=0.5, high=0.99)
-    for name in ("system_e", "one_cycle"):
-        space = parameters.search(name)
-        recipe = recipes.read(space.recipe)
-        assert all(
-            limits.low <= getattr(recipe, key) <= limits.high
-            for key, limits in space.ranges.items()
-        )
-        assert recipe.optimizer != "adam" or "momentum" not in space.ranges
-
-
-def test_bad_storages_and_pruners_are_one_line(tmp_path):
-    (tmp_path / "search").mkdir()
-    (tmp_path / "search" / "s.db").write_text("no database" * 100)
-    with pytest.raises(SearchError, match=r"search 's': its storage cannot be opened \(.*database"):
-        opened(tmp_path)
-    with pytest.raises(SearchError, match="pruner 'best' is none of median, hyperband, none"):
-        opened(tmp_path / "other", pruner="best")
+def test_a_search_goes_on_under_its_own_conditions_only(searched):
+    searched(trials=1)
+    with pytest.raises(AssertionError, match=r"was begun otherwise \(subset 60 then, 50 now\)"):
+        searched(trials=2, subset=50)
+    assert len(searched(trials=1, space="one_cycle")) == 1  # another name
+    with pytest.raises(AssertionError, match="space 'e' is none of system_e, one_cycle"):
+        searched(space="e")
