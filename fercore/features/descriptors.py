@@ -24,10 +24,9 @@ FORMAT = 3  # of the files: raise it when the same parameters come to mean other
 def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.ndarray:
     """Descriptor `name` of all `faces`, [n, 2, d]: view 0 of the face, view 1 of its mirror image.
 
-    Computed by the function in `DESCRIPTORS`, which takes the `parameters`: counts of words and
-    dense SIFT are uint8, others float16. `train_rows` are positions in `faces`: nothing is learnt
-    from other faces. What was computed for the same pixels and parameters is in the cache. Raises
-    `DescriptorError` for what cannot be.
+    Computed by the function in `DESCRIPTORS`, which takes the `parameters`, or read from the cache:
+    counts of words and dense SIFT are uint8, others float16. What learns, learns from the faces at
+    the positions `train_rows` alone. Raises `DescriptorError`.
     """
     of = _named(name, DESCRIPTORS, "descriptor")
     learns = of is visual_words
@@ -35,9 +34,9 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
         parameters["train_rows"] = np.asarray(train_rows)
     call = inspect.signature(of).bind(faces.images, **parameters)
     call.apply_defaults()
-    digest = hashlib.blake2b(np.ascontiguousarray(faces.images).data, digest_size=10)
     content = [name, FORMAT, cv2.__version__, call.kwargs]
     text = json.dumps(content, sort_keys=True, default=lambda array: array.tolist())
+    digest = hashlib.blake2b(np.ascontiguousarray(faces.images).data, digest_size=10)
     digest.update(text.encode())
     path = paths.CACHE / "descriptors" / f"{name}-{digest.hexdigest()}.npz"
 
@@ -99,8 +98,7 @@ def _frequency(counts: np.ndarray) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    values = values.astype(np.float32)
-    values -= values.mean(axis=-1, keepdims=True)
+    values = values - values.mean(axis=-1, keepdims=True, dtype=np.float32)
     return values / np.maximum(values.std(axis=-1, keepdims=True), 1e-3)
 
 
@@ -123,7 +121,6 @@ SCALINGS: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 def _named(name: str, known: Mapping, kind: str):
     if name not in known:
-        raise DescriptorError(
-            f"{kind} {artifacts.printable(name)!r} is unknown; there are {', '.join(known)}"
-        )
+        shown = artifacts.printable(name)
+        raise DescriptorError(f"{kind} {shown!r} is unknown; there are {', '.join(known)}")
     return known[name]

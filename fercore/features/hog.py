@@ -19,8 +19,7 @@ FACES_A_PRODUCT = 256  # 19 MB of float32 with 8 orientations
 
 def hog(images: np.ndarray, *, orientations: int = 8, cell: int = 16) -> np.ndarray:
     """HOG of whole faces: float32 [n, cells x cells x orientations] of `images` uint8 [n, 48, 48];
-    72 values by default. `cell` is in pixels; each cell's histogram is of length 1 (norm "L2").
-    Raises `DescriptorError` for other images or sizes that do not fit."""
+    72 values by default. `cell` is in pixels; each cell's histogram is of length 1 (norm "L2")."""
     return hog_windows(images, window=SIDE, step=SIDE, orientations=orientations, cell=cell)
 
 
@@ -28,12 +27,11 @@ def hog_windows(
     images: np.ndarray, *, window: int = 24, step: int = 6, orientations: int = 8, cell: int = 8
 ) -> np.ndarray:
     """HOG of each window of a face, side by side: float32 [n, 2592] of `images` uint8 [n, 48, 48]
-    by default. Parameters and errors as of `hog`.
+    by default, else as `hog`. Raises `DescriptorError`.
 
-    Windows begin every `step` pixels; those that the border cuts are kept with as many whole cells
-    as they still have: along an axis 3, 3, 3, 3, 3, 2, 1 and 0, so 18 x 18 cells of 8 orientations.
-    Order: window, cell, orientation, rows before columns. As in scikit-image, the gradient across
-    a window's edge counts as zero.
+    Windows begin every `step` pixels; those that the border cuts are kept with their whole cells:
+    along an axis 3, 3, 3, 3, 3, 2, 1 and 0, so 18 x 18. Order: window, cell, orientation, rows
+    before columns. As in scikit-image, the gradient across a window's edge counts as zero.
     """
     check_images(images)
     inner, edge, order = layout(window, step, cell)
@@ -67,11 +65,8 @@ def layout(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray, n
     return (held & ~edge).astype(np.float32), (held & edge).astype(np.float32), order
 
 
-def _cell_sums(
-    images: np.ndarray, orientations: int, inner: np.ndarray, edge: np.ndarray
-) -> np.ndarray:
-    """Gradient lengths by orientation, summed over cells: float32 [n, cells along y x cells along
-    x, orientations]."""
+def _cell_sums(images, orientations: int, inner: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Gradient lengths by orientation, summed over cells: float32 [n, cells, orientations]."""
     down, right = np.zeros((2, *images.shape), np.int16)
     down[:, 1:-1] = images[:, 2:].astype(np.int16) - images[:, :-2]
     right[:, :, 1:-1] = images[:, :, 2:].astype(np.int16) - images[:, :, :-2]
@@ -88,8 +83,7 @@ def _cell_sums(
 
 @cache
 def _gradient_table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orientation and length of the gradient (down, right), each -255..255; a negative one counts
-    from the end."""
+    """Orientation and length of the gradient (down, right), each -255..255 (-1 comes last)."""
     values = np.concatenate([np.arange(256.0), np.arange(-255.0, 0)])
     down, right = np.meshgrid(values, values, indexing="ij")
     angle = np.rad2deg(np.arctan2(down, right)) % 180

@@ -27,11 +27,8 @@ class LandmarksMissing(DescriptorError):
 
 def landmarks(images: np.ndarray, *, image_scale: int = 4) -> np.ndarray:
     """Points x0, y0, x1, y1, ... in pixels of the face, float16 [n, 136], of `images` uint8 [n, 48,
-    48]. A point may lie outside the picture.
-
-    dlib gives whole pixels: `image_scale` enlarges the picture before, for fractions of them (1, as
-    published). Raises `LandmarksMissing`, or `DescriptorError` for what is no picture.
-    """
+    48]. dlib gives whole pixels: `image_scale` enlarges the picture before, for fractions of them
+    (published: 1). Raises `LandmarksMissing` or `DescriptorError`."""
     check_images(images)
     if image_scale < 1:
         raise DescriptorError(f"landmarks: image_scale {image_scale} must be 1 or more")
@@ -55,10 +52,8 @@ def predictor():
     package = importlib.util.find_spec("face_recognition_models")
     file = Path(package.origin or "").with_name("models") / PREDICTOR if package else None
     if not (importlib.util.find_spec("dlib") and file and file.is_file()):
-        raise LandmarksMissing(
-            f"landmarks: dlib or {PREDICTOR} is missing; "
-            "pip install dlib-bin face_recognition_models (not for commercial use)"
-        )
+        cure = "pip install dlib-bin face_recognition_models (not for commercial use)"
+        raise LandmarksMissing(f"landmarks: dlib or {PREDICTOR} is missing; {cure}")
     import dlib
 
     return dlib.shape_predictor(str(file))
@@ -70,8 +65,7 @@ def centred(points: np.ndarray) -> np.ndarray:
 
 
 def shape(points: np.ndarray) -> np.ndarray:
-    """`points` [..., 136] with their mean at 0 and their mean squared distance from it 1: only the
-    shape stays."""
+    """`points` [..., 136] with their mean at 0 and their mean squared distance from it 1."""
     pairs = points.astype(np.float32).reshape(*points.shape[:-1], POINTS, 2)
     pairs = pairs - pairs.mean(axis=-2, keepdims=True)
     size = np.sqrt(np.square(pairs).sum(axis=-1).mean(axis=-1))[..., None, None]

@@ -37,7 +37,9 @@ class DenseSiftLayer(layers.Layer):
             wanted = "grey square pictures [b, side, side, 1]"
             raise ValueError(f"dense SIFT takes {wanted}, not {list(input_shape)}")
         keypoints = sift.grid(self.step, self.size, self.first, side)
-        self._blur = _blur(side)
+        # what blurs a column of pixels as OpenCV does
+        kernel = cv2.getGaussianKernel(int(np.rint(8 * BLUR + 1)) | 1, BLUR, cv2.CV_32F)
+        self._blur = cv2.sepFilter2D(np.eye(side, dtype="f4"), -1, np.ones(1, "f4"), kernel)
         # The next pixel minus the one before; 0 at both ends.
         difference = np.eye(side, k=1, dtype=np.float32) - np.eye(side, k=-1, dtype=np.float32)
         difference[[0, -1]] = 0
@@ -118,13 +120,6 @@ class HogLayer(layers.Layer):
 
 def _length(values):
     return ops.sqrt(ops.sum(values**2, axis=-1, keepdims=True))
-
-
-def _blur(side: int) -> np.ndarray:
-    """Matrix float32 [side, side] that blurs a column of pixels as OpenCV does."""
-    width = int(np.rint(8 * BLUR + 1)) | 1
-    kernel = cv2.getGaussianKernel(width, BLUR, cv2.CV_32F)
-    return cv2.sepFilter2D(np.eye(side, dtype=np.float32), -1, np.ones(1, np.float32), kernel)
 
 
 def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:

@@ -5,7 +5,7 @@ computes it. Visual words: Csurka et al., 'Visual categorization with bags of ke
 as joined to convolutional networks by Al-Shabi, Cheah, Connie, arXiv:1608.02833.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.utils.validation import check_is_fitted
 
 from fercore import artifacts
 from fercore.data.faces import SIDE
 
 LENGTH = 128  # values of one SIFT descriptor
+NOTHING = np.empty((0, LENGTH), np.uint8)  # of a face without a keypoint
 
 
 class DescriptorError(ValueError):
@@ -26,42 +26,33 @@ class DescriptorError(ValueError):
 
 
 def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int = 6) -> np.ndarray:
-    """SIFT descriptors on a regular grid, of one size and upright: uint8 [n, keypoints x 128] of
-    `images` uint8 [n, 48, 48], keypoints in the order of `grid`; by default 4 x 4 of them. `step`,
-    `size` (diameter of a keypoint) and `first` are in pixels. In a scikit-learn pipeline:
-    `FunctionTransformer(sift.dense_sift)`."""
+    """Upright SIFT descriptors on the `grid`, by default 4 x 4: uint8 [n, keypoints x 128] of
+    `images` uint8 [n, 48, 48]. In a scikit-learn pipeline: `FunctionTransformer(sift.dense_sift)`.
+    """
     keypoints = grid(step, size, first)
 
     def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
         return sift.compute(image, keypoints)[1].astype(np.uint8).ravel()
 
     rows = _of_each(images, compute, "dense SIFT")
-    return np.stack(rows) if rows else np.empty((0, len(keypoints) * LENGTH), np.uint8)
+    return np.array(rows, np.uint8).reshape(len(rows), len(keypoints) * LENGTH)
 
 
 class VisualWords(TransformerMixin, BaseEstimator):
-    """How often each word of a vocabulary occurs among the SIFT keypoints of a face. It is the
-    `words` centres that mini-batch k-means finds among the descriptors of the faces given to `fit`,
-    training faces only. `image_scale` enlarges a face before keypoints are sought (published: 1).
-    """
+    """How often each word of a vocabulary occurs among the SIFT keypoints of a face. Words are the
+    centres that mini-batch k-means finds in the training faces given to `fit`. `image_scale`
+    enlarges a face before keypoints are sought (published: 1)."""
 
     def __init__(self, words: int = 2048, image_scale: int = 1, seed: int = 0):
-        self.words = words
-        self.image_scale = image_scale
-        self.seed = seed
+        self.words, self.image_scale, self.seed = words, image_scale, seed
 
     def fit(self, images: np.ndarray | list[np.ndarray], labels: np.ndarray | None = None) -> Self:
         """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48], or
-        in what `keypoint_descriptors` returns of them.
-
-        Where there are fewer keypoints than words, each keypoint is a word and the words left over
-        never occur. Raises `DescriptorError` where there is none.
-        """
-        found = _joined(self._described(images))
+        in what `keypoint_descriptors` returns of them. Words beyond the keypoints found never
+        occur. Raises `DescriptorError` where there is no keypoint."""
+        found = np.concatenate(self._described(images) or [NOTHING]).astype(np.float32)
         if not len(found):
-            raise DescriptorError(
-                f"no SIFT keypoint in {len(images)} faces: no vocabulary can be made of them"
-            )
+            raise DescriptorError(f"no SIFT keypoint in {len(images)} faces: no vocabulary")
         self.clusters_ = MiniBatchKMeans(
             min(self.words, len(found)),
             max_iter=200,
@@ -74,12 +65,10 @@ class VisualWords(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, images: np.ndarray | list[np.ndarray]) -> np.ndarray:
-        """Counts uint8 [n, words] of `images` as in `fit`; all zero for a face without a
-        keypoint."""
-        check_is_fitted(self)
+        """Counts uint8 [n, words] of `images` as in `fit`."""
         descriptors = self._described(images)
         face = np.repeat(np.arange(len(descriptors)), [len(rows) for rows in descriptors])
-        found = _joined(descriptors)
+        found = np.concatenate(descriptors or [NOTHING]).astype(np.float32)
         word = self.clusters_.predict(found) if len(found) else np.empty(0, int)
         counts = np.bincount(face * self.words + word, minlength=len(descriptors) * self.words)
         return np.minimum(counts, 255).astype(np.uint8).reshape(len(descriptors), self.words)
@@ -91,23 +80,21 @@ class VisualWords(TransformerMixin, BaseEstimator):
 
 
 def grid(step: int = 12, size: int = 12, first: int = 6, side: int = SIDE) -> list[cv2.KeyPoint]:
-    """Keypoints of dense SIFT: column after column from the left, in a column from the top (system
-    A's order)."""
+    """Keypoints of dense SIFT, `size` pixels in diameter, every `step` pixels from `first`: column
+    after column from the left, in a column from the top (system A's order)."""
     positions = range(first, side, step)
     if not positions or size <= 0:
-        raise DescriptorError(
-            f"grid of step {step}, size {size}, first at {first}: no keypoint within {side} pixels"
-        )
+        given = f"step {step}, size {size}, first at {first}"
+        raise DescriptorError(f"grid of {given}: no keypoint within {side} pixels")
     return [cv2.KeyPoint(float(x), float(y), float(size)) for x in positions for y in positions]
 
 
 def keypoint_descriptors(images: np.ndarray, image_scale: int = 1) -> list[np.ndarray]:
-    """SIFT descriptors uint8 [keypoints, 128] of each of `images` uint8 [n, 48, 48]; [0, 128] where
-    none is found."""
+    """SIFT descriptors uint8 [keypoints, 128] of each of `images` uint8 [n, 48, 48]."""
 
     def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
         found = sift.detectAndCompute(enlarged(image, image_scale), None)[1]
-        return np.empty((0, LENGTH), np.uint8) if found is None else found.astype(np.uint8)
+        return NOTHING if found is None else found.astype(np.uint8)
 
     return _of_each(images, compute, "SIFT keypoints")
 
@@ -123,13 +110,8 @@ def check_images(images: np.ndarray) -> None:
     """Raise `DescriptorError` unless `images` is uint8 [n, 48, 48]."""
     shape, kind = np.shape(images), getattr(images, "dtype", type(images).__name__)
     if kind != np.uint8 or len(shape) != 3 or shape[1:] != (SIDE, SIDE):
-        raise DescriptorError(
-            f"images are {kind} {list(shape)}; descriptors need uint8 [n, {SIDE}, {SIDE}]"
-        )
-
-
-def _joined(descriptors: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.empty((0, LENGTH), np.uint8), *descriptors]).astype(np.float32)
+        fault = f"images are {kind} {list(shape)}"
+        raise DescriptorError(f"{fault}; descriptors need uint8 [n, {SIDE}, {SIDE}]")
 
 
 def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:

@@ -10,17 +10,7 @@ from keras import layers
 
 from fercore import paths
 from fercore.data import augmentation, synthetic
-from fercore.models.layers import (
-    HE,
-    BatchNormalization,
-    Conv2D,
-    Dropout,
-    Shape,
-    batch_norm,
-    convolution,
-    output,
-    squeeze_excitation,
-)
+from fercore.models.layers import Dropout, Shape, convolution, output, squeeze_excitation
 
 
 def compact(
@@ -30,19 +20,16 @@ def compact(
     dropout: float = 0.2,
     squeeze: int = 0,
 ) -> keras.Model:
-    """Eight 3×3 convolutions in four stages, each twice `filters` and pooled, then global average
-    pooling.
+    """Eight 3×3 convolutions in four stages, each twice `filters`, pooled in between, then global
+    average pooling.
 
     The late stages are wide and the early ones narrow: at full resolution time goes into memory,
-    not arithmetic. But a processor takes longer for 24 channels than for 32, which fill its vectors
-    of bfloat16. `squeeze`: each stage ends with squeeze and excitation, by so many times fewer
+    not arithmetic. `squeeze`: each stage ends with squeeze and excitation, by so many times fewer
     units than channels; 0 for none.
     """
-    image = layers.Input(input_shape, name="image")
-    x = image
+    x = image = layers.Input(input_shape, name="image")
     for stage, width in enumerate(filters):
-        if stage:
-            x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D()(x) if stage else x
         x = convolution(convolution(x, width), width)
         x = squeeze_excitation(x, squeeze) if squeeze else x
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
@@ -50,9 +37,8 @@ def compact(
 
 
 def pretrained(faces: np.ndarray | None = None) -> keras.Model:
-    """The network that comes with the package, ready to be trained further: it predicts as its ONNX
-    file does. `faces` uint8 [n, 48, 48], some hundred of those that it is about to learn from, for
-    batch normalisation; None: drawn ones."""
+    """The network that comes with the package, ready to be trained further. `faces` uint8 [n, 48,
+    48] as `examples` of `compact_from_onnx`; None: drawn ones."""
     file = paths.WEIGHTS / "compact.onnx"
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     seen = synthetic.faces(256, 0, 0).images if faces is None else faces
@@ -63,9 +49,9 @@ def pretrained(faces: np.ndarray | None = None) -> keras.Model:
 def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     """`compact` with the weights of an exported file: it predicts alike and can be trained further.
 
-    Batch normalisation, folded away in the file, takes its averages anew from `examples` float32
-    [n, side, side, 1], some hundred normalised training faces. Raises `ValueError` for another
-    network's file.
+    Batch normalisation, folded away in the file, takes its averages from `examples` float32 [n,
+    side, side, 1], some hundred normalised faces that it is about to learn from. Raises
+    `ValueError` for another network's file.
     """
     import onnx
 
@@ -79,14 +65,12 @@ def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     for layer, values, shift in zip(convolutions, kernels, shifts, strict=True):
         layer.set_weights([values, shift] if layer.use_bias else [values])
-    shifts = [
-        shift for layer, shift in zip(convolutions, shifts, strict=True) if not layer.use_bias
-    ]
-    norms = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
+    model.get_layer("expression").set_weights([kernel, bias])
+    shifts = [b for layer, b in zip(convolutions, shifts, strict=True) if not layer.use_bias]
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     for norm, shift in zip(norms, shifts, strict=True):
         ones = np.ones_like(shift)
         norm.set_weights([ones, shift, 0 * ones, ones - norm.epsilon])  # as if it were not there
-    model.get_layer("expression").set_weights([kernel, bias])
     maps = keras.Model(model.inputs, [norm.input for norm in norms])
     for norm, shift, seen in zip(norms, shifts, maps.predict_on_batch(examples), strict=True):
         mean, variance = np.mean(seen, axis=(0, 1, 2)), np.var(seen, axis=(0, 1, 2))
@@ -103,12 +87,9 @@ def residual(
     dropout: float = 0.4,
 ) -> keras.Model:
     """A residual network (He et al. 2016) in stages of `filters` and `blocks`, each but the first
-    at half the side.
-
-    A block: two 3×3 convolutions, its channels weighed (`squeeze` as in SE-ResNet, Hu et al. 2018),
-    plus its input, which is averaged over 2×2 pixels where the side is halved (ResNet-D, He et al.
-    2019, arXiv:1812.01187).
-    """
+    at half the side. A block: two 3×3 convolutions, its channels weighed (`squeeze` as in
+    SE-ResNet, Hu et al. 2018), plus its input, which is averaged over 2×2 pixels where the side is
+    halved (ResNet-D, He et al. 2019, arXiv:1812.01187)."""
     image = layers.Input(input_shape, name="image")
     x = convolution(image, filters[0])
     for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):
@@ -121,12 +102,7 @@ def residual(
 def _block(x, width: int, squeeze: int, halve: bool):
     shortcut = layers.AveragePooling2D(2, padding="same")(x) if halve else x
     if x.shape[-1] != width:
-        shortcut = _normalised(shortcut, width, 1)
-    x = layers.ReLU()(_normalised(x, width, 3, strides=2 if halve else 1))
-    x = squeeze_excitation(_normalised(x, width, 3), squeeze)
+        shortcut = convolution(shortcut, width, 1, relu=False)
+    x = convolution(x, width, strides=2 if halve else 1)
+    x = squeeze_excitation(convolution(x, width, relu=False), squeeze)
     return layers.ReLU()(layers.Add()([x, shortcut]))
-
-
-def _normalised(x, width: int, size: int, strides: int = 1):
-    how = {"strides": strides, "padding": "same", "use_bias": False, "kernel_initializer": HE}
-    return batch_norm(Conv2D(width, size, **how)(x))

@@ -3,8 +3,7 @@ arXiv:1608.02833); system E: two CNNs that also see facial landmarks and HOG.
 
 In system A's builders `dropout` is the share dropped in place of the published one: after the CNN's
 last pair (.4) or each block of the VGG (.2), and before the output (.5). `kernel_initializer` is
-that of the convolutions: `HE` is made for ReLU; ten layers deep, Keras's default learns late or
-never.
+that of the convolutions: ten layers deep, Keras's default learns late or never.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,9 +85,8 @@ def _hybrid(
     kernel_initializer: str = HE,
 ) -> keras.Model:
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation,
-    as system A's CNN hybrids do; 'plain' keeps that of the network without descriptor. `following`:
-    dense SIFT is no input but computed from the picture that the network sees. Raises `ValueError`
-    for other trunks and descriptors."""
+    as system A's CNN hybrids do; 'plain' keeps it. `following`: dense SIFT is no input but computed
+    from the picture that the network sees. Raises `ValueError`."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     if following and descriptor != "dsift":
@@ -111,9 +109,10 @@ def _hybrid(
 def _cnn_trunk(x, normalised: bool, dropout: float | None, initializer: str):
     last = 0.4 if dropout is None else dropout
     for filters, padding, dropped in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", last)]:
-        x = _convolution(filters, padding, initializer, "relu")(x)
-        x = _convolution(filters, "valid", initializer)(x)
-        x = _close_block(x, dropped, normalised)
+        x = Conv2D(filters, 3, padding=padding, activation="relu", kernel_initializer=initializer)(
+            x
+        )
+        x = _close_block(x, filters, "valid", initializer, dropped, normalised)
     return x
 
 
@@ -121,20 +120,17 @@ def _vgg_trunk(x, normalised: bool, dropout: float | None, initializer: str):
     dropped = 0.2 if dropout is None else dropout
     for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
         for _ in range(depth - 1):
-            x = _convolution(filters, "same", initializer, "relu")(x)
-        x = _convolution(filters, "same", initializer)(x)
-        x = _close_block(x, dropped, normalised)
+            x = Conv2D(
+                filters, 3, padding="same", activation="relu", kernel_initializer=initializer
+            )(x)
+        x = _close_block(x, filters, "same", initializer, dropped, normalised)
     return x
 
 
-def _convolution(filters: int, padding: str, initializer: str, activation: str | None = None):
-    how = {"padding": padding, "activation": activation, "kernel_initializer": initializer}
-    return Conv2D(filters, 3, **how)
-
-
-def _close_block(x, dropout: float, normalised: bool):
-    """Pooling, ReLU (after it, on a quarter of the numbers: the same result), batch normalisation,
-    dropout."""
+def _close_block(x, filters: int, padding: str, initializer: str, dropout: float, normalised: bool):
+    """Convolution, pooling, ReLU (after it, on a quarter of the numbers: the same result), batch
+    normalisation, dropout."""
+    x = Conv2D(filters, 3, padding=padding, kernel_initializer=initializer)(x)
     x = layers.ReLU()(layers.MaxPooling2D()(x))
     return Dropout(dropout)(batch_norm(x) if normalised else x)
 

@@ -73,10 +73,11 @@ def batch_norm(x):
     return BatchNormalization(momentum=0.95)(x)
 
 
-def convolution(x, filters: int, size: int = 3):
-    """Convolution, batch normalisation, ReLU."""
-    x = Conv2D(filters, size, padding="same", use_bias=False, kernel_initializer=HE)(x)
-    return layers.ReLU()(batch_norm(x))
+def convolution(x, filters: int, size: int = 3, *, strides: int = 1, relu: bool = True):
+    """A convolution, then batch normalisation and ReLU."""
+    how = {"padding": "same", "use_bias": False, "kernel_initializer": HE}
+    x = batch_norm(Conv2D(filters, size, strides, **how)(x))
+    return layers.ReLU()(x) if relu else x
 
 
 def squeeze_excitation(x, reduction: int):
@@ -94,8 +95,7 @@ def output(x, classes: int, activation: str = "softmax", initializer="glorot_uni
 
 
 def learn_from(model: keras.Model, name: str) -> None:
-    """Let the layer `name` and all after it learn; those before it stay as they are. Raises
-    `ValueError`."""
+    """Let the layer `name` and all after it learn, none before it. Raises `ValueError`."""
     names = [layer.name for layer in model.layers]
     if name not in names:
         there = ", ".join(layer.name for layer in model.layers if layer.weights)

@@ -62,15 +62,13 @@ def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
     expected = in_float32(model).predict_on_batch({"image": examples})
     difference = np.abs(run(content, examples) - expected).max()
     if not difference <= AGREEMENT:
-        raise ExportError(
-            f"{model.name}: ONNX and Keras differ by {difference:.1e}, more than {AGREEMENT}"
-        )
+        fault = f"ONNX and Keras differ by {difference:.1e}, more than {AGREEMENT}"
+        raise ExportError(f"{model.name}: {fault}")
     return content, _quantised(_model(model, half=False), examples)
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """The same network with the same weights, computing in float32 where it was trained in
-    bfloat16."""
+    """The same network and weights, computing in float32 where it was trained in bfloat16."""
     config = json.dumps(model.get_config()).replace('"mixed_bfloat16"', '"float32"')
     copy = keras.Model.from_config(json.loads(config))
     copy.set_weights(model.get_weights())
@@ -101,19 +99,16 @@ def _model(model: keras.Model, half: bool) -> onnx.ModelProto:
     shape = ["n", model.output_shape[-1]]
     given = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
     proto = helper.make_graph(graph.nodes, model.name, [taken], [given], graph.weights)
-    opset = [helper.make_opsetid("", OPSET)]
-    result = helper.make_model(
-        proto, opset_imports=opset, ir_version=IR_VERSION, producer_name="fercore"
-    )
+    versions = {"opset_imports": [helper.make_opsetid("", OPSET)], "ir_version": IR_VERSION}
+    result = helper.make_model(proto, **versions, producer_name="fercore")
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
 def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
-    """The model with dense layers and convolutions in 8-bit integers, but for the first, which
-    takes the picture: 8 bits render it too coarsely. Weights, scaled channel by channel, keep to 7
-    bits, so that processors without 8-bit dot products do not overflow (ONNX Runtime, 'Quantize
-    ONNX models')."""
+    """The model with dense layers and convolutions in 8-bit integers, but for the first: the
+    picture would be too coarse. Weights keep to 7 bits, so that processors without 8-bit dot
+    products do not overflow (ONNX Runtime, 'Quantize ONNX models')."""
     from onnxruntime import quantization
 
     batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])

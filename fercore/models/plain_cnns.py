@@ -7,17 +7,7 @@ import keras
 from keras import layers
 
 from fercore import artifacts, paths
-from fercore.models.layers import (
-    FACE,
-    HE,
-    Conv2D,
-    Dropout,
-    Shape,
-    batch_norm,
-    convolution,
-    learn_from,
-    output,
-)
+from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, convolution, output
 
 # Inception-v1's modules by stage: filters of 1×1, of 3×3 and what narrows its input, of 5×5
 # likewise, after pooling
@@ -53,11 +43,10 @@ def shallow_cnn(
 def deep_cnn(
     input_shape: Shape = FACE, classes: int = 7, activation: str = "softmax", dropout: float = 0.25
 ) -> keras.Model:
-    """System B's deep CNN: four convolutions and two dense layers. Published with 'sigmoid' as
-    `activation`."""
-    convolutions = [(64, 3), (128, 5), (512, 3), (512, 3)]
-    dense = [256, 512]
-    return _system_b("deep_cnn", convolutions, dense, input_shape, classes, activation, dropout)
+    """System B's deep CNN: four convolutions and two dense layers. Published `activation`:
+    sigmoid."""
+    sizes = [(64, 3), (128, 5), (512, 3), (512, 3)], [256, 512]
+    return _system_b("deep_cnn", *sizes, input_shape, classes, activation, dropout)
 
 
 def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 0.5) -> keras.Model:
@@ -102,9 +91,8 @@ def vgg16_imagenet(
     alone learn. Takes pixels 0..255.
 
     `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder
-    unless absolute, is Keras's file without its top; None draws them at random, to look at the
-    network. `layers.learn_from` lets convolutions learn as well. Raises `WeightsError` when the
-    weights are not there.
+    unless absolute, is Keras's file without its top; None draws them at random. `layers.learn_from`
+    lets convolutions learn as well. Raises `WeightsError` when the weights are not there.
     """
     image = layers.Input(input_shape, name="image")
     centred = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])
@@ -112,9 +100,7 @@ def vgg16_imagenet(
     x = layers.Flatten(name="features")(_imagenet(x, weights))
     for units in (1024, 2048):
         x = Dropout(dropout)(layers.Dense(units, activation="relu", kernel_initializer=HE)(x))
-    model = keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
-    learn_from(model, "features")
-    return model
+    return keras.Model({"image": image}, output(x, classes), name="vgg16_imagenet")
 
 
 def five_class_cnn(input_shape: Shape = FACE, classes: int = 5) -> keras.Model:
@@ -166,7 +152,7 @@ def _inception(x, one: int, before_3: int, three: int, before_5: int, five: int,
 
 
 def _imagenet(x, weights: str | None):
-    """VGG-16's five blocks on top of `x` [n, h, w, 3], blue, green and red."""
+    """VGG-16's five blocks, which do not learn, on top of `x` [n, h, w, 3], blue, green and red."""
     file = weights if weights in ("imagenet", None) else paths.ROOT / Path(weights).expanduser()
     if isinstance(file, Path) and not file.is_file():
         name = artifacts.printable(weights)
@@ -174,12 +160,12 @@ def _imagenet(x, weights: str | None):
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)  # Keras's download has none of its own
     try:
-        return keras.applications.VGG16(include_top=False, weights=file, input_tensor=x).output
+        vgg = keras.applications.VGG16(include_top=False, weights=file, input_tensor=x)
     except Exception as error:  # a broken download, a damaged file, other layers raise what they do
-        reason = artifacts.printable(error.__context__ or error)
-        raise WeightsError(
-            f"ImageNet weights of VGG-16 cannot be had ({reason}); give the path of Keras's "
-            f"{WEIGHTS_FILE} as parameter `weights`"
-        ) from error
+        fault = f"VGG-16's cannot be had ({artifacts.printable(error.__context__ or error)})"
+        cure = f"give the path of Keras's {WEIGHTS_FILE} as parameter `weights`"
+        raise WeightsError(f"ImageNet weights: {fault}; {cure}") from error
     finally:
         socket.setdefaulttimeout(before)
+    vgg.trainable = False
+    return vgg.output

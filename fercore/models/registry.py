@@ -12,27 +12,14 @@ from keras import layers
 
 from fercore.models import compact, hybrids, plain_cnns
 
-NETWORKS: dict[str, Callable[..., keras.Model]] = {
-    builder.__name__: builder
-    for builder in (
-        hybrids.cnn,
-        hybrids.sift_cnn,
-        hybrids.dsift_cnn,
-        hybrids.vgg,
-        hybrids.sift_vgg,
-        hybrids.dsift_vgg,
-        plain_cnns.shallow_cnn,
-        plain_cnns.deep_cnn,
-        plain_cnns.five_class_cnn,
-        plain_cnns.vgg16_scratch,
-        plain_cnns.inception_v1,
-        plain_cnns.vgg16_imagenet,
-        hybrids.model_a,
-        hybrids.model_b,
-        compact.compact,
-        compact.residual,
-    )
-}
+BUILDERS: list[Callable[..., keras.Model]] = [
+    *(hybrids.cnn, hybrids.sift_cnn, hybrids.dsift_cnn),
+    *(hybrids.vgg, hybrids.sift_vgg, hybrids.dsift_vgg, hybrids.model_a, hybrids.model_b),
+    *(plain_cnns.shallow_cnn, plain_cnns.deep_cnn, plain_cnns.five_class_cnn),
+    *(plain_cnns.vgg16_scratch, plain_cnns.inception_v1, plain_cnns.vgg16_imagenet),
+    *(compact.compact, compact.residual),
+]
+NETWORKS = {builder.__name__: builder for builder in BUILDERS}
 
 
 def build(name: str, **parameters) -> keras.Model:
@@ -73,8 +60,6 @@ def multiply_adds(model: keras.Model) -> int:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             total += multiply_adds(layer)
-        elif isinstance(layer, layers.Dense):
-            total += int(np.prod(layer.kernel.shape))
-        elif isinstance(layer, layers.Conv2D):
-            total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3]))
+        elif isinstance(layer, layers.Dense | layers.Conv2D):
+            total += int(np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:-1]))
     return total

@@ -23,9 +23,8 @@ ROWS_A_PRODUCT = 2048
 
 @dataclass(frozen=True)
 class Machines:
-    """One machine a class. `vectors` float32 [s, d], support vectors of any of them; `coefficients`
-    float64 [s, classes]; `intercepts` float64 [classes]; `gamma` of the kernel; `seconds` that
-    kernel and fitting took."""
+    """One machine a class. `vectors` float32 [s, d] support any of them; `coefficients` float64
+    [s, classes]; `intercepts` float64 [classes]; `gamma` of the kernel; `seconds` it all took."""
 
     vectors: np.ndarray
     coefficients: np.ndarray
@@ -49,9 +48,9 @@ def features(
 ) -> np.ndarray:
     """Descriptors `names` side by side, float32 [n, 2, d], of each face and of its mirror image.
 
-    Every value has mean 0 and the same standard deviation over the faces at `train`, such that a
-    descriptor's part of a squared distance is in the mean 2 times the square of its weight (1 where
-    `weights` names none), whatever its length. `scalings` are those of `descriptors.scale`.
+    Every value has mean 0 over the faces at `train`, and a deviation such that a descriptor's part
+    of a squared distance is in the mean 2 times the square of its weight (1 where `weights` names
+    none). `scalings` are those of `descriptors.scale`.
     """
     parts, scalings, weights = [], scalings or {}, weights or {}
     for name in names:
@@ -66,8 +65,7 @@ def features(
 
 
 def kernel(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
-    """exp(-gamma |a - b|^2) of all pairs of rows [., d], float64 [len(a), len(b)] as libsvm wants
-    it."""
+    """exp(-gamma |a - b|^2) of all pairs of rows [., d], float64 [len(a), len(b)] for libsvm."""
     a, b = a.astype(float), b.astype(float)  # once: of float32 scikit-learn does it piece by piece
     result = np.empty((len(a), len(b)))
     for rows in artifacts.progress([*gen_batches(len(a), ROWS_A_PRODUCT)], "kernel"):
@@ -85,9 +83,8 @@ def fit(
     similar: np.ndarray | None = None,
 ) -> Machines:
     """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n]. `C` is
-    the price of an error, `gamma` how fast the kernel falls with the squared distance; `similar`
-    the `kernel` of `values` with themselves, where it is known already. A class without faces is
-    never chosen."""
+    the price of an error; `similar` the `kernel` of `values` with themselves, where it is known
+    already. A class without faces is never chosen."""
     start = time.perf_counter()
     similar = kernel(values, values, gamma) if similar is None else similar
     coefficients = np.zeros((len(values), classes))
@@ -105,9 +102,8 @@ def fit(
 def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
     """Signed distances from each class's boundary, in margins, float64 [n, classes]: the class of
     the highest is predicted."""
-    values, vectors = values.astype(float), machines.vectors.astype(float)
     result = np.empty((len(values), len(machines.intercepts)))
-    for rows in artifacts.progress([*gen_batches(len(values), ROWS_A_PRODUCT)], "decisions"):
-        similar = rbf_kernel(values[rows], vectors, machines.gamma)
+    for rows in gen_batches(len(values), ROWS_A_PRODUCT):
+        similar = kernel(values[rows], machines.vectors, machines.gamma)
         result[rows] = similar @ machines.coefficients + machines.intercepts
     return result
