@@ -1,15 +1,32 @@
 """What holds for all tests."""
 
 import signal
+from functools import lru_cache
 
 import pytest
 
+from fercore.data import synthetic
+
+DEFAULTS = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+
 
 @pytest.fixture(autouse=True)
-def hang_ups_count():
-    """Under nohup a hang-up is ignored, and the tests of it would wait for nothing."""
-    before = signal.getsignal(signal.SIGHUP)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def signals_count():
+    """Under nohup and in the background some signals are ignored, and the tests of them would wait
+    for nothing."""
+    before = {number: signal.getsignal(number) for number in DEFAULTS}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, DEFAULTS[number])
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def faces_are_drawn_once():
+    """Tests that have a cache of their own would draw the same faces for seconds each."""
+    drawing = synthetic.faces
+    synthetic.faces = lru_cache(drawing)
+    yield
+    synthetic.faces = drawing
