@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fercore import artifacts, paths
 
+STUDY = ("run", "execute", "index", "publish", "documents")  # need a clone
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a mistake of the user's is one line, exit status 2."""
@@ -15,11 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments[:end])
     options.snakemake, status = arguments[end + 1 :], 2
     try:
-        if options.run in STUDY and not paths.IN_CLONE:
+        if options.command not in STUDY:
+            return _recogniser(options)
+        if not paths.IN_CLONE:
             raise ValueError(
                 "pip brings the recogniser alone: clone the study and use ./run_all.sh"
             )
-        return options.run(options) or 0
+        return _study(options)
     except KeyboardInterrupt:
         mistake, status = "interrupted", 130
     except ModuleNotFoundError as error:
@@ -35,43 +39,46 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="fercore", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
 
-    def command(function, *names: str) -> ArgumentParser:
-        """A command of positional arguments; the function's docstring is its help."""
-        one = commands.add_parser(function.__name__.strip("_"), help=function.__doc__)
-        one.set_defaults(run=function)
-        for name in names:
-            one.add_argument(name)
+    def command(name: str, what: str, *arguments: str) -> ArgumentParser:
+        one = commands.add_parser(name, help=what, description=what)
+        for argument in arguments:
+            one.add_argument(argument)
         return one
 
-    run = command(_run)
+    run = command("run", "run a profile; options of Snakemake go behind --")
     run.add_argument("profile", nargs="?", help="default: by the data at hand")
     run.add_argument("--cores", type=int, default=artifacts.cores())
     run.add_argument("--force", action="store_true")
     run.add_argument("--dry-run", action="store_true")
-    command(_execute, "profile", "notebook", "executed", "target", "parameters")
-    command(_index, "profile")
-    command(_publish, "profile")
-    command(_documents)
-    recognise = command(_recognise)
+    files = "profile", "notebook", "executed", "target"
+    execute = command("execute", "a notebook, executed and exported", *files)
+    execute.add_argument("parameters", type=json.loads)
+    command("index", "the index page of a run", "profile")
+    command("publish", "copy a run on FER2013 into outputs/published", "profile")
+    command("documents", "write the results into README.md and docs/results.md")
+    recognise = command("recognise", "expressions in pictures, folders or a video")
     add = recognise.add_argument
     add("paths", nargs="+", metavar="path", help="pictures and folders, or one video")
     add("--out", help="file to write; for several annotated pictures, a folder")
     add("--format", help="csv, json, png; of a video mp4; default: by the name of --out")
     _recogniser_options(recognise)
-    camera = command(_camera)
+    camera = command("camera", "expressions live, in a window; q quits")
     _recogniser_options(camera)
     camera.add_argument("--device", default="0", help="the camera's number, or a video's address")
-    export = command(_export, "model", "target")
+    export = command("export", "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: what is at hand")
-    train = command(_train, "dataset")
-    train.add_argument("--from", default="compact", choices=["compact"], help="what is trained on")
+    what = (
+        "fine-tune the recogniser's network on a folder of pictures of faces, a subfolder by class"
+    )
+    train = command("train", what, "dataset")
     train.add_argument("--epochs", type=int, help="with all layers; default: 12")
     train.add_argument("--learning-rate", type=float, help="the highest; default: 0.01")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--out", help="NAME.keras; default: named as the folder")
-    dataset = command(_dataset, "folder", "target")
+    what = "the data set TARGET of FOLDER, which holds a folder of pictures for each class"
+    dataset = command("dataset", what, "folder", "target")
     dataset.add_argument("--faces", default="haar", help="a detector; whole: pictures are faces")
     return parser
 
@@ -88,8 +95,34 @@ def _recogniser_options(parser: ArgumentParser) -> None:
     add("--prior", help="shares of the classes: fer2013, uniform, or NAME=SHARE,...")
 
 
+def _study(options: Namespace) -> int:
+    """The exit status of a command of the study."""
+    match options.command:
+        case "run":
+            return _run(options)
+        case "execute":
+            # jsonschema's parser of addresses is slow to start; no notebook's format needs it
+            sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+            from fercore.workflow import execute
+
+            files = options.notebook, options.executed, options.target
+            return execute.execute(options.profile, *files, options.parameters)
+        case "index":
+            from fercore.workflow import index
+
+            index.index(options.profile)
+        case "publish":
+            from fercore.workflow import publish
+
+            print(publish.publish(options.profile))
+        case "documents":
+            from fercore.workflow import documents
+
+            print(*documents.update_documents(), sep="\n")
+    return 0
+
+
 def _run(options: Namespace) -> int:
-    """run a profile; options of Snakemake go behind --"""
     from fercore.workflow import run
 
     given = {"cores": options.cores, "force": options.force, "dry_run": options.dry_run}
@@ -101,72 +134,34 @@ def _run(options: Namespace) -> int:
     return status
 
 
-def _execute(options: Namespace) -> int:
-    """a notebook, executed and exported"""
-    # jsonschema's parser of addresses takes most of the start, and no notebook's format needs it
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    from fercore.workflow import execute
+def _recogniser(options: Namespace) -> int:
+    """The exit status of a command that needs no clone."""
+    match options.command:
+        case "recognise":
+            from fercore.recognition import command
 
-    values = json.loads(options.parameters)
-    return execute.execute(
-        options.profile, options.notebook, options.executed, options.target, values
-    )
+            return command.run(options)
+        case "camera":
+            from fercore.recognition import command
 
+            command.check_windows()
+            command.show(command.recogniser(options), options.device)
+        case "export":
+            from fercore.data import datasets
+            from fercore.recognition import model_card
 
-def _index(options: Namespace) -> None:
-    """the index page of a run"""
-    from fercore.workflow import index
+            faces = datasets.load(options.data)
+            print(model_card.write(Path(options.model), Path(options.target), faces))
+        case "train":
+            from fercore.training import fine_tuning
 
-    index.index(options.profile)
-
-
-def _publish(options: Namespace) -> None:
-    """copy a run on FER2013 into outputs/published"""
-    from fercore.workflow import publish
-
-    print(publish.publish(options.profile))
-
-
-def _documents(options: Namespace) -> None:
-    """write the results into README.md and docs/results.md"""
-    from fercore.workflow import documents
-
-    print(*documents.update_documents(), sep="\n")
-
-
-def _recognise(options: Namespace) -> int:
-    """expressions in pictures, folders or a video"""
-    from fercore.recognition import command
-
-    return command.run(options)
-
-
-def _camera(options: Namespace) -> None:
-    """expressions live, in a window; q quits"""
-    from fercore.recognition import command
-
-    command.check_windows()
-    command.show(command.recogniser(options), options.device)
-
-
-def _export(options: Namespace) -> None:
-    """a trained network as ONNX with its model card"""
-    from fercore.data import datasets
-    from fercore.recognition import model_card
-
-    faces = datasets.load(options.data)
-    print(model_card.write(Path(options.model), Path(options.target), faces))
-
-
-def _train(options: Namespace) -> None:
-    """fine-tune the recogniser's network on a folder of pictures of faces, a subfolder by class"""
-    from fercore.training import fine_tuning
-
-    print(fine_tuning.run(options))
+            print(fine_tuning.run(options))
+        case "dataset":
+            _dataset(options)
+    return 0
 
 
 def _dataset(options: Namespace) -> None:
-    """the data set TARGET of FOLDER, which holds a folder of pictures for each class"""
     from fercore.data import image_folders
     from fercore.recognition import recogniser
 
@@ -187,6 +182,3 @@ def _dataset(options: Namespace) -> None:
         print(f"left out: {picture}: {problem}".encode(errors="replace").decode())
     total = sum(map(sum, made.counts.values()))
     print(f"{total} faces written to {made.folder}; look through them, then give it as data")
-
-
-STUDY = (_run, _execute, _index, _publish, _documents)  # need a clone

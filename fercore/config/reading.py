@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fercore import paths
 from fercore.artifacts import printable
@@ -19,24 +19,25 @@ from fercore.artifacts import printable
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 PLAIN = (int, float, str, bool, list, dict)
 TYPES: dict[str, Any] = {"Optional": Optional} | {one.__name__: one for one in PLAIN}
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model")
 
 
 class ParameterError(ValueError):
     """What stands in a file or a notebook cannot be done."""
 
 
-def checked(model: type[Model], content: dict, where: str, **own: str) -> Model:
-    """The content of a file as `model`; `own` values are given by the program, never by the file.
-    Raises `ParameterError` that begins with `where`."""
+def checked(kind: type[Model], content: dict, where: str = "", **own: str) -> Model:
+    """The content of a file as a pydantic model or dataclass; `own` values are given by the
+    program, never by the file. Raises `ParameterError` that begins with `where`."""
     if not isinstance(content, dict):
         raise ParameterError(f"{where} is {shown(content)}: should be keys with values")
-    for key in own.keys() & content.keys():
-        raise ParameterError(f"{where}: {unknown(key, model.model_fields.keys() - own.keys())}")
+    start, known = f"{where}: " if where else "", kind.__pydantic_fields__.keys() - own.keys()  # type: ignore[attr-defined]
+    for key in (key for key in content if key not in known):
+        raise ParameterError(f"{start}unknown key {shown(key)}; {suggestion(key, known)}")
     try:
-        return model.model_validate(content | own)
+        return kind(**content, **own)
     except ValidationError as error:
-        raise ParameterError(f"{where}: {mistake(error)}") from None
+        raise ParameterError(start + mistake(error)) from None
 
 
 def mistake(error: ValidationError, *at: str) -> str:
@@ -46,14 +47,11 @@ def mistake(error: ValidationError, *at: str) -> str:
     path = [printable(part) for part in (*at, *first["loc"]) if not isinstance(part, int)]
     if first["type"] == "missing":
         return ": ".join([*path[:-1], f"needs `{path[-1]}`"])
+    if first["type"] == "extra_forbidden":
+        return ": ".join([*path[:-1], f"unknown key {shown(path[-1])}"])
     if first["type"] == "value_error":
         return ": ".join([*path, str(first["ctx"]["error"])])
     return f"{': '.join(path)} is {shown(first['input'])}: {first['msg'].removeprefix('Input ')}"
-
-
-def unknown(key: str, known: Iterable[str]) -> str:
-    """What to say of a key that is none of those `known`."""
-    return f"unknown key {shown(key)}; {suggestion(key, known)}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

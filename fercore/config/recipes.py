@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fercore import artifacts, paths
 from fercore.config import SIDE, reading
-from fercore.config.reading import ParameterError, mistake, read_yaml, shown, suggestion
+from fercore.config.reading import ParameterError, checked, read_yaml, shown, suggestion
 from fercore.paths import place
 
 UNAUGMENTED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
@@ -112,24 +112,20 @@ class Recipe:
 FIELDS = Recipe.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic's decorator adds it
 
 
-def files(name: str) -> list[Path]:
+def files(name: str, *extending: Path) -> list[Path]:
     """The files that a recipe is read from: params/recipes/<name>.yaml, or a path that ends so,
     from the project's folder if relative; then those that it extends. Raises `ParameterError` when
-    one is missing or they extend each other in a circle."""
-    found: list[Path] = []
-    wanted: str | None = name
-    while wanted is not None:
-        where = f"{place(found[-1])}: extends " if found else ""
-        own = str(wanted).endswith(".yaml")
-        path = paths.ROOT / wanted if own else paths.PARAMS / "recipes" / f"{wanted}.yaml"
-        if not os.path.isfile(path):  # False also where Path's own raises, as for a name too long
-            near = suggestion(wanted, [one.stem for one in paths.PARAMS.glob("recipes/*.yaml")])
-            raise ParameterError(f"{where}recipe {shown(wanted)}: no such file; {near}")
-        if path in found:
-            raise ParameterError(f"{where}{wanted}, a circle; name another one")
-        found.append(path)
-        wanted = read_yaml(path).get("extends")
-    return found
+    one is missing or they extend each other in a circle, here one of those `extending` it."""
+    where = f"{place(extending[-1])}: extends " if extending else ""
+    own = str(name).endswith(".yaml")
+    path = paths.ROOT / name if own else paths.PARAMS / "recipes" / f"{name}.yaml"
+    if not os.path.isfile(path):  # False also where Path's own raises, as for a name too long
+        near = suggestion(name, [one.stem for one in paths.PARAMS.glob("recipes/*.yaml")])
+        raise ParameterError(f"{where}recipe {shown(name)}: no such file; {near}")
+    if path in extending:
+        raise ParameterError(f"{where}{name}, a circle; name another one")
+    base = read_yaml(path).get("extends")
+    return [path] if base is None else [path, *files(base, *extending, path)]
 
 
 def values(name: str) -> dict:
@@ -138,7 +134,7 @@ def values(name: str) -> dict:
     for path in reversed(files(name)):
         own = read_yaml(path)
         own.pop("extends", None)
-        check(own, f"{place(path)}: ")
+        check(own, place(path))
         found |= own
     return found
 
@@ -152,12 +148,7 @@ def read(name: str, **changes) -> Recipe:
 
 def check(content: dict, where: str = "") -> Recipe:
     """A recipe of the values in `content`. Raises `ParameterError` that begins with `where`."""
-    for key in content.keys() - FIELDS.keys():
-        raise ParameterError(where + reading.unknown(key, FIELDS))
-    try:
-        return Recipe(**content)
-    except ValidationError as error:
-        raise ParameterError(where + mistake(error)) from None
+    return checked(Recipe, content, where)
 
 
 def write(recipe: Recipe, path: Path, *, comment: str) -> Path:

@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,29 +14,21 @@ import numpy as np
 from tqdm import tqdm
 
 from fercore import artifacts
+from fercore.config.recipes import learning_rate
 from fercore.models import registry
-from fercore.training.prediction import Batches
+from fercore.training.prediction import Batches, Examples, predict
 
 logger = logging.getLogger(__name__)
 
 
 class History(keras.callbacks.Callback):
-    """Adds a row to `rows` after each epoch: epoch, side (pixels of the faces), accuracy, loss,
-    what `validate(model)` returns, learning_rate, seconds. Later callbacks find it in their logs.
-    Moves `bar` by the faces seen. Accuracy and loss are means over faces in float64; Keras's own
-    running means are float32."""
+    """Adds a row to `rows` after each epoch, as `trainer.fit` returns them. Later callbacks find it
+    in their logs. Moves `bar` by the faces seen. Accuracy and loss are means over faces in float64;
+    Keras's own running means are float32."""
 
-    def __init__(
-        self,
-        rows: list[dict],
-        batches: Batches,
-        rates: Sequence[float],
-        validate: Callable[[keras.Model], dict],
-        bar: tqdm,
-    ):
+    def __init__(self, rows: list[dict], batches: Batches, validation: Examples, bar: tqdm):
         super().__init__()
-        self.rows, self.batches, self.rates, self.validate = rows, batches, rates, validate
-        self.bar = bar
+        self.rows, self.batches, self.validation, self.bar = rows, batches, validation, bar
         # With JAX, `fit` keeps the metrics outside of the model; there Keras's means must do.
         self.stepwise = keras.backend.backend() != "jax"
         self.plain: list[np.ndarray] | None = None
@@ -62,10 +54,17 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Validate and add the row."""
         accuracy, loss = (self.sums[:2] / self.sums[2]).tolist()
-        learnt = {"accuracy": accuracy, "loss": loss}
+        recipe, steps, labels = self.batches.recipe, len(self.batches), self.validation.labels
         with averaged(self.model) as self.plain:
-            learnt |= self.validate(self.model)
-        learnt |= {"learning_rate": self.rates[(epoch + 1) * len(self.batches) - 1]}
+            found = predict(self.model, self.validation, recipe)
+        given = np.maximum(found[np.arange(len(labels)), labels], 1e-7)
+        learnt = {
+            "accuracy": accuracy,
+            "loss": loss,
+            "val_accuracy": float(np.mean(found.argmax(1) == labels)),
+            "val_loss": float(-np.log(given).mean()),
+            "learning_rate": learning_rate(recipe, (epoch + 1) * steps - 1, recipe.epochs * steps),
+        }
         row = {"epoch": epoch + 1, "side": registry.side(self.model)} | learnt
         self.rows.append(row | {"seconds": time.perf_counter() - self.began})
         logs.update(learnt)
@@ -80,58 +79,58 @@ class History(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the best weights of `model`, and in a `folder`, if any, all that it needs to go on:
-    `last.npz` holds all variables, those of the optimizer and of dropout among them, and `rows`,
-    the history; `best.npz` the model's variables in its best epoch. Both bear the `key` of the
-    training."""
+    """Keeps the best weights of `model`, and in a `folder`, if any, all that it needs to go on: a
+    file of all its variables, those of the optimizer and of dropout among them, the best weights,
+    the history `rows` and the `key` of the training. From that file, if there is one of this key,
+    model and rows are set to its last epoch."""
 
     def __init__(self, model: keras.Model, rows: list[dict], folder: Path | None, key: str):
         super().__init__()
         self.set_model(model)
-        self.rows, self.folder, self.key = rows, folder, key
-        self.best: dict[str, np.ndarray] | None = None
+        self.rows, self.key, self.best = rows, key, list[np.ndarray]()
+        self.variables = [*model.variables, *model.optimizer.variables]
+        self.file = folder and folder / "last.npz"
+        if self.file and self.file.exists():
+            self._restore(self.file)
 
-    def restore(self) -> None:
-        """Set the model and `rows` to the last saved epoch, where there is one under this key."""
-        if self.folder is None or not (self.folder / "last.npz").exists():
-            return
-        artifacts.remove_unfinished(self.folder)
+    def _restore(self, path: Path) -> None:
+        artifacts.remove_unfinished(path.parent)
+        n = len(self.variables)
         try:
-            last, best = (dict(np.load(self.folder / f"{name}.npz")) for name in ("last", "best"))
-            history = json.loads(str(last["history"]))
+            with np.load(path) as file:  # compares check sums
+                if str(file["key"]) != self.key:
+                    return
+                history = json.loads(str(file["history"]))
+                saved = [file[f"v{k}"] for k in range(n + len(self.model.variables))]
         except Exception as error:  # a damaged file shows itself in many ways
             reason = artifacts.printable(error)
-            logger.warning("%s: damaged (%s); training starts anew", self.folder, reason)
+            logger.warning("%s: damaged (%s); training starts anew", path, reason)
             return
-        if str(last["key"]) == str(best["key"]) == self.key:
-            _assign(self._variables(), last)
-            self.best, self.rows[:] = best, history
-            logger.info("%s goes on after epoch %d", self.model.name, len(history))
+        self.best, self.rows[:] = saved[n:], history
+        _assign(self.variables, saved[:n])
+        logger.info("%s goes on after epoch %d", self.model.name, len(history))
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Keep the weights when this epoch is the best so far, then the state of the epoch."""
-        alike = [row for row in self.rows if row.get("side") == self.rows[-1].get("side")]
-        before = max((row["val_accuracy"] for row in alike[:-1]), default=-1.0)
-        if alike[-1]["val_accuracy"] > before:
+        *before, last = [row for row in self.rows if row["side"] == self.rows[-1]["side"]]
+        if last["val_accuracy"] > max((row["val_accuracy"] for row in before), default=-1.0):
             with averaged(self.model):
-                self.best = _arrays(self.model.variables)
-            self._write("best.npz", self.best)
-        if self.folder is not None:
-            history = np.array(json.dumps(self.rows))
-            self._write("last.npz", _arrays(self._variables()) | {"history": history})
+                self.best = [*map(keras.ops.convert_to_numpy, self.model.variables)]
+        if self.file:
+            arrays = [*map(keras.ops.convert_to_numpy, self.variables), *self.best]
+            saved = {f"v{k}": array for k, array in enumerate(arrays)}
+            saved |= {"key": np.array(self.key), "history": np.array(json.dumps(self.rows))}
+            artifacts.write_arrays(self.file, zipfile.ZIP_STORED, **saved)
 
     def load_best(self) -> None:
         """Set the model to the epoch with the highest validation accuracy, the first of equals."""
-        if self.best is not None:
+        if self.best:
             _assign(self.model.variables, self.best)
 
-    def _variables(self) -> list:
-        return [*self.model.variables, *self.model.optimizer.variables]
 
-    def _write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        if self.folder is not None:
-            key = {"key": np.array(self.key)}
-            artifacts.write_arrays(self.folder / name, zipfile.ZIP_STORED, **arrays, **key)
+def _assign(variables: list, values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 @contextmanager
@@ -156,12 +155,3 @@ def forget(folder: Path) -> None:
     with suppress(OSError):  # of one that is not empty
         for above in list(folder.parents)[:3]:
             above.rmdir()
-
-
-def _arrays(variables: list) -> dict[str, np.ndarray]:
-    return {f"v{k:04d}": keras.ops.convert_to_numpy(each) for k, each in enumerate(variables)}
-
-
-def _assign(variables: list, arrays: dict[str, np.ndarray]) -> None:
-    for k, variable in enumerate(variables):
-        variable.assign(arrays[f"v{k:04d}"])

@@ -52,12 +52,6 @@ class Experiment:
         return self.split, self.network, self.seed
 
     @property
-    def data(self) -> dict:
-        """What a record says of the faces."""
-        known = {"origin": self.faces.origin, "fingerprint": self.faces.fingerprint}
-        return known | {"n": len(self.faces), "subset": self.subset}
-
-    @property
     def folder(self) -> Path:
         """Where the run writes to."""
         return paths.outputs(self.profile)
@@ -106,11 +100,11 @@ def read(
     """Read a network's file, its recipe and its faces.
 
     `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces;
-    `recipe`, as `recipes.read` takes it, stands in for the network's own; `settings` replace those
-    of the network's file; `changes` that are not None replace the recipe's values, and all but the
-    learning rate those of fine-tuning. Where a split learns from a share of the faces and `epochs`
-    are not given, the recipe's are divided by its square root: between as many epochs and as many
-    steps as with all faces. Raises `ParameterError` or `DatasetError`.
+    `recipe`, as `recipes.read` takes it, and `settings` stand in for those of the network's file;
+    `changes` that are not None replace the recipe's values, and all but the learning rate those of
+    fine-tuning. Where a split learns from a share of the faces and `epochs` are not given, the
+    recipe's are divided by its square root: between as many epochs and as many steps as with all
+    faces. Raises `ParameterError` or `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
@@ -152,18 +146,16 @@ def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
     """Images, labels and descriptors of the three parts, and soft targets of training faces: of
     FER+'s voters or of teachers, where the settings name them. `descriptor_parameters`: name ->
     those of its function in `descriptors.DESCRIPTORS`."""
-    learnt, inputs = experiment.partition.train, experiment.settings["inputs"]
-    everything = prediction.examples(
-        experiment.faces, learnt, inputs, experiment.recipe, **descriptor_parameters
-    )
+    faces, settings, recipe = experiment.faces, experiment.settings, experiment.recipe
+    learnt, names = experiment.partition.train, settings["inputs"]
+    everything = prediction.examples(faces, learnt, names, recipe, **descriptor_parameters)
     train, validation, test = map(everything.select, experiment.partition.parts().values())
-    parts = Parts(train, validation, test)
+    if settings.get("teachers") and recipe.copies:
+        return Parts(train, validation, test, distillation.copies(experiment, train))
     soft = None if experiment.votes is None else experiment.votes[learnt]
-    if experiment.settings.get("teachers") and experiment.recipe.copies:
-        parts = replace(parts, copies=distillation.copies(experiment, parts.train))
-    elif experiment.settings.get("teachers"):
+    if settings.get("teachers"):
         soft = distillation.soft_labels(experiment)
-    return replace(parts, train=replace(parts.train, soft_labels=soft))
+    return Parts(replace(train, soft_labels=soft), validation, test)
 
 
 def augmented(experiment: Experiment, images: np.ndarray) -> np.ndarray:
@@ -188,16 +180,16 @@ def fit(
     if "model" in experiment.settings:
         return None
     recipe, seed, data = experiment.recipe, experiment.seed, (parts.train, parts.validation)
-    training = {"key": trainer.key(model, recipe, seed, *data, parts.copies)}
+    key = trainer.key(model, recipe, seed, *data, parts.copies)
     file = artifacts.model_path(experiment.folder, *experiment.key)
-    if not experiment.tuning and (done := loading.training_of(file)).get("key") == training["key"]:
+    if not experiment.tuning and (done := loading.training_of(file)).get("key") == key:
         names, inputs = experiment.faces.class_names, experiment.settings["inputs"]
         model.set_weights(loading.load(file, names, inputs=inputs).get_weights())
         return pd.DataFrame(done["history"])
     checkpoint = _checkpoint(experiment)
     how: dict[str, Any] = {"checkpoint": checkpoint, "callbacks": callbacks}
     history = trainer.fit(model, *data, recipe, seed=seed, copies=parts.copies, **how)
-    _keep(experiment, model, history, training | {"history": history.to_dict("records")})
+    _keep(experiment, model, history, {"key": key, "history": history.to_dict("records")})
     if not experiment.tuning:  # whose second stage begins where the first one ended
         keeping.forget(checkpoint)
     return history
@@ -242,16 +234,18 @@ def save(
 ) -> artifacts.Predictions:
     """Save the `predictions` for validation and test faces with their record: the experiment's own
     values and what is known of the training. `history` None: the model was loaded."""
-    settings, (split, network, seed) = experiment.settings, experiment.key
+    settings, faces = experiment.settings, experiment.faces
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
-    record |= {"network": network, "split": split, "seed": seed, "data": experiment.data}
+    record |= {key: getattr(experiment, key) for key in ("network", "split", "seed")}
     record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
+    data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "n": len(faces)}
     found, how = predictions(experiment, model, parts)
-    record |= how | trainer.record(model, history, experiment.recipe, len(parts.train))
+    record |= {"data": data | {"subset": experiment.subset}} | how
+    record |= trainer.record(model, history, experiment.recipe, len(parts.train))
     if experiment.tuning and history is not None:
         tuned = {"recipe_parameters": vars(experiment.tuning)}
         record["fine_tuning"] = settings["fine_tuning"] | tuned
-    artifacts.save_predictions(experiment.folder, split, network, seed, found, record)
+    artifacts.save_predictions(experiment.folder, *experiment.key, found, record)
     return found
 
 

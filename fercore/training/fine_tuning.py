@@ -5,7 +5,6 @@ model = fine_tuning.start(faces, seed=0)
 history = fine_tuning.fit(model, faces, fine_tuning.RECIPE, seed=0)
 """
 
-import os
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -34,30 +33,28 @@ RECIPE = Recipe(epochs=12, batch_size=32, learning_rate=0.01, crop=40, precision
 def run(options: Namespace) -> str:
     """Fine-tune on the pictures in `options.dataset`; write NAME.keras, the same as NAME.onnx, and
     their card NAME.json. A training that was stopped goes on. Returns what came of it, a line."""
-    folder = Path(os.path.expanduser(options.dataset))
-    out = Path(os.path.expanduser(options.out or f"{folder.resolve().name}.keras"))
+    folder = Path(options.dataset).expanduser()
+    out = Path(options.out or f"{folder.resolve().name}.keras").expanduser()
     if out.suffix != ".keras":
         raise DatasetError(f"{printable(out)}: name the output NAME.keras")
     for file in (out, out.with_suffix(".onnx"), out.with_suffix(".json")):
         if file.exists():
             raise DatasetError(f"{printable(file)}: there already; give another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    faces = read(folder)
-    model, checkpoint = start(faces, seed=options.seed), out.with_suffix(".training")
+    faces, seed, checkpoint = read(folder), options.seed, out.with_suffix(".training")
+    model = start(faces, seed=seed)
     changed = {"epochs": options.epochs, "learning_rate": options.learning_rate}
     given = {key: value for key, value in changed.items() if value is not None}
     recipe = recipes.check(vars(RECIPE) | given)
     before = None if unknown(faces) else accuracy(model, faces)
-    history = fit(model, faces, recipe, seed=options.seed, checkpoint=checkpoint)
+    history = fit(model, faces, recipe, seed=seed, checkpoint=checkpoint)
     after = accuracy(model, faces)
-    write(model, faces, out, {"seed": options.seed, **given, "before": before, "after": after})
+    write(model, faces, out, {"seed": seed, **given, "before": before, "after": after})
     callbacks.forget(checkpoint)
     known = f"before {_percent(before)}" if before else f"before it knew no {unknown(faces)[0]}"
-    best = artifacts.best_epoch(history)
-    return (
-        f"{printable(out)}: {_percent(after)} of {after['n']} {after['part']} pictures right, "
-        f"{known} (best of {len(history)} epochs: {best.epoch:.0f})"
-    )
+    share = f"{_percent(after)} of {after['n']} {after['part']} pictures right, {known}"
+    best = artifacts.best_epoch(history).epoch
+    return f"{printable(out)}: {share} (best of {len(history)} epochs: {best:.0f})"
 
 
 def read(folder: Path) -> Faces:
@@ -91,11 +88,8 @@ def start(faces: Faces, *, seed: int) -> keras.Model:
     shipped = compact.pretrained(_some(faces))
     keras.utils.set_random_seed(seed)
     last = shipped.get_layer("expression")
-    model = keras.Model(
-        {"image": shipped.inputs[0]},
-        layers.output(last.input, len(faces.class_names)),
-        name="compact",
-    )
+    x = layers.output(last.input, len(faces.class_names))
+    model = keras.Model({"image": shipped.inputs[0]}, x, name="compact")
     old, new = last.get_weights(), model.get_layer("expression").get_weights()
     for place, known in enumerate(map(_known, faces.class_names)):
         if known is not None:
@@ -106,12 +100,7 @@ def start(faces: Faces, *, seed: int) -> keras.Model:
 
 
 def fit(
-    model: keras.Model,
-    faces: Faces,
-    recipe: Recipe,
-    *,
-    seed: int,
-    checkpoint: Path | None = None,
+    model: keras.Model, faces: Faces, recipe: Recipe, *, seed: int, checkpoint: Path | None = None
 ) -> pd.DataFrame:
     """Train the last layer alone, for a third of the epochs at five times the learning rate, then
     all layers by `recipe`; the model ends with the epoch that was best on validation. Returns the
@@ -121,13 +110,13 @@ def fit(
     head = replace(recipe, epochs=epochs, learning_rate=rate)
     layers.learn_from(model, "expression")
     folder = checkpoint and checkpoint / "head"
-    first = trainer.fit(model, *parts, head, seed=seed, checkpoint=folder)
+    first = trainer.fit(model, *parts, head, seed=seed, checkpoint=folder).assign(stage=1)
     begun = model.get_weights()
     layers.learn_from(model, model.layers[0].name)
     folder = checkpoint and checkpoint / "all"
-    second = trainer.fit(model, *parts, recipe, seed=seed, checkpoint=folder)
+    second = trainer.fit(model, *parts, recipe, seed=seed, checkpoint=folder).assign(stage=2)
     second["epoch"] += epochs
-    history = pd.concat([first.assign(stage=1), second.assign(stage=2)], ignore_index=True)
+    history = pd.concat([first, second], ignore_index=True)
     if artifacts.best_epoch(history).stage == 1:
         model.set_weights(begun)
     return history
@@ -197,15 +186,13 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         if path.parent == folder or name.lower() in image_folders.PARTS:
             fault = "lies in no class's folder; make one for each class and move it there"
             raise DatasetError(f"{printable(path.relative_to(folder))}: {fault}")
-        if (known := _known(name)) is not None:
-            name = CLASS_NAMES[known]
+        name = image_folders.SYNONYMS.get(name.lower(), name)
         found.setdefault(name.lower(), name)
     if not 2 <= len(found) <= 100:
         fault = f"folders of {len(found)} classes with pictures in it; 2 to 100 are needed"
         raise DatasetError(f"{printable(folder)}: {fault}")
-    rest = sorted(found.keys() - {name.lower() for name in CLASS_NAMES}, key=pictures.natural)
-    first = [name for name in CLASS_NAMES if name.lower() in found]
-    return (*first, *(found[name] for name in rest))
+    known = [name for name in CLASS_NAMES if found.pop(name.lower(), None)]
+    return (*known, *(found[name] for name in sorted(found, key=pictures.natural)))
 
 
 def _known(name: str) -> int | None:

@@ -100,9 +100,8 @@ def build(
 
 def batch(experiment: Experiment, model: keras.Model, parts: Parts) -> Batch:
     """What the first step of training is given: inputs by name, targets float32 [b, c]."""
-    kinds = {"classes": model.output_shape[-1], "side": registry.side(model)}
-    names, how = registry.inputs(model), kinds | {"copies": parts.copies}
-    return prediction.Batches(parts.train, experiment.recipe, names, seed=experiment.seed, **how)[0]
+    recipe, seed = experiment.recipe, experiment.seed
+    return prediction.Batches(parts.train, recipe, model, seed=seed, copies=parts.copies)[0]
 
 
 def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
@@ -110,30 +109,26 @@ def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
 
     The step would take a tenth off the loss if that fell in a straight line. A copy of the model
     takes it, without dropout, so that both losses are of one function."""
-
-    def without_dropout(layer):
-        config = layer.get_config()
-        return type(layer).from_config(config | {"rate": 0.0} if "rate" in config else config)
-
-    copy = keras.models.clone_model(model, clone_function=without_dropout)
+    copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
     copy.compile(keras.optimizers.SGD(TINY), recipe.loss, run_eagerly=True)
-    weights, (inputs, targets) = copy.trainable_variables, batch
-
-    def loss() -> float:
-        predicted = copy(inputs, training=True)
-        return float(keras.ops.mean(keras.losses.get(recipe.loss)(targets, predicted)))
-
-    first, before = loss(), [np.array(one) for one in weights]
-    copy.train_on_batch(inputs, targets)  # moves each weight by TINY times its gradient
+    weights = copy.trainable_variables
+    before = [np.array(one) for one in weights]
+    # returns the loss, and moves each weight by TINY times its gradient
+    first = float(copy.train_on_batch(*batch))
     gradient = [(old - np.array(one)) / TINY for old, one in zip(before, weights, strict=True)]
     norm = float(np.sqrt(sum((one**2).sum() for one in gradient)))
     rate = 0.1 * first / norm**2
     for one, old, slope in zip(weights, before, gradient, strict=True):
         one.assign(old - rate * slope)
-    even = np.log(2 if recipe.loss == "binary_crossentropy" else targets.shape[-1])
+    copy.reset_metrics()
+    even = np.log(2 if recipe.loss == "binary_crossentropy" else batch[1].shape[-1])
     found = {"loss if all classes were equally likely": even, "loss before the step": first}
-    found |= {"norm of the gradient": norm, "learning rate": rate, "loss after the step": loss()}
+    found |= {"norm of the gradient": norm, "learning rate": rate}
+    found |= {"loss after the step": float(copy.train_on_batch(*batch))}
     return pd.Series(found, name="one step")
 
 
@@ -202,11 +197,10 @@ def validate(
 
 def with_pixels(scored: Scored, data: str | None) -> Scored:
     """Committed predictions with the faces' pixels, where all of FER2013 is at hand."""
-    known, rows = datasets.load(data), scored.faces.row_ids
-    if not known.is_fer2013 or not np.isin(rows, known.row_ids).all():
+    known = datasets.load(data)
+    places = pd.Index(known.row_ids).get_indexer(scored.faces.row_ids)
+    if not known.is_fer2013 or (places < 0).any():
         return scored
-    order = np.argsort(known.row_ids)
-    places = order[np.searchsorted(known.row_ids, rows, sorter=order)]
     return replace(scored, faces=replace(scored.faces, images=known.images[places]))
 
 

@@ -121,12 +121,11 @@ def _read(path: Path) -> keras.Model:
         if size > LARGEST:
             raise ValueError(f"unpacks to {size >> 30} GB; at most {LARGEST >> 30} are read")
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"holds a {type(model).__name__} alone; save the whole model")
+        return model
     except Exception as error:  # whatever zip, Keras, its layers and the backend raise
         raise TrainingError(f"{path.name}: {_reason(error)}") from error
-    if not isinstance(model, keras.Model):
-        kind = type(model).__name__
-        raise TrainingError(f"{path.name}: holds a {kind} alone; save the whole model")
-    return model
 
 
 def _reason(error: Exception) -> str:

@@ -62,31 +62,28 @@ class Batches(keras.utils.PyDataset):
 
     Batch `step` is ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with
     soft ones if there are any). It depends on (seed, epoch, step) alone; `begin` chooses the epoch.
-    `classes` None: as many as the labels show; `side` in pixels of the faces, None: of the recipe's
-    crop. With `copies` of the faces, augmented already, each epoch takes the next of them as it is,
-    and their soft targets alone.
+    With `copies` of the faces, augmented already, each epoch takes the next of them as it is, and
+    their soft targets alone.
     """
 
     def __init__(
         self,
         train: Examples,
         recipe: Recipe,
-        names: Sequence[str],
+        model: keras.Model,
         *,
         seed: int,
-        classes: int | None = None,
-        side: int | None = None,
         copies: Sequence[Examples] = (),
     ):
         # Keras makes the next batch while one is used: with TensorFlow by tf.data, else by workers.
         super().__init__(workers=1 if keras.backend.backend() == "tensorflow" else 2)
-        self.faces, self.size, self.side = len(train), recipe.batch_size, side
-        self._names, self._seed = names, seed
-        self._classes = classes or int(train.labels.max()) + 1
-        self._given, self._recipe = copies or (train,), recipe
+        self.faces, self.size, self.recipe = len(train), recipe.batch_size, recipe
+        self._names, self._side = registry.inputs(model), registry.side(model)
+        self._classes, self._seed = model.output_shape[-1], seed
+        self._given = copies or (train,)
         if copies:
             as_it_is: dict[str, Any] = {**recipes.UNAUGMENTED, "mixup": 0.0, "soft_share": 1.0}
-            self._recipe = replace(recipe, **as_it_is)
+            self.recipe = replace(recipe, **as_it_is)
         self.begin(0)
 
     def __len__(self) -> int:
@@ -103,26 +100,31 @@ class Batches(keras.utils.PyDataset):
         faces = self._given[self._epoch % len(self._given)].select(chosen)
         inputs, targets = self._inputs(faces, rng), np.eye(self._classes, dtype="f4")[faces.labels]
         if faces.soft_labels is not None:
-            share = self._recipe.soft_share
+            share = self.recipe.soft_share
             targets = (1 - share) * targets + share * faces.soft_labels
-        return _mixed(inputs, targets, rng, self._recipe.mixup)
+        if not (alpha := self.recipe.mixup):
+            return inputs, targets
+        weight = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
+        other = rng.permutation(len(targets))
+
+        def mixed(values: np.ndarray) -> np.ndarray:
+            share = weight.reshape(-1, *[1] * (values.ndim - 1))
+            return share * values + (1 - share) * values[other]
+
+        return {name: mixed(values) for name, values in inputs.items()}, mixed(targets)
 
     def _inputs(self, faces: Examples, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        recipe = self._recipe
-        how = augmentation.augmentation(recipe)
+        recipe, how = self.recipe, augmentation.augmentation(self.recipe)
         images, mirrored = augmentation.augment(faces.images, rng, how)
         view = (mirrored & recipe.descriptor_follows).astype(int)
-        seen = augmentation.crop(images, recipe.crop)
-        seen = augmentation.resize(seen, self.side or seen.shape[1])
+        seen = augmentation.resize(augmentation.crop(images, recipe.crop), self._side)
         x = {"image": augmentation.normalise(seen, recipe.normalisation)}
-        lost = recipe.modality_dropout
+        lost, kept = recipe.modality_dropout, np.float32(1 - recipe.descriptor_dropout)
         withheld = rng.random(len(view)) < lost if lost else np.zeros(len(view), bool)
         for name, array in faces.descriptors.items():
             x[name] = array[np.arange(len(view)), view]
-            if recipe.descriptor_dropout:
-                kept = 1 - recipe.descriptor_dropout
-                drawn = rng.random(x[name].shape, np.float32) < kept
-                x[name] = x[name] * drawn / np.float32(kept)
+            if kept < 1:
+                x[name] = x[name] * (rng.random(x[name].shape, np.float32) < kept) / kept
             x[name][withheld] = 0
         return {name: x[name] for name in self._names}
 
@@ -147,20 +149,3 @@ def predict(
         x = {name: x[name] for name in registry.inputs(model)}
         parts.append(model.predict_on_batch(x)[k - first :])
     return np.concatenate(parts).astype(np.float32)
-
-
-def _mixed(
-    inputs: dict[str, np.ndarray], targets: np.ndarray, rng: np.random.Generator, alpha: float
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each example of a batch mixed with another one of it, by a weight of its own; `alpha` 0: as
-    it is."""
-    if not alpha:
-        return inputs, targets
-    weight = rng.beta(alpha, alpha, len(targets)).astype(np.float32)
-    other = rng.permutation(len(targets))
-
-    def mix(values: np.ndarray) -> np.ndarray:
-        share = weight.reshape(-1, *[1] * (values.ndim - 1))
-        return share * values + (1 - share) * values[other]
-
-    return {name: mix(values) for name, values in inputs.items()}, mix(targets)

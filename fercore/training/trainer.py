@@ -4,7 +4,6 @@ epoch."""
 import dataclasses
 import hashlib
 import json
-import os
 import weakref
 import zlib
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ from fercore.config.recipes import Recipe
 from fercore.models import registry
 from fercore.training import optimizers
 from fercore.training.callbacks import Checkpoint, History
-from fercore.training.prediction import Batches, Examples, predict
+from fercore.training.prediction import Batches, Examples
 
 STEPS_AT_ONCE = 16  # on a GPU, which is otherwise idle while Python starts the next step
 _first: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # check sums of built weights
@@ -34,9 +33,8 @@ def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
     if recipe.dropout is not None:
         parameters = {"dropout": recipe.dropout} | parameters
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(
-        "mixed_bfloat16" if precision(recipe) == "bfloat16" else "float32"
-    )
+    mixed = precision(recipe) == "bfloat16"
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
     try:
         return registry.build(name, **parameters)
     finally:
@@ -59,10 +57,9 @@ def fit(
     loss, val_accuracy, val_loss, learning_rate, seconds.
 
     With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on
-    from its last epoch: batches, augmentation and dropout depend on (seed, epoch, step) alone, so
-    that it ends with the same numbers. Whatever `key` tells apart starts anew. Where the recipe
-    says so, the first epochs train a twin for smaller faces, whose weights the model takes over.
-    `copies` of the training faces as in `Batches`. `callbacks`, Keras's or one's own, find an
+    from its last epoch, to the same numbers. Whatever `key` tells apart starts anew. Where the
+    recipe says so, the first epochs train a twin for smaller faces, whose weights the model takes
+    over. `copies` of the training faces as in `Batches`. `callbacks`, Keras's or one's own, find an
     epoch's row in their logs, and may end the training; the learning rate is the recipe's.
     """
     steps, small = -(-len(train) // recipe.batch_size), recipe.small_epochs
@@ -73,21 +70,16 @@ def fit(
     def prepared(network: keras.Model, folder: Path | None, epoch: int) -> Checkpoint:
         _compile(network, recipe, rates[epoch * steps :])
         of = key(network, recipe, seed, train, validation, copies) if folder else ""
-        state = Checkpoint(network, rows, folder, of)
-        state.restore()
-        return state
+        return Checkpoint(network, rows, folder, of)
 
     def trained(network: keras.Model, state: Checkpoint, epochs: int) -> None:
-        names, classes = registry.inputs(network), network.output_shape[-1]
-        kinds = {"classes": classes, "side": registry.side(network), "copies": copies}
-        batches = Batches(train, recipe, names, seed=seed, **kinds)
-        history = History(rows, batches, rates, lambda it: _validate(it, validation, recipe), bar)
+        batches = Batches(train, recipe, network, seed=seed, copies=copies)
+        followers = [History(rows, batches, validation, bar), state, *callbacks]
         bar.update(len(rows) * len(train) - bar.n)
         if len(rows) < epochs:
-            epochs_left = {"initial_epoch": len(rows), "epochs": epochs}
-            followers = [history, state, *callbacks]
+            how = {"initial_epoch": len(rows), "epochs": epochs, "verbose": 0}
             # The batches are shuffled already; Keras would shuffle their order once more.
-            network.fit(batches, callbacks=followers, verbose=0, shuffle=False, **epochs_left)
+            network.fit(batches, callbacks=followers, shuffle=False, **how)
 
     state = prepared(model, checkpoint, small)
     with artifacts.progress(description=model.name, total=recipe.epochs * len(train)) as bar:
@@ -112,18 +104,12 @@ def key(
     """What the weights that `fit` ends with follow from, as a digest: network, recipe, seed, data,
     soft targets and first weights: those that a model was built with, also where it has learnt
     since, as when its training was stopped."""
-    both = train, validation
-    sums = [
-        [len(part), int(part.images.sum()), int((part.labels * np.arange(len(part))).sum())]
-        for part in both
-    ]
-    arrays = [array for part in both for _, array in sorted(part.descriptors.items())]
-    arrays += [part.soft_labels for part in (train, *copies) if part.soft_labels is not None]
-    built = _first.setdefault(
-        model, _checks(keras.ops.convert_to_numpy(variable) for variable in model.variables)
-    )
-    checks = _checks(arrays), built
-    all_of_it = [model.name, structure(model), dataclasses.asdict(recipe), seed, sums, checks]
+    data = [part.soft_labels for part in (train, *copies) if part.soft_labels is not None]
+    for part in (train, validation):
+        data += [part.images, part.labels, *part.descriptors.values()]
+    weights = map(keras.ops.convert_to_numpy, model.variables)
+    checks = _checks(data), _first.setdefault(model, _checks(weights))
+    all_of_it = [model.name, structure(model), dataclasses.asdict(recipe), seed, checks]
     return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()
 
 
@@ -132,10 +118,7 @@ def structure(model: keras.Model) -> list:
     return [
         structure(layer)
         if isinstance(layer, keras.Model)
-        else [
-            type(layer).__name__,
-            {key: value for key, value in layer.get_config().items() if key != "name"},
-        ]
+        else layer.get_config() | {"name": type(layer).__name__}
         for layer in model.layers
     ]
 
@@ -154,16 +137,19 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
             "validation_accuracy": [round(accuracy, 4) for accuracy in history.val_accuracy],
         }
     found |= {"recipe_parameters": dataclasses.asdict(recipe), "precision": precision(recipe)}
-    named = {"device": device(), "gpu": gpu(), "backend": keras.backend.backend()}
-    return found | {name: value for name, value in named.items() if value is not None}
+    found |= {"device": device(), "backend": keras.backend.backend()}
+    return found | ({"gpu": gpu()} if gpu() else {})
 
 
 def precision(recipe: Recipe) -> str:
-    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where the processor multiplies in it,
-    or on a GPU."""
+    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where Linux says that the processor
+    multiplies in it, or on a GPU."""
     if recipe.precision != "auto":
         return recipe.precision
-    return "bfloat16" if device() == "gpu" or _processor_has_bfloat16() else "float32"
+    known = Path("/proc/cpuinfo")
+    flags = known.read_text() if known.exists() else ""
+    fast = gpu() or "avx512_bf16" in flags or "amx_bf16" in flags
+    return "bfloat16" if fast else "float32"
 
 
 def device() -> str:
@@ -190,26 +176,17 @@ def gpu() -> str | None:
 
 def _compile(model: keras.Model, recipe: Recipe, rates: Sequence[float]) -> None:
     """Make a model ready to be trained by the recipe, step k at learning rate `rates[k]`."""
-    losses = {
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-        "binary_crossentropy": keras.losses.BinaryCrossentropy,
-    }
+    binary = recipe.loss == "binary_crossentropy"
+    loss = keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy
     optimizer = optimizers.optimizer(recipe, rates)
     model.compile(
         optimizer,
-        losses[recipe.loss](label_smoothing=recipe.label_smoothing),
+        loss(label_smoothing=recipe.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=keras.backend.backend() == "jax",
         steps_per_execution=STEPS_AT_ONCE if device() == "gpu" else 1,
     )
     optimizer.build(model.trainable_variables)
-
-
-def _validate(model: keras.Model, validation: Examples, recipe: Recipe) -> dict:
-    probabilities = predict(model, validation, recipe)
-    given = probabilities[np.arange(len(validation)), validation.labels]
-    accuracy = float(np.mean(probabilities.argmax(1) == validation.labels))
-    return {"val_accuracy": accuracy, "val_loss": float(-np.log(np.maximum(given, 1e-7)).mean())}
 
 
 def _checks(arrays: Iterable[np.ndarray]) -> list:
@@ -218,11 +195,3 @@ def _checks(arrays: Iterable[np.ndarray]) -> list:
         [list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)]
         for array in arrays
     ]
-
-
-def _processor_has_bfloat16() -> bool:
-    """Whether Linux lists bfloat16 multiplication among the processor's flags; elsewhere False."""
-    if not os.path.exists("/proc/cpuinfo"):
-        return False
-    flags = Path("/proc/cpuinfo").read_text()
-    return "avx512_bf16" in flags or "amx_bf16" in flags

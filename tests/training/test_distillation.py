@@ -68,7 +68,8 @@ def test_targets_are_mixed_by_share_and_follow_the_order_of_the_batch(experiment
         experiment.recipe, **recipes.UNAUGMENTED, normalisation="raw", soft_share=0.7
     )
     data = prediction.Examples(images, labels, {}, soft)
-    [(x, targets)] = prediction.Batches(data, unmoved, ["image"], seed=0)
+    model = trainer.build("small", unmoved, 0)
+    [(x, targets)] = prediction.Batches(data, unmoved, model, seed=0)
     order = x["image"][:, 0, 0, 0].astype(int)
     assert sorted(order) == list(range(14)) != list(order)
     assert np.allclose(targets, 0.3 * np.eye(7)[labels[order]] + 0.7 * soft[order], atol=1e-6)
