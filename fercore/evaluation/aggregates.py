@@ -9,7 +9,6 @@ one set, as the problem is convex. They need not add up to one, so that the pool
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +24,11 @@ SMALLEST = 1e-4  # probability that a member gives a class at least: one veto mu
 FOLDS = 5
 TRIED = 10  # candidates whose weights are fitted at each step, the most promising ones
 Member = tuple[str, int]  # network and seed
+Pool = dict[Member, float]  # weights of an ensemble's members
 
 
 class AggregationError(ValueError):
     """Members that cannot be averaged, or too few of them."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Members of an ensemble and their weights [m]."""
-
-    members: tuple[Member, ...]
-    weights: np.ndarray
 
 
 def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> artifacts.Predictions:
@@ -128,13 +120,14 @@ def members(order: pd.DataFrame, size: int | None = None) -> list[Member]:
 def fitted(validation: Mapping[Member, Scored], chosen: Sequence[Member]) -> Pool:
     """The pool of the `chosen` with weights of maximum likelihood."""
     scored = {member: validation[member] for member in chosen}
-    return Pool(tuple(chosen), metrics.fit_pool(_logs(scored), scored[chosen[0]].labels))
+    weights = metrics.fit_pool(_logs(scored), scored[chosen[0]].labels)
+    return dict(zip(chosen, weights.tolist(), strict=True))
 
 
 def pooled(scored: Mapping[Member, Scored], pool: Pool) -> np.ndarray:
     """Probabilities float32 [n, c] of the pool for faces that its members have scored."""
-    logs = _logs({member: scored[member] for member in pool.members})
-    return np.exp(metrics.pooled(logs, pool.weights)).T.astype(np.float32)
+    logs = _logs({member: scored[member] for member in pool})
+    return np.exp(metrics.pooled(logs, np.array([*pool.values()]))).T.astype(np.float32)
 
 
 def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

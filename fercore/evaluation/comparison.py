@@ -1,19 +1,15 @@
-"""Systems compared on the same faces: aggregates and members, networks before and after one change
-(params/changes.yaml), by what they cost, by few training faces; the file, commit and command behind
-each number."""
+"""Systems compared on the same faces: before and after one change (params/changes.yaml), by what
+they cost, by few training faces."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from fercore import artifacts
-from fercore.config import parameters, reading, recipes
-from fercore.data import datasets, synthetic
+from fercore.config import parameters
 from fercore.data.splits import SPLITS
 from fercore.evaluation import metrics, scoring, tables
 from fercore.evaluation.scoring import Run
@@ -28,7 +24,6 @@ CHANGES = [
     *("change", "before", "after", "split", "views", "seeds", "n"),
     *("accuracy_before", "accuracy_after", "gain", "low", "high", "least", "most", "published"),
 ]
-PLANNED_BY = {"published": "full", "rederived": "full"}  # the profile behind what is committed
 # how `readable` names columns and writes their values
 READABLE: dict[str, tuple[str, Callable]] = {
     "seed": ("seed", str),
@@ -39,7 +34,6 @@ READABLE: dict[str, tuple[str, Callable]] = {
     "train_seconds": ("training", artifacts.duration),
     "images_per_second": ("images per second", "{:,.0f}".format),
 }
-KEPT = ("parameters", "macs", "epochs", "best_epoch", "train_seconds", "images_per_second")
 
 
 def changes(run: Run) -> pd.DataFrame:
@@ -120,23 +114,8 @@ def curve_text(table: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns={"faces": "training faces"})
 
 
-def trainings(run: Run) -> pd.DataFrame:
-    """A row a training of a run: split, network, seed, recipe, parameters, macs (a face), epochs,
-    best_epoch, train_seconds, images_per_second, precision, hardware. NaN where a record does not
-    say."""
-    rows = []
-    for split, network, seed in scoring.ordered(artifacts.list_predictions(run.folder)):
-        record = artifacts.read_record(run.folder, split, network, seed)
-        if "members" not in record and record.get("train_seconds") is not None:  # trained here
-            row = {"split": split, "network": network, "seed": seed}
-            row |= {"recipe": record.get("recipe") or ""}
-            row |= {key: record.get(key) for key in (*KEPT, "precision")}
-            rows.append(row | {"hardware": scoring.hardware(record)})
-    return pd.DataFrame(rows, columns=None if rows else ["split"])
-
-
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`trainings`, or a table as of `ranking`, as text: accuracy with its interval, numbers
+    """A table as of `ranking`, or of trainings, as text: accuracy with its interval, numbers
     rounded, times as durations; what is not known stays NaN."""
     text = tables.with_interval(table, "accuracy") if "accuracy" in table else table.copy()
     for column in text.select_dtypes("number"):
@@ -168,43 +147,6 @@ def ranking(results: pd.DataFrame, split: str) -> pd.DataFrame:
     }
     frame.insert(6, "published", frame.name.map(theirs).astype(float))
     return frame.sort_values("accuracy", ascending=False, ignore_index=True)
-
-
-def origins(run: Run) -> pd.DataFrame:
-    """A row a trained network, split and seed, without aggregates.
-
-    `predictions`: the file, from the run's folder; `commit`: of the code that trained it, 12
-    digits, '+' where it had changes; `command`: what executes the notebook again with the same
-    values, from the project's folder.
-    """
-    profile, known, rows = PLANNED_BY.get(run.profile, run.profile), parameters.network_names(), []
-    for key in artifacts.list_predictions(run.folder):
-        if key[1] in known:
-            record = artifacts.read_record(run.folder, *key)
-            file = artifacts.prediction_path(run.folder, *key).relative_to(run.folder)
-            commit = (record.get("git_commit") or "")[:12] + "+" * bool(record.get("git_dirty"))
-            rows.append((file.as_posix(), commit, command(profile, record)))
-    return pd.DataFrame(rows, columns=["predictions", "commit", "command"])
-
-
-def command(profile: str, record: dict) -> str:
-    """The call of papermill that trains the network of a record again into a profile's folder: by
-    the values of its recipe that its notebook takes."""
-    notebook = parameters.network(record["network"])["notebook"]
-    declared, used = reading.declared(notebook), record.get("recipe_parameters", {})
-    values = {key: record.get(key) for key in ("network", "split", "seed", "recipe", "epochs")}
-    values |= {key: used.get(key) for key in recipes.FIELDS if key not in values}
-    if recipes.UNAUGMENTED.items() <= used.items():
-        values["augment"] = False
-    values |= {"subset": record["data"].get("subset"), "profile": profile}
-    if record["data"]["origin"] == synthetic.ORIGIN:
-        values["data"] = datasets.SYNTHETIC
-    given = {key: value for key, value in values.items() if key in declared}
-    text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=float("inf"))
-    return (
-        f"papermill notebooks/{notebook}.ipynb executed.ipynb --cwd notebooks "
-        f"-y {shlex.quote(text.strip())}"
-    )
 
 
 def _compared(

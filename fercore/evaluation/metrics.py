@@ -6,7 +6,6 @@ that matrix from a multinomial distribution, so a bootstrap needs neither loops 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -94,27 +93,15 @@ def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
     return table[table.n > 0].reset_index(drop=True)
 
 
-class McNemar(NamedTuple):
-    """Faces that only one of two systems gets right, and the two-sided probability of a split so
-    uneven by chance."""
-
-    only_first: int
-    only_second: int
-    p_exact: float
-    p_mid: float
-
-
-def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float, float]:
     """McNemar's test of two systems on the same faces; `first`, `second` bool [n], True where
-    right.
-
-    Exact binomial and mid-p, which is less conservative and keeps its level (Fagerland, Lydersen &
-    Laake 2013, BMC Medical Research Methodology 13:91).
-    """
+    right: faces that only the first gets right, those of the second, and the two-sided probability
+    of a split so uneven by chance: exact binomial, and mid-p, which is less conservative and keeps
+    its level (Fagerland, Lydersen & Laake 2013, BMC Medical Research Methodology 13:91)."""
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     n, fewer = only_first + only_second, min(only_first, only_second)
     up_to, below = float(bdtr(fewer, n, 0.5)), float(bdtr(fewer - 1, n, 0.5)) if fewer else 0.0
-    return McNemar(only_first, only_second, min(1.0, 2 * up_to), min(1.0, up_to + below))
+    return only_first, only_second, min(1.0, 2 * up_to), min(1.0, up_to + below)
 
 
 def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:

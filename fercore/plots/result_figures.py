@@ -1,5 +1,5 @@
-"""Figures of predictions: values with intervals, confusion matrices, mistakes; of whole systems, a
-point each: beside what was published, by what they cost."""
+"""Figures of predictions: values with intervals, confusion matrices, mistakes; systems by what they
+cost."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -116,45 +116,6 @@ def predictions(
 
 
 @style()
-def outcome(table: pd.DataFrame) -> Figure:
-    """What was published (across) and what this study reaches (up, 95 % intervals), a point a row
-    of `tables.outcome`; above the line it is more. Hollow: on the official split, not on the
-    published one. Small: variants for a figure that validation faces prefer another one for. Of the
-    others those whose interval ends below the line bear a number, which the list below explains."""
-    figure, axis = new(height=5.6)
-    table = table.dropna(subset=["published", "accuracy"])
-    behind, table = table[~table.preferred], table[table.preferred]
-    same = table.split == table.measured_on
-    faint = [_tone(system) for system in behind.system]
-    axis.scatter(behind.published, behind.accuracy, s=9, color=faint, alpha=0.5)
-    for (system, there), part in table.groupby(["system", same]):
-        label, face = (system, _tone(system)) if there else (None, "white")
-        _points(axis, part, "published", mfc=face, label=label, color=_tone(system))
-    least, most = axis.get_xlim()
-    axis.plot([least, most], [least, most], color=PUBLISHED, lw=1, zorder=0)
-    words = {"textcoords": "offset points", "fontsize": 8, "color": PUBLISHED}
-    axis.annotate("as published", (most, most), (3, 0), **words)
-    axis.set(
-        xlabel="published accuracy (%)",
-        ylabel="accuracy here (%)",
-        xlim=(least, most + (most - least) / 8),
-        ylim=(max(least, table.low.min() - 2), max(most, table.high.max()) + 2),
-    )
-    dot = _mark(ms=3, color=INK, alpha=0.5, label="small: another variant")
-    hollow = _mark(mfc="white", mec=INK, label="hollow: official split instead")
-    systems, _ = axis.get_legend_handles_labels()
-    shown = [*systems, *[dot] * bool(len(behind)), *[hollow] * (not same.all())]
-    figure.legend(handles=shown, loc="outside upper left", ncols=7, fontsize=8.5, title="system")
-    short = table[table.high < table.published].sort_values(["published", "accuracy"])
-    short = short.assign(number=[str(place + 1) for place in range(len(short))])
-    said = "{number}  {name} ({classes}): {accuracy:.1f} for {published:.2f}".format_map
-    _listed(figure, [said(row) for row in short.to_dict("records")])
-    points = table[["published", "accuracy"]]
-    name_points(axis, short.published, short.accuracy, short.number, points=points)
-    return figure
-
-
-@style()
 def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """Test accuracy against parameters, multiply-adds and training seconds, a panel each. Points
     bear their place in `table`, which the list below explains; on the frontier, their name too.
@@ -163,11 +124,15 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     has no such cost is listed below the panel.
     """
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
+    tones = dict(zip("ABCDE", SERIES_COLOURS, strict=False))  # of the published systems
     named, (figure, axes) = [], new(3, 1, height=14.5)
     for axis, (column, (label, lacks)) in zip(axes, COSTS.items(), strict=True):
         shown = table[table[column].fillna(0) > 0].sort_values(column)
         for system, part in shown.groupby("system"):
-            _points(axis, part, column, color=_tone(system), label=system)
+            tone = tones.get(str(system), SERIES_COLOURS[5])
+            look: Any = {"fmt": "o", "ms": 5, "lw": 0.9, "color": tone, "label": system}
+            spread = [part.accuracy - part.low, part.high - part.accuracy]
+            axis.errorbar(part[column], part.accuracy, spread, **look)
         best = shown[shown.accuracy == shown.accuracy.cummax()]
         frontier = best[column].repeat(2).iloc[1:], best.accuracy.repeat(2).iloc[:-1]
         axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
@@ -184,7 +149,8 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     shown, title = axes[0].get_legend_handles_labels()[0], f"system, n = {n:,} faces"
     figure.legend(handles=shown, loc="outside upper left", ncols=6, fontsize=8.5, title=title)
     names = table.number + "  " + table.name + table.accuracy.map("  {:.1f} %".format)
-    _listed(figure, names.tolist())
+    unmarked: Any = {"handlelength": 0, "handletextpad": 0, "ncols": 2, "fontsize": 7.5}
+    figure.legend([_mark(marker="")] * len(names), names, loc="outside lower left", **unmarked)
     for axis, x, y, names, lines in named:  # now that the layout is settled
         name_points(axis, x, y, names, lines=lines)
     return figure
@@ -241,22 +207,5 @@ def _in_cell(axis: Axes, column: int, height: float, text: str, **how) -> None:
     axis.text(column + 0.5, height, text, ha="center", va="center", in_layout=False, **how)
 
 
-def _points(axis: Axes, part: pd.DataFrame, column: str, **how) -> None:
-    spread = [part.accuracy - part.low, part.high - part.accuracy]
-    axis.errorbar(part[column], part.accuracy, spread, fmt="o", ms=5, lw=0.9, **how)
-
-
 def _mark(**how) -> mpl.lines.Line2D:
     return mpl.lines.Line2D([], [], **{"marker": "o", "ls": ""} | how)
-
-
-def _listed(figure: Figure, lines: Sequence[str]) -> None:
-    """Lines of text below the axes, in two columns."""
-    blanks = [_mark(marker="")] * len(lines)
-    how: Any = {"ncols": 2, "handlelength": 0, "handletextpad": 0, "fontsize": 7.5}
-    figure.legend(blanks, lines, loc="outside lower left", **how)
-
-
-def _tone(system: object) -> str:
-    """A published system's colour; another one is that of all others."""
-    return dict(zip("ABCDE", SERIES_COLOURS, strict=False)).get(str(system), SERIES_COLOURS[5])

@@ -16,7 +16,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import PIL.Image
-import PIL.ImageChops
 import textalloc
 from cycler import cycler
 from IPython.display import SVG, Image
@@ -54,8 +53,7 @@ STYLE = {
 }
 Look = dict[str, Any]  # keywords of matplotlib
 WIDTH = 6.6  # inches: a column of text in a report
-THUMBNAIL = (400, 300)  # pixels: as wide, the top of a figure that is higher
-UNSEEN = 8  # of 255: a difference of colours that no eye tells
+THUMBNAIL = (320, 240)  # pixels: as wide, the top of a figure that is higher
 _with_thumbnail: set[Path] = set()
 
 
@@ -106,10 +104,14 @@ def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
     a notebook to show. A notebook's first figure is also written small, as thumbnail.webp."""
     folder = Path(folder)
     pictures = any(axes.images for axes in figure.axes)
-    data = _png(figure) if pictures else _svg(figure)
+    data = _packed(_drawn(figure), "PNG", optimize=True) if pictures else _svg(figure)
     artifacts.write_atomically(folder / f"{name}{'.png' if pictures else '.svg'}", data)
     if folder not in _with_thumbnail:
-        artifacts.write_atomically(folder / "thumbnail.webp", _thumbnail(figure))
+        image, (width, most) = _drawn(figure), THUMBNAIL
+        small = image.resize((width, round(image.height * width / image.width)))
+        small = small.crop((0, 0, width, min(small.height, most)))
+        thumbnail = _packed(small, "WEBP", quality=40, method=6)
+        artifacts.write_atomically(folder / "thumbnail.webp", thumbnail)
         _with_thumbnail.add(folder)
     return Image(data, format="png") if pictures else SVG(data)
 
@@ -221,23 +223,9 @@ def _svg(figure: Figure) -> bytes:
     return text.encode()
 
 
-def _png(figure: Figure) -> bytes:
-    """PNG, of 128 colours where that changes none visibly: grey faces take two thirds of the bytes
-    then."""
-    drawn, packed = _drawn(figure), io.BytesIO()
-    few = drawn.quantize(128, dither=PIL.Image.Dither.NONE)
-    apart = PIL.ImageChops.difference(drawn, few.convert("RGB"))
-    same = np.asarray(apart).max() <= UNSEEN
-    (few if same else drawn).save(packed, "PNG", optimize=True)
-    return packed.getvalue()
-
-
-def _thumbnail(figure: Figure) -> bytes:
-    """The figure as small as `THUMBNAIL`, as WebP, in half of a PNG's bytes."""
-    image, packed = _drawn(figure), io.BytesIO()
-    width, height = THUMBNAIL[0], round(image.height * THUMBNAIL[0] / image.width)
-    image = image.resize((width, height), PIL.Image.Resampling.LANCZOS)
-    image.crop((0, 0, width, min(height, THUMBNAIL[1]))).save(packed, "WEBP", quality=45, method=6)
+def _packed(image: PIL.Image.Image, form: str, **how) -> bytes:
+    packed = io.BytesIO()
+    image.save(packed, form, **how)
     return packed.getvalue()
 
 

@@ -28,13 +28,15 @@ def execute(profile: str, notebook: str, executed: str, target: str, parameters:
     line.unlink(missing_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
+            # sockets in a folder: a TCP port, once chosen, may be taken before the kernel listens
+            kernel = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
             papermill.execute_notebook(
                 notebook,
                 executed,
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
-                config=_kernel(Path(folder)),
+                config=Config(KernelManager=kernel),
                 iopub_timeout=SILENCE,
             )
         pages.export(profile, Path(executed), Path(target))
@@ -63,10 +65,3 @@ def failure(folder: Path, job: str) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
-
-
-def _kernel(folder: Path) -> Config:
-    """How to speak to the kernel: by sockets in `folder`; a TCP port, once chosen, may be taken
-    before it listens."""
-    connection = {} if sys.platform == "win32" else {"transport": "ipc"}
-    return Config(KernelManager={"connection_file": str(folder / "kernel.json"), **connection})

@@ -1,14 +1,12 @@
 """The page from which a reader of a run starts: what was asked and found, notebooks, tables."""
 
 import base64
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
-import PIL.Image
 from markupsafe import Markup
 from nbconvert.filters import markdown2html
 
@@ -18,7 +16,6 @@ from fercore.evaluation import comparison, tables
 from fercore.workflow import documents, pages, plan
 
 TOTAL = 7_500_000  # bytes of all pages that are committed
-THUMBNAIL = (320, 240)  # pixels
 ENDS = ("low", "high", "published")  # what the scale of all accuracies must hold
 
 
@@ -102,35 +99,23 @@ def _card(folder: Path, notebook: str, jobs: list[plan.Job]) -> dict[str, Any]:
         for name in (job.name, f"{job.name}.*")
         for path in sorted((folder / "figures").glob(f"{name}/thumbnail.webp"))
     ]
+    small = base64.b64encode(pictures[0].read_bytes()).decode() if pictures else ""
     title = pages.first_heading(reading.cells(notebook)) or notebook
     return {
         "name": notebook,
         "title": re.sub(r"^\d+ · ", "", title),
         "question": _question(notebook),
-        "thumbnail": _small(pictures[0]) if pictures else "",
+        "thumbnail": f"data:image/webp;base64,{small}" if small else "",
         "links": [{"href": f"{job.name}.html", "text": _short(job)} for job in jobs],
     }
 
 
 def _question(notebook: str) -> str:
-    """What a notebook asks: the paragraph marked as its question, else the first one after its
-    title and the line that leads to its neighbours."""
+    """What a notebook asks: the paragraph of its first cell that is marked so, as plain text."""
     first = "".join(reading.cells(notebook)[0]["source"])
-    blocks = [block.strip() for block in first.split("\n\n")]
-    blocks = [one for one in blocks if not (one.startswith("#") or pages.SELF.search(one))]
-    marked = [block for block in blocks if re.match(r"\W*question", block, re.IGNORECASE)]
-    text = (marked or blocks or [""])[0]
-    text = re.sub(r"^\W*question\W*", "", text, flags=re.IGNORECASE)
-    return re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("\n", " ").strip()
-
-
-def _small(picture: Path) -> str:
-    """A thumbnail as an address that holds it, of as few bytes as a page of many can bear."""
-    packed = io.BytesIO()
-    with PIL.Image.open(picture) as image:
-        image.thumbnail(THUMBNAIL)
-        image.save(packed, "WEBP", quality=40, method=6)
-    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    marked = re.search(r"^\*\*Question\.\*\* (.+?)(?:\n\n|\Z)", first, re.MULTILINE | re.DOTALL)
+    text = re.sub(r"[*`]|\[([^\]]*)\]\([^)]*\)", r"\1", marked[1] if marked else "")
+    return text.replace("\n", " ").strip()
 
 
 def _short(job: plan.Job) -> str:

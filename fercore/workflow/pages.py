@@ -70,7 +70,7 @@ def export(profile: str, executed: Path, target: Path) -> Path:
     body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     pages = {f"{name}.ipynb": f"{jobs[0].name}.html" for name, jobs in executions.items()}
     body = _linked(UNCOLOURED.sub(r"\1", body), pages, target.parent)
-    return write(target, body, _largest(notebook.cells))
+    return write(target, body)
 
 
 def run_of(profile: str) -> dict:
@@ -137,15 +137,15 @@ def css(*, code: bool) -> str:
     return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
 
 
-def write(target: Path, body: str, largest: str = "") -> Path:
+def write(target: Path, body: str) -> Path:
     """Write a page. Raises `ReportError` where it names folders of this machine, or where it would
-    be committed and is too large; `largest` says which parts are."""
+    be committed and is too large."""
     if found := machine_paths(body):
         raise ReportError(f"{target.name}: holds paths of this machine: {', '.join(found)}")
     size = len(body.encode())
     if target.resolve().parents[1].name == PUBLISHED and size > LIMIT:
         over = f"{size / 1e3:.0f} kB, {(size - LIMIT) / 1e3:.1f} kB over the limit of a page"
-        raise ReportError(f"{target.stem}: its page takes {over}{largest}")
+        raise ReportError(f"{target.stem}: its page takes {over}")
     return artifacts.write_atomically(target, body)
 
 
@@ -281,13 +281,3 @@ def _linked(body: str, pages: Mapping[str, str], folder: Path) -> str:
         return f"{before}{file}{mark}{place}{after}{text}</a>"
 
     return re.sub(r'(<a\b[^>]*?\bhref=")([^"]*)("[^>]*>)(.*?)</a>', led, body, flags=re.DOTALL)
-
-
-def _largest(cells: Iterable[nbformat.NotebookNode]) -> str:
-    """The three cells whose outputs take most of a page, as a message ends with it."""
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    sizes = sorted(
-        ((len(json.dumps(cell.outputs)), k) for k, cell in enumerate(code)), reverse=True
-    )
-    named = [f"cell [{code[k].execution_count}] {size / 1e3:.0f} kB" for size, k in sizes[:3]]
-    return f"; most of it in {', '.join(named)}"

@@ -138,10 +138,8 @@ def main(name: str, cores: str, *options: str) -> int:
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Snakemake and its jobs print goes to the log
-    profile, run = (
-        parameters.profile(name),
-        json.loads((paths.outputs(name) / "run.json").read_text()),
-    )
+    profile = parameters.profile(name)
+    run = json.loads((paths.outputs(name) / "run.json").read_text())
     jobs = plan.jobs(profile, run.get("left_out", ()))
     expected = expected_seconds(profile, run["data"], jobs)
     progress = Progress(expected, int(cores), out, "--dry-run" in options)

@@ -20,21 +20,17 @@ LIMIT = 8_000_000  # bytes of predictions: the repository is to stay small
 OF_FACES = ("leaks.csv", "descriptors.csv", "features.csv")
 
 
-class PublishingError(ValueError):
-    """A run that must not be published."""
-
-
 def publish(profile: str) -> str:
     """Copy predictions, records and histories of a run into outputs/published; return what was
     done, in a line.
 
-    Networks that are published already and not part of the run stay. Raises `PublishingError` for a
+    Networks that are published already and not part of the run stay. Raises `ValueError` for a
     run on other data than FER2013, on a part of it, or one too large.
     """
     source, target = paths.outputs(profile), paths.outputs(PUBLISHED)
     keys = plan.predicted(source)
     if not keys:
-        raise PublishingError(
+        raise ValueError(
             f"outputs/{profile}: no predictions; run ./run_all.sh --profile {profile} first"
         )
     for key in keys:
@@ -42,7 +38,7 @@ def publish(profile: str) -> str:
     files = [path for key in keys for path in _files(source, key)]
     size = sum(path.stat().st_size for path in files)
     if size > LIMIT:
-        raise PublishingError(
+        raise ValueError(
             f"outputs/{profile}: {size / 1e6:.1f} MB of predictions, more than {LIMIT / 1e6:.0f} MB"
         )
     curve = source / "tables" / "learning_curve.csv"  # to which rows are added
@@ -120,4 +116,4 @@ def _check(record: dict, name: str) -> None:
         fault = f"its record holds a path of the machine: {found[0]}"
     else:
         return
-    raise PublishingError(f"{name}: {fault}")
+    raise ValueError(f"{name}: {fault}")

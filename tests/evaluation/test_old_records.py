@@ -32,5 +32,3 @@ def test_old_predictions_stay_in_the_results(old):
 def test_reports_do_without_them(old):
     assert aggregates.save_all(old.folder, "official").seeds.eq("").all()
     assert comparison.changes(old).empty
-    assert set(comparison.trainings(old).network) >= {"cnn"}
-    assert comparison.origins(old).predictions.str.contains("/cnn/").any()

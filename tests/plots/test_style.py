@@ -38,48 +38,6 @@ GAINS = RANKED.assign(value=[1.0, -0.2], low=[0.5, -1.0], high=[1.5, 0.6], kind=
 COSTS = RANKED.assign(
     system=["A", "own"], parameters=[1e6, 2e6], macs=[5e7, np.nan], train_seconds=[60.0, 90.0]
 )
-OUTCOME = pd.DataFrame(
-    [
-        ("cnn", "A", 7, "pooled_64_16_20", "pooled_64_16_20", 62.5, 65.0, 64.0, 66.0, True),
-        (
-            "cnn_shorter",
-            "A",
-            7,
-            "pooled_64_16_20",
-            "pooled_64_16_20",
-            62.5,
-            60.0,
-            59.0,
-            61.0,
-            False,
-        ),
-        ("vgg", "A", 7, "pooled_64_16_20", "official", 66.7, 64.0, 63.0, 65.0, True),
-        (
-            "model_a",
-            "E",
-            5,
-            "official_five",
-            "official_five",
-            72.4,
-            float("nan"),
-            float("nan"),
-            float("nan"),
-            False,
-        ),
-    ],
-    columns=[
-        "name",
-        "system",
-        "classes",
-        "split",
-        "measured_on",
-        "published",
-        "accuracy",
-        "low",
-        "high",
-        "preferred",
-    ],
-)
 DRAWN = {
     "class_counts": lambda: style.class_counts({"Training": [5, 4, 3, 9, 6, 2, 1]}, CLASS_NAMES),
     "face_sheet": lambda: style.face_sheet(PICTURES, list("abcde"), columns=3, heading="Faces"),
@@ -93,7 +51,6 @@ DRAWN = {
     ),
     "agreement": lambda: result_figures.agreement(np.eye(2), ["a", "b"]),
     "costs": lambda: result_figures.costs(COSTS, n=70),
-    "outcome": lambda: result_figures.outcome(OUTCOME),
     "predictions": lambda: result_figures.predictions(
         PICTURES, np.arange(5), np.eye(7)[1:6], CLASS_NAMES
     ),
@@ -107,19 +64,6 @@ def test_every_figure_is_drawn_without_changing_settings(name):
     figure.canvas.draw()
     assert figure.axes
     assert dict(mpl.rcParams) == before
-
-
-def test_the_outcome_lists_what_falls_short_and_hollows_what_another_split_measured():
-    figure = result_figures.outcome(OUTCOME)
-    (axis,) = figure.axes
-    assert [text.get_text() for text in axis.texts] == ["as published", "1"]
-    assert [text.get_text()[:11] for text in figure.legends[1].get_texts()] == ["1  vgg (7):"]
-    markers = [container.lines[0].get_markerfacecolor() for container in axis.containers]
-    assert sorted(markers) == [plots.SERIES_COLOURS[0], "white"]
-    (small,) = (
-        points for points in axis.collections if isinstance(points, mpl.collections.PathCollection)
-    )
-    assert small.get_offsets().tolist() == [[62.5, 60.0]]
 
 
 def test_the_cost_figure_names_the_frontier_and_numbers_and_lists_the_rest():
@@ -224,15 +168,6 @@ def test_plots_are_saved_as_svg_and_pictures_as_small_png(tmp_path):
         "thumbnail.webp",
     ]
     assert (tmp_path / "sheet.png").stat().st_size < 60_000
-
-
-def test_grey_pictures_take_few_colours_and_colour_pictures_keep_theirs(tmp_path):
-    style.save(DRAWN["face_sheet"](), tmp_path, "grey")
-    figure, axis = style.new(height=2)
-    axis.imshow(RNG.integers(0, 256, (40, 80, 3), np.uint8))
-    style.save(figure, tmp_path, "colour")
-    with Image.open(tmp_path / "grey.png") as grey, Image.open(tmp_path / "colour.png") as colour:
-        assert grey.mode == "P" and colour.mode == "RGB" and len(colour.getcolors(1 << 20)) > 3000
 
 
 def test_the_first_figure_saved_is_the_thumbnail(tmp_path):

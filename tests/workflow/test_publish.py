@@ -10,7 +10,6 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.evaluation import comparison
 from fercore.workflow import pages, plan, publish
-from fercore.workflow.publish import PublishingError
 
 RECORD = {"network": "cnn", "data": {"origin": "FER2013, complete", "n": 35887}}
 
@@ -102,14 +101,14 @@ def test_of_trainings_on_a_share_of_the_faces_the_table_alone_is_copied(outputs)
 )
 def test_other_runs_are_refused(outputs, data, words):
     save(outputs, **data)
-    with pytest.raises(PublishingError, match=words):
+    with pytest.raises(ValueError, match=words):
         publish.publish("full")
     assert not (outputs / "published").exists()
 
 
 def test_a_run_that_is_missing_is_named(outputs):
     with pytest.raises(
-        PublishingError, match=r"outputs/none: no predictions; run \./run_all\.sh --profile none"
+        ValueError, match=r"outputs/none: no predictions; run \./run_all\.sh --profile none"
     ):
         publish.publish("none")
 
