@@ -2,11 +2,5 @@
 the reader of pictures, folders of a user's own, and the embedded synthetic faces."""
 
 __all__ = [
-    "augmentation",
-    "datasets",
-    "fer2013",
-    "image_folders",
-    "pictures",
-    "splits",
-    "synthetic",
+    *("augmentation", "datasets", "fer2013", "image_folders", "pictures", "splits", "synthetic"),
 ]

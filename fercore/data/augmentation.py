@@ -11,13 +11,12 @@ from fercore.config import NORMALISATIONS, VIEWS
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much a training face is changed at random.
+    """How much a training face is changed at random, uniformly: by ± `rotation` degrees, along each
+    axis by ± `shift` of the width, 1 ± `zoom` times as large. `flip` mirrors half of the faces.
 
-    `rotation` degrees, uniform in ±; `shift` fraction of the width, uniform in ± along each axis;
-    `zoom` uniform in 1 ± zoom; `flip` mirrors half of the faces; `erasing` is the probability that
-    a rectangle of 2 to 20 % of the area is filled with the face's mean (Zhong et al. 2020,
-    arXiv:1708.04896); `sharp` is the share of faces that are only shifted by whole pixels and
-    mirrored, so that nothing is interpolated.
+    `erasing`: the probability that a rectangle of 2 to 20 % of the area is filled with the face's
+    mean (Zhong et al. 2020, arXiv:1708.04896); `sharp`: the share of faces that are only shifted by
+    whole pixels and mirrored, so that nothing is interpolated.
     """
 
     rotation: float = 0.0
@@ -46,8 +45,8 @@ PLAIN = View()
 
 
 def views(number: int) -> list[View]:
-    """The views of a face whose probabilities are averaged, one of `VIEWS` in number: the face; its
-    mirror image; both smaller, larger, turned left and right. `ValueError` for another number."""
+    """The views of a face whose probabilities are averaged, 1, 2 or 10: the face; its mirror image;
+    both smaller, larger, turned left and right. `ValueError` for another number."""
     if number not in VIEWS:
         raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
     others = [(0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else []
@@ -65,11 +64,9 @@ def seen(images: np.ndarray, view: View) -> np.ndarray:
 
 
 def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
-    """Gray images uint8 [n, h, w] to float32 [n, h, w, 1].
-
-    `how`: 'standardise', each face to mean 0 and standard deviation 1 (a constant face becomes 0);
-    'unit', to 0..1; 'raw', 0..255 as system A feeds them. Raises `ValueError` for another word.
-    """
+    """Gray images uint8 [n, h, w] to float32 [n, h, w, 1]. `how`: 'standardise', each face to mean
+    0 and standard deviation 1 (a constant one to 0); 'unit', 0..1; 'raw', 0..255. Raises
+    `ValueError` for another word."""
     pixels = images.astype(np.float32)[..., None]
     if how == "raw":
         return pixels
@@ -82,8 +79,8 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
 
 
 def crop(images: np.ndarray, side: int | None) -> np.ndarray:
-    """The middle `side` x `side` pixels of images [n, h, w]; for None the images as they are.
-    Raises `ValueError` where the images are smaller."""
+    """The middle `side` x `side` pixels of images [n, h, w]; for None the images. `ValueError`
+    where they are smaller."""
     if side is None:
         return images
     height, width = images.shape[1:3]
@@ -123,9 +120,7 @@ def _warped(images: np.ndarray, matrices: Iterable[np.ndarray]) -> np.ndarray:
     return warped
 
 
-def _affine_matrices(
-    rng: np.random.Generator, mirrored: np.ndarray, how: Augmentation, size: np.ndarray
-) -> np.ndarray:
+def _affine_matrices(rng, mirrored: np.ndarray, how: Augmentation, size: np.ndarray) -> np.ndarray:
     """A matrix a face, float64 [n, 2, 3]: flip, rotate and zoom about the centre, shift."""
     n = len(mirrored)
     angle = np.deg2rad(rng.uniform(-1, 1, n) * how.rotation)

@@ -49,15 +49,10 @@ def _kept(place: Path, state: str, path: Path | None) -> Faces:
 
 def facts() -> Faces:
     """FER2013's faces without pixels, images [n, 0, 0]: enough for splits, votes and tables."""
-    known = fer2013.facts()
-    return Faces(
-        images=np.empty((len(known.labels), 0, 0), np.uint8),
-        labels=known.labels,
-        row_ids=np.arange(len(known.labels), dtype=np.int32),
-        usage=np.array(USAGES)[known.codes],
-        origin="FER2013, labels and votes without pixels",
-        fingerprint=fer2013.FINGERPRINT,
-    )
+    labels, usage = fer2013.facts().labels, np.array(USAGES)[fer2013.facts().codes]
+    images, rows = np.empty((len(labels), 0, 0), np.uint8), np.arange(len(labels), dtype=np.int32)
+    origin = "FER2013, labels and votes without pixels"
+    return Faces(images, labels, rows, usage, CLASS_NAMES, origin, fer2013.FINGERPRINT)
 
 
 @lru_cache(maxsize=4)
@@ -66,8 +61,7 @@ def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
     if per_split is None:
         return faces
     if per_split < 1:
-        cure = "give a positive number of faces per split, or None for all"
-        raise DatasetError(f"subset is {per_split}; {cure}")
+        raise DatasetError(f"subset is {per_split}; give a number of faces per split, or None")
     rng = np.random.default_rng(seed)
     chosen = []
     for usage in USAGES:  # shuffled classes are interleaved by rank, and the first ones taken
@@ -99,10 +93,10 @@ def find(source: str | Path | None = None) -> Path | None:
         except DatasetError as error:
             listed = f"data/ holds {printable(', '.join(lying))}"
             raise DatasetError(f"{error}. {listed}; put FER2013 there or empty it") from error
-    if downloaded := _download():
-        return downloaded
-    log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
-    return None
+    downloaded = _download()
+    if downloaded is None:
+        log.info("No FER2013 found: using the embedded synthetic faces. See data, FER2013, data/.")
+    return downloaded
 
 
 def _within(path: Path) -> Path:
@@ -151,7 +145,7 @@ def _download() -> Path | None:
 def _state(path: Path | None) -> str:
     """A hash of this code and of the size and time of each file that is read."""
     code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-    files = [path] if path else []
+    files = [] if path is None else [path]
     if path and path.is_dir():
         files = list(image_folders.files_below(path))
     try:
@@ -165,11 +159,9 @@ def _state(path: Path | None) -> str:
 def _read(path: Path | None) -> Faces:
     if path is None:
         return synthetic.faces()
-    class_names = image_folders.class_names_of(path)
-    arrays = (
-        image_folders.read_folder(path, class_names) if path.is_dir() else fer2013.read_csv(path)
-    )
-    shown = printable(path.name)
+    class_names, shown = image_folders.class_names_of(path), printable(path.name)
+    folder = path.is_dir()
+    arrays = image_folders.read_folder(path, class_names) if folder else fer2013.read_csv(path)
     faces = from_arrays(*arrays, f"not FER2013: {shown}", class_names)
     if class_names == CLASS_NAMES:
         faces = fer2013.recognised(faces, shown)

@@ -17,11 +17,10 @@ class DatasetError(ValueError):
 class Faces:
     """Faces with their labels, in the order of the file they come from.
 
-    `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known;
-    `labels` int8 [n], positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted
-    from 0, which follow a face everywhere; `usage` str [n], values of `USAGES`; `origin` names the
-    data on reports; `fingerprint` is 16 hexadecimal digits, the same for any order of the faces;
-    `source` is the path they were read from, never shown.
+    `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known; `labels` int8 [n],
+    positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted from 0, which
+    follow a face everywhere; `usage` str [n], values of `USAGES`; `origin` names the data on
+    reports; `fingerprint` as the function below; `source` is the path they were read from.
     """
 
     images: np.ndarray
@@ -38,7 +37,7 @@ class Faces:
 
     @property
     def has_pixels(self) -> bool:
-        """Whether the faces can be seen, not only counted."""
+        """Whether the images are known."""
         return self.images.size > 0
 
     @property
@@ -53,8 +52,8 @@ class Faces:
 
     def select(self, positions: np.ndarray) -> "Faces":
         """The faces at `positions`, ints or a mask; origin and fingerprint stay the whole's."""
-        names = ("images", "labels", "row_ids", "usage")
-        return replace(self, **{name: getattr(self, name)[positions] for name in names})
+        arrays = {name: value for name, value in vars(self).items() if hasattr(value, "dtype")}
+        return replace(self, **{name: value[positions] for name, value in arrays.items()})
 
 
 def from_arrays(
@@ -65,15 +64,9 @@ def from_arrays(
     class_names: tuple[str, ...] = CLASS_NAMES,
 ) -> Faces:
     """`Faces`, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
-    return Faces(
-        images=images,
-        labels=labels.astype(np.int8),
-        row_ids=np.arange(len(labels), dtype=np.int32),
-        usage=np.array(USAGES)[usage_codes],
-        class_names=tuple(class_names),
-        origin=origin,
-        fingerprint=fingerprint(images, labels, usage_codes),
-    )
+    rows, usage = np.arange(len(labels), dtype=np.int32), np.array(USAGES)[usage_codes]
+    print_ = fingerprint(images, labels, usage_codes)
+    return Faces(images, labels.astype(np.int8), rows, usage, tuple(class_names), origin, print_)
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray) -> str:

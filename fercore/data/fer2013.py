@@ -44,8 +44,7 @@ def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All faces of a CSV: images uint8 [n, 48, 48], labels int8 [n], usage codes int8 [n].
 
     Columns `emotion`, `pixels` and `Usage`, in any order; without `Usage` (the competition's
-    train.csv) every face is Training. Raises `DatasetError` at the first damaged row, counted from
-    1, and in lines with the header.
+    train.csv) every face is Training. Raises `DatasetError` at the first damaged row.
     """
     images, labels, codes = bytearray(), bytearray(), bytearray()  # in memory only once
     with opened(path) as (file, name):
@@ -134,12 +133,10 @@ def _member(names: list[str], archive: str) -> str:
 
 @cache
 def facts() -> SimpleNamespace:
-    """The packed facts, arrays over the rows of fer2013.csv.
-
-    `labels` int8, `codes` int8 positions in `USAGES`, `hashes` uint32 of the pixels, `groups` int32
-    first row with the same pixels, `constant` bool, `exact` bool: the pixels are the original ones,
-    not the JPEG stand-ins of the copy that circulates; `votes` int8 [n, 10], columns `VOTE_NAMES`.
-    """
+    """The packed facts, arrays over the rows of fer2013.csv: `labels` int8, `codes` int8 positions
+    in `USAGES`, `hashes` uint32 of the pixels, `groups` int32 first row with the same pixels,
+    `constant` bool, `exact` bool: the pixels are the original ones, not the JPEG stand-ins of the
+    copy that circulates; `votes` int8 [n, 10], columns `VOTE_NAMES`."""
     with np.load(FILE, allow_pickle=False) as file:
         return SimpleNamespace(**file)
 
@@ -166,21 +163,18 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     )
     here, there = counts(faces.labels, faces.usage_codes), counts(known.labels, known.codes)
     differ = known.exact.sum() - originals + stand_ins
-    if (here == there).all():
-        what = (
-            f"{differ:,} face{'s differ' if differ > 1 else ' differs'}" if differ else "complete"
-        )
-        origin = f"FER2013, {what}"
-    elif originals + stand_ins < 0.9 * n:
-        origin = f"not FER2013: {file_name}"
-    elif (here[0] == there[0]).all() and not here[1:].any():
-        origin = f"FER2013, Training only ({n:,} faces)"
-    else:
-        origin = f"not FER2013: {file_name} ({n:,} of its {len(reference):,} faces)"
-    rows = faces.row_ids
-    if originals + stand_ins >= 0.9 * n:
+    rows, is_known = faces.row_ids, originals + stand_ins >= 0.9 * n
+    if is_known:
         rows = _placed(keys, reference)
         rows = np.where(rows < 0, len(reference) + np.arange(n), rows).astype(np.int32)
+    if (here == there).all():
+        differing = f"{differ:,} face{'s differ' if differ > 1 else ' differs'}"
+        origin = f"FER2013, {differing if differ else 'complete'}"
+    elif is_known and (here[0] == there[0]).all() and not here[1:].any():
+        origin = f"FER2013, Training only ({n:,} faces)"
+    else:
+        part = f" ({n:,} of its {len(reference):,} faces)" if is_known else ""
+        origin = f"not FER2013: {file_name}{part}"
     return replace(faces, origin=origin, row_ids=rows)
 
 
@@ -229,8 +223,8 @@ def rows_agree(faces: Faces) -> bool:
 
 
 def load_votes(faces: Faces) -> np.ndarray:
-    """The FER+ votes of each face by its row, int8 [n, 10], columns `VOTE_NAMES`; none for one that
-    could not be placed. Synthetic faces have synthetic votes; others raise `DatasetError`."""
+    """The FER+ votes of each face by its row, int8 [n, 10], columns `VOTE_NAMES`; synthetic ones of
+    synthetic faces. Raises `DatasetError` for faces of other data."""
     if faces.origin == synthetic.ORIGIN:
         return synthetic.votes(faces, COLUMNS)
     if not rows_agree(faces):
@@ -243,12 +237,9 @@ def load_votes(faces: Faces) -> np.ndarray:
 
 
 def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
-    """Share of the votes that each of its classes got, float32 [n, c], for each of `faces`.
-
-    Single votes and those for other classes do not count; a face without any other has its label.
-    `everybody`: the faces as they were read, from which `faces` were taken in their order. Raises
-    `DatasetError` where there are no votes.
-    """
+    """Share of the votes that each of its classes got, float32 [n, c], for each of `faces`, which
+    were taken from `everybody` in their order. Single votes and those for other classes do not
+    count; a face without any other has its label. Raises `DatasetError` as `load_votes`."""
     columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
     chosen = np.isin(everybody.row_ids, faces.row_ids)
     counted = load_votes(everybody)[chosen][:, columns].astype(np.float32)

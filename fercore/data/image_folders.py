@@ -63,9 +63,10 @@ def class_names_of(path: Path) -> tuple[str, ...]:
     known = {name.lower(): name for name in (*CLASS_NAMES, "Contempt")}
     names = [known.get(line.lower(), line) for line in map(str.strip, text.splitlines()) if line]
     if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
-        fault = f"{len(names)} classes ({printable(', '.join(names[:9]))})"
-        cure = "write 2 to 100 different, a line each"
-        raise DatasetError(f"{printable(path.name)}/{CLASSES_FILE}: {fault}; {cure}")
+        fault = (
+            f"{len(names)} classes ({printable(', '.join(names[:9]))}); write 2 to 100 different"
+        )
+        raise DatasetError(f"{printable(path.name)}/{CLASSES_FILE}: {fault}, a line each")
     return tuple(names)
 
 
@@ -79,12 +80,11 @@ def read_folder(
     folder: Path, class_names: Sequence[str] = CLASS_NAMES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pictures in folders named after their class, at any depth: images uint8 [n, 48, 48], labels
-    int8 [n], usage codes int8 [n].
+    int8 [n], usage codes int8 [n], in the order of usage, class, file name.
 
     A folder above says the part (`train`, `val`, `test`, …), else the file name (`Training_…`,
-    `PublicTest_…`, `PrivateTest_…`); where no picture lies in a part, all are Training. Order:
-    usage, class, file name. What is passed over is counted in a warning. Raises `DatasetError` for
-    an unknown class or part, and for a picture that cannot be read.
+    `PublicTest_…`, `PrivateTest_…`), else it is Training. What is passed over is counted in a
+    warning. Raises `DatasetError` for an unknown class or part, and an unreadable picture.
     """
     files = list(files_below(folder))
     found = [path for path in files if path.suffix.lower() in pictures.SUFFIXES]
@@ -157,28 +157,24 @@ def make(
     crop: Callable[[np.ndarray], np.ndarray | None] = pictures.squeezed,
 ) -> Made:
     """Turn the pictures in `folder`, a subfolder by class, into the data set `target`, a folder
-    that is not there yet.
+    that is not there yet: 80, 10 and 10 % of each class train, validate and test.
 
     `crop`: from a picture, uint8 [h, w, 3] RGB, to its face, gray uint8 [48, 48], or None where it
-    finds none; without it the picture is the face. Classes as `class_names_of` says; 80, 10 and
-    10 % of each train, validate and test, one picture at least. A picture that cannot be read or
-    shows no face, a duplicate, a folder that is no class, a class of fewer than three pictures:
-    left out and listed. Raises `DatasetError` when what remains is no data set.
+    finds none; without it the picture is the face. Unreadable pictures, duplicates, other folders
+    and classes of fewer than three pictures are left out and listed. Raises `DatasetError` when
+    what remains is no data set.
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     if not folder.is_dir():
         raise DatasetError(f"{printable(folder)}: no such folder; give one with a folder a class")
-    # False where Path.exists() raises: a name too long, a folder one may not look into
-    if os.path.exists(target):
+    if os.path.exists(target):  # Path's own raises for a name too long
         raise DatasetError(f"{printable(target)}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):
         raise DatasetError(f"{printable(target)}: lies in the folder that is read; go elsewhere")
-    made = Made(target, {}, [])
-    counts, problems, rows = made.counts, made.problems, []
+    counts, problems, rows = {}, [], []  # type: ignore[var-annotated]
     for name, faces in _faces(folder, crop, problems).items():
         if len(faces) < 3:
-            fault = f"{len(faces)} usable pictures, at least 3 are needed: class left out"
-            problems.append((f"{name}/", fault))
+            problems.append((f"{name}/", f"{len(faces)} usable pictures, at least 3 are needed"))
             continue
         tenth = max(1, round(len(faces) / 10))
         counts[name] = len(faces) - 2 * tenth, tenth, tenth
@@ -192,12 +188,12 @@ def make(
         _write(target, rows, tuple(counts))
     except OSError as error:
         raise DatasetError(f"{printable(target)}: cannot be written ({error.strerror})") from error
-    return made
+    return Made(target, counts, problems)
 
 
 def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[Found]]:
-    """The faces by class, each once; faces that two classes have are in none: nobody knows which
-    label is right. What is left out goes to `problems`."""
+    """The faces by class, each once; those that two classes have are in none. What is left out goes
+    to `problems`."""
     classes = class_names_of(folder)
     kept: dict[str, list[Found]] = {name: [] for name in classes}
     same: dict[bytes, list[tuple[str, Path, np.ndarray]]] = defaultdict(list)

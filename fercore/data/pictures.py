@@ -33,8 +33,8 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
 
     `source`: a path, the bytes of a file, a file opened in binary mode, a Pillow image, or an array
     as `as_rgb` takes it; `name`: what errors call it. A JPEG may be reduced while it is decoded as
-    long as both sides keep `smallest` pixels. Sizes are looked at before pixels: more than
-    `MAX_PIXELS` are refused. Raises `PictureError` for what is missing, damaged or no picture.
+    long as both sides keep `smallest` pixels. Raises `PictureError` for what is missing, damaged,
+    larger than `MAX_PIXELS` or no picture.
     """
     if isinstance(source, np.ndarray):
         return as_rgb(source)
@@ -64,8 +64,7 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
     values = array[..., None] if array.ndim == 2 else array
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
-        fault = f"an array of shape {array.shape} is no picture"
-        raise PictureError(f"{fault}; give [h, w], [h, w, 3] or [h, w, 4]")
+        raise PictureError(f"an array of shape {array.shape} is no picture; give [h, w, 3]")
     _check_size(values.shape[1], values.shape[0], "an array")
     values = _bytes(values)
     if values.shape[2] == 4:
@@ -75,11 +74,9 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
 
 
 def listed(folder: str | Path) -> list[Path]:
-    """The pictures that lie in a folder, by their suffixes, in natural order (2 before 10).
-
-    Subfolders and hidden files are left out; other files are counted in a warning. Raises
-    `PictureError` when the folder is missing, locked or has none.
-    """
+    """The pictures that lie in a folder, by their suffixes, in natural order (2 before 10); other
+    files are counted in a warning, but for hidden ones. Raises `PictureError` when the folder is
+    missing, locked or has none."""
     folder = Path(folder)
     try:
         files = [path for path in folder.iterdir() if not path.name.startswith(".")]
@@ -88,8 +85,9 @@ def listed(folder: str | Path) -> list[Path]:
     except OSError as error:
         raise PictureError(_unreadable(folder, error)) from error
     if not found:
-        kinds = ", ".join(SUFFIXES)
-        raise PictureError(f"{printable(folder)}: no pictures in this folder ({kinds})")
+        raise PictureError(
+            f"{printable(folder)}: no pictures in this folder ({', '.join(SUFFIXES)})"
+        )
     others = sorted(path.name for path in set(files).difference(found))
     if others:
         log.warning("%s: %d files passed over, first %s", folder, len(others), printable(others[0]))
@@ -116,10 +114,9 @@ def squeezed(rgb: np.ndarray) -> np.ndarray:
 
 def _check_file(path: Path) -> None:
     """That a path, if it is there, is a file with something in it: opening a FIFO would wait."""
-    if os.path.isdir(path):
-        raise PictureError(f"{printable(path)}: a folder, not a picture")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise PictureError(f"{printable(path)}: not a file that can be read as a picture")
+        kind = "a folder" if os.path.isdir(path) else "not a file that can be read"
+        raise PictureError(f"{printable(path)}: {kind}, not a picture")
     if os.path.isfile(path) and not os.path.getsize(path):
         raise PictureError(f"{printable(path.name)}: the file is empty")
 
@@ -145,8 +142,7 @@ def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: over 178 million pixels, {MOST}") from None
     except UnidentifiedImageError:
-        fault = "no picture, whatever its name says; give a JPEG, PNG, WebP, TIFF or the like"
-        raise PictureError(f"{name}: {fault}") from None
+        raise PictureError(f"{name}: no picture, whatever its name says; give a JPEG") from None
     except Exception as error:  # Pillow's decoders fail in many ways
         if isinstance(file, Path) and getattr(error, "strerror", None):
             raise PictureError(_unreadable(file, error)) from error

@@ -82,16 +82,13 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
 
 def obstacles(faces: Faces, names: Iterable[str]) -> dict[str, str]:
     """Why faces cannot be divided by some of these splits: for want of votes, classes, a usage."""
-    return {name: why for name in names if (why := _obstacle(faces, name))}
-
-
-@lru_cache(maxsize=32)
-def _obstacle(faces: Faces, name: str) -> str | None:
-    try:
-        prepare.__wrapped__(faces, name)  # its copy of the faces is not to be kept
-    except DatasetError as error:
-        return str(error)
-    return None
+    found = {}
+    for name in names:
+        try:
+            prepare.__wrapped__(faces, name)  # its copy of the faces is not to be kept
+        except DatasetError as error:
+            found[name] = str(error)
+    return found
 
 
 def available(faces: Faces) -> str:
@@ -100,12 +97,9 @@ def available(faces: Faces) -> str:
 
 
 def divide(faces: Faces, name: str) -> Partition:
-    """Positions in `faces` that train, validate and test under the split `name`.
-
-    Faces of a class that it leaves out are in no part. The pooled splits are those of the published
-    systems for all faces in the order of fer2013.csv. Raises `DatasetError` for an unknown name and
-    for an official part without faces.
-    """
+    """Positions in `faces` that train, validate and test under the split `name`; those of a class
+    that it leaves out are in no part. Raises `DatasetError` for an unknown name and for an official
+    part without faces."""
     split = _split(name, faces)
     kept = np.isin(faces.class_names, split.class_names)[faces.labels]
     if split.pooled:
@@ -122,9 +116,8 @@ def divide(faces: Faces, name: str) -> Partition:
 def _pooled(name: str, positions: np.ndarray) -> Partition:
     from sklearn.model_selection import train_test_split  # not above: it takes seconds to import
 
-    if len(positions) < 10:
-        fault = f"{len(positions)} faces are too few to divide; give 10 or more"
-        raise DatasetError(f"split '{name}': {fault}")
+    if (n := len(positions)) < 10:
+        raise DatasetError(f"split '{name}': {n} faces are too few to divide; give 10 or more")
     share, seeds = (0.2, (42, 40)) if name == "pooled_64_16_20" else (0.1, (0, 0))
     rest, test = train_test_split(positions, test_size=share, random_state=seeds[0])
     if name == "pooled_80_10_10":  # Keras takes the last of `validation_split`

@@ -87,8 +87,8 @@ class HogLayer(layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Raises `ValueError` where pictures are not grey and of 48 pixels, or cells do not fit."""
         if tuple(input_shape[1:]) != (SIDE, SIDE, 1):
-            wanted = f"grey pictures [b, {SIDE}, {SIDE}, 1]"
-            raise ValueError(f"HOG takes {wanted}, not {list(input_shape)}")
+            given = list(input_shape)
+            raise ValueError(f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {given}")
         where = (self.sizes[name] for name in ("window", "step", "cell"))
         self._inner, self._edge, self._order = hog.layout(*where)
 

@@ -1,9 +1,6 @@
 """Recognised faces drawn into their picture: box, label with probability, a bar for each
-expression; and followed from picture to picture of a film.
-
-Boxes and plates carry the colours of the study, with a dark edge that keeps them visible. Pillow
-draws: OpenCV's letters have no accents, and matplotlib would take a second to import.
-"""
+expression; and followed from picture to picture of a film. Pillow draws: OpenCV's letters have no
+accents, and matplotlib would take a second to import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +28,9 @@ _font = lru_cache(ImageFont.load_default)
 
 
 def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np.ndarray:
-    """A copy of the picture, uint8 [h, w, 3], with its faces marked.
-
-    Each face gets a box, a label (expression and probability), and, where there is room for it and
-    `bars` is True, a plate with a bar for each expression. Labels and plates never lie over each
-    other, nor over faces where that can be. What does not fit is written smaller or left out.
-    """
+    """A copy of the picture, uint8 [h, w, 3], with its faces marked: a box, a label (expression and
+    probability) and a plate of `bars`, one for each expression. Labels and plates never lie over
+    each other; what does not fit is written smaller or left out."""
     image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
     draw, side = ImageDraw.Draw(image), min(image.size)
     tones = [colours(face.class_names)[int(face.probabilities.argmax())] for face in faces]
@@ -123,8 +117,8 @@ def _paste(
     *,
     most: float,
 ) -> bool:
-    """Lay a plate to the one of `places`, moved into the picture, where it covers least of the
-    faces, nothing `written`, and of no face more than the share `most`; whether there is one."""
+    """Lay a plate to that of `places`, moved into the picture, where it covers least of the faces,
+    of none more than the share `most`, and nothing `written`; whether there is one."""
     room = np.subtract(image.size, plate.size)
     if room.min() < 0:
         return False
@@ -142,7 +136,7 @@ def _paste(
 @dataclass(eq=False)
 class Track:
     """A face over time: `place` float [5], its box and tilt, last found at `found` seconds, `hits`
-    times in all; `probabilities` float [c] smoothed, last renewed at `seconds`."""
+    times in all; smoothed `probabilities` float [c], last renewed at `seconds`."""
 
     number: int
     place: np.ndarray
@@ -177,8 +171,7 @@ class Tracker:
             self._search(rgb, seconds)
         self.frames += 1
         reader, seen = self.recogniser, []
-        places = (track.place for track in self.tracks)
-        crops = [crop(rgb, place[:4], reader.margin, place[4]) for place in places]
+        crops = [crop(rgb, one.place[:4], reader.margin, one.place[4]) for one in self.tracks]
         found = reader.probabilities(np.array(crops)) if crops else ()
         for track, fresh in zip(self.tracks, found, strict=True):
             x, y, width, height = (round(value) for value in track.place[:4].tolist())

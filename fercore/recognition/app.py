@@ -67,10 +67,9 @@ def read(content: bytes, name: str) -> np.ndarray:
     """The picture in the bytes of a file, uint8 [h, w, 3]. Raises `PictureError`, which calls the
     file `name`, also where it is larger than `LARGEST` or `PIXELS`."""
     name, content, size = printable(Path(name).name or "picture"), bytes(content), 0
-    if len(content) > LARGEST:
-        raise pictures.PictureError(f"{name}: over {LARGEST / 1e6:.0f} MB; make it smaller first")
     with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         size = int(np.prod(Image.open(io.BytesIO(content)).size))  # its pixels are not decoded
-    if size > PIXELS:
-        raise pictures.PictureError(f"{name}: over {PIXELS / 1e6:.0f} million pixels; shrink it")
+    if len(content) > LARGEST or size > PIXELS:
+        limits = f"{LARGEST / 1e6:.0f} MB or {PIXELS / 1e6:.0f} million pixels"
+        raise pictures.PictureError(f"{name}: over {limits}; make it smaller first")
     return pictures.read(content, name)

@@ -112,10 +112,10 @@ def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarra
     except (OSError, RuntimeError, MemoryError, cv2.error) as error:
         reason = printable(str(error) or type(error).__name__)
         raise RecognitionError(f"{name}: cannot be recognised ({reason})") from error
-    if not faces:
+    if not (faces or several):
         hint = "try another --detector, or --detector whole when the picture is a face"
-        if not several:
-            raise RecognitionError(f"{name}: no face found; {hint}")
+        raise RecognitionError(f"{name}: no face found; {hint}")
+    if not faces:
         _say(f"{name}: no face found")
     return rgb, faces
 
@@ -150,21 +150,17 @@ def _writer(
                 item = {"picture": _escaped(file), "faces": rows}
                 stream.write(f"{comma}\n{json.dumps(item, indent=1, ensure_ascii=False)}")
                 comma = ","
-            else:
-                stream.writelines(_line(file, face) for face in faces)
+            else:  # for people: the place and the three most probable expressions
+                for face in faces:
+                    (x, y, width, height), name = face.box, printable(file.name)
+                    best = np.argsort(-face.probabilities, kind="stable")[:3]
+                    shares = [f"{face.class_names[k]} {face.probabilities[k]:.0%}" for k in best]
+                    print(name, f"{width}×{height} at {x},{y}", *shares, sep="  ", file=stream)
             stream.flush()
 
         yield write
         if kind == "json":
             stream.write("\n]\n")
-
-
-def _line(file: Path, face: Face) -> str:
-    """A face for people: its place and the three most probable expressions."""
-    x, y, width, height = face.box
-    best = np.argsort(-face.probabilities, kind="stable")[:3]
-    shares = (f"{face.class_names[k]} {face.probabilities[k]:.0%}" for k in best)
-    return "  ".join([printable(file.name), f"{width}×{height} at {x},{y}", *shares]) + "\n"
 
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
@@ -180,8 +176,7 @@ def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
         names = [file.stem if stems[file.stem] == 1 else file.name for file in files]
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
-            fault = f"{count} pictures are called {printable(name)}; recognise them one by one"
-            raise RecognitionError(fault)
+            raise RecognitionError(f"{count} pictures are called {printable(name)}; do each alone")
         marked = [out / f"{name}.recognised.png" for name in names]
         targets = dict(zip(files, marked, strict=True))
     read = {file.resolve() for file in files}
@@ -210,12 +205,12 @@ def _prior(text: str | None) -> Prior | None:
         pairs = (part.split("=") for part in text.split(","))
         return {name.strip(): float(share) for name, share in pairs}
     except ValueError:
-        fault = f"prior {printable(repr(text))}: give NAME=SHARE for each class, with commas"
-        raise RecognitionError(fault) from None
+        shown = printable(repr(text))
+        raise RecognitionError(f"prior {shown}: give NAME=SHARE for each class") from None
 
 
 def _escaped(path: Path) -> str:
-    """A name that any file can hold and no spreadsheet computes."""
+    """A name that any file can hold and no spreadsheet takes for a formula."""
     text = str(path).encode("utf-8", "backslashreplace").decode()
     return f"./{text}" if text[0] in "=+-@" else text
 
@@ -254,18 +249,17 @@ def stops() -> Iterator[list[int]]:
 
 
 def show(recogniser: Recogniser, device: str | int = 0) -> None:
-    """Show what a camera sees, faces marked, until q, Escape, Ctrl-C or the window's own cross.
-
-    `device`: the number of a camera (0 is the first), or the file or address of a video. A camera's
-    pictures are mirrored, as people know themselves from mirrors. Raises `RecognitionError`.
-    """
+    """Show what a camera sees, mirrored, faces marked, until q, Escape, Ctrl-C or the window's own
+    cross. `device`: the number of a camera (0 is the first), or the file or address of a video,
+    which is not mirrored. Raises `RecognitionError`."""
     check_windows()
     number = int(device) if str(device).isdigit() else None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
     capture = cv2.VideoCapture(device if number is None else number)
     if not capture.isOpened():
-        what = f"device {printable(device)}"
-        raise RecognitionError(f"no pictures from {what}; the first camera is 0")
+        raise RecognitionError(
+            f"no pictures from device {printable(device)}; the first camera is 0"
+        )
     tracker = annotation.Tracker(recogniser)
     try:
         while (read := capture.read())[0]:
@@ -288,10 +282,8 @@ def show(recogniser: Recogniser, device: str | int = 0) -> None:
 
 def check_windows() -> None:
     """Raises `RecognitionError` when this OpenCV or this machine opens no windows."""
-    fault, linux = "", sys.platform.startswith("linux")
     if not cv2.currentUIFramework():
-        fault = "this build of OpenCV opens no windows; replace it by one not 'headless'"
-    elif linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        fault = "no display to open a window on (DISPLAY is not set); use a desktop"
-    if fault:
-        raise RecognitionError(fault)
+        raise RecognitionError("this build of OpenCV opens no windows; replace the 'headless' one")
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not display:
+        raise RecognitionError("no display to open a window on (DISPLAY is not set)")

@@ -1,13 +1,11 @@
-"""Faces in a picture: boxes and scores, by a detector that is chosen by name.
-
-A detector is any object with `detect(rgb uint8 [h, w, 3]) -> (boxes int32 [k, 4], scores float32
-[k])`. A box is x, y, width, height in pixels, and the best comes first. A score is the detector's
-own measure: two detectors' scores do not compare.
-"""
+"""Faces in a picture, by a detector that is chosen by name: any object with `detect(rgb uint8 [h,
+w, 3]) -> (boxes int32 [k, 4], scores float32 [k])`. A box is x, y, width, height in pixels, and the
+best comes first. A score is the detector's own measure: two detectors' scores do not compare."""
 
 import hashlib
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -52,8 +50,8 @@ class YuNet:
             )
             self._network.detect(np.zeros((LARGE, LARGE, 3), np.uint8))
         except (cv2.error, SystemError) as error:
-            fault = f"{printable(path.name)}: no YuNet model; give OpenCV's {YUNET}"
-            raise DetectorError(fault) from error
+            name = printable(path.name)
+            raise DetectorError(f"{name}: no YuNet model; give OpenCV's {YUNET}") from error
         except OSError as error:
             raise DetectorError(f"{printable(path)}: cannot be read ({error.strerror})") from error
 
@@ -89,10 +87,9 @@ class YuNet:
 
 
 class Cascade:
-    """Viola and Jones's cascade by OpenCV; `file` is its description, by default OpenCV's of
-    frontal faces. `scale` between the sizes searched; `neighbours`: overlapping hits that make a
-    face; `smallest` in pixels: the side of the smallest face searched (system D: 1.3, 5, 50). The
-    score is the weight of the cascade's last stage."""
+    """Viola and Jones's cascade by OpenCV; `file` is its description. `scale` between the sizes
+    searched; `neighbours`: overlapping hits that make a face; `smallest` face in pixels (system D:
+    1.3, 5, 50). The score is the weight of the cascade's last stage."""
 
     margin = 0.01
 
@@ -100,15 +97,11 @@ class Cascade:
         self, file: str | Path = HAAR, scale: float = 1.1, neighbours: int = 5, smallest: int = 30
     ):
         self.scale, self.neighbours, self.smallest = scale, neighbours, smallest
-        path = Path(file).expanduser()
-        self._cascade = cv2.CascadeClassifier()
-        try:
-            sound = self._cascade.load(str(path))
-        except (cv2.error, SystemError):
-            sound = False
-        if not sound:
-            fault = "no file of a cascade that OpenCV reads; opencv_traincascade writes one"
-            raise DetectorError(f"{printable(path)}: {fault}")
+        path, self._cascade = Path(file).expanduser(), cv2.CascadeClassifier()
+        with suppress(cv2.error, SystemError):
+            self._cascade.load(str(path))
+        if self._cascade.empty():
+            raise DetectorError(f"{printable(path)}: no file of a cascade that OpenCV reads")
 
     def detect(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes and scores of the faces in a picture."""
@@ -135,11 +128,9 @@ DETECTORS: dict[str, type] = {"yunet": YuNet, "haar": Cascade, "whole": Whole}
 
 
 def detector(name: str | Path | None = None, **parameters) -> Detector:
-    """The detector `name`, that of a cascade file (.xml) of one's own, or YuNet by its .onnx file.
-
-    None takes YuNet; where its model cannot be had, the Haar cascade, with a warning. `parameters`
-    are those of the detector's class. Raises `DetectorError` for an unknown name or missing file.
-    """
+    """The detector `name`, a cascade by its .xml file, or YuNet by its .onnx file, with the
+    `parameters` of its class. None takes YuNet; where its model cannot be had, the Haar cascade,
+    with a warning. Raises `DetectorError`."""
     if name is None:
         try:
             return YuNet()
@@ -172,21 +163,20 @@ def yunet_file() -> Path:
     try:
         pooch.retrieve(ADDRESS, f"sha256:{SHA256}", path.name, path.parent, downloader=client)
     except (OSError, ValueError) as error:  # no network, no place to write, another file
-        advice = f"download {YUNET} from OpenCV's model zoo, name it by --detector or {VARIABLE}"
         fault = f"cannot be fetched into {printable(path.parent)} ({type(error).__name__})"
-        raise DetectorError(f"YuNet's model {fault}; {advice}") from error
+        cure = f"download {YUNET} from OpenCV's model zoo, name it by --detector or {VARIABLE}"
+        raise DetectorError(f"YuNet's model {fault}; {cure}") from error
     return path
 
 
 def _reduced(picture: np.ndarray, longest: int, coarsest: float) -> tuple[np.ndarray, float]:
-    """The picture with no side above `longest`, but reduced at most `coarsest` times, and what its
-    coordinates must be multiplied by."""
+    """The picture with no side above `longest`, but reduced at most `coarsest` times unless `AREA`
+    pixels are left, and what its coordinates must be multiplied by."""
     height, width = picture.shape[:2]
-    enough = max(coarsest, (height * width / AREA) ** 0.5)
-    factor = min(max(height, width) / longest, enough)
+    factor = min(max(height, width) / longest, max(coarsest, (height * width / AREA) ** 0.5))
     if factor <= 1:
         return picture, 1.0
-    size = [max(1, round(side / factor)) for side in picture.shape[1::-1]]
+    size = max(1, round(width / factor)), max(1, round(height / factor))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 

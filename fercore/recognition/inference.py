@@ -34,12 +34,9 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network with what its input and output mean.
-
-    `forward` takes float32 [n, side, side, 1], the middle of 48×48 faces, and gives probabilities
-    float32 [n, c]; `normalisation` and `views` as `augmentation` has them; `temperature` and
-    `weights` as `calibrated` takes them. `card` is all that is known of the network.
-    """
+    """A trained network: `forward` takes float32 [n, side, side, 1], the middle of 48×48 faces, and
+    gives probabilities float32 [n, c]; `normalisation` and `views` as `augmentation` has them,
+    `temperature` and `weights` as `calibrated`; `card` is all that is known of it."""
 
     name: str
     forward: Forward
@@ -60,8 +57,8 @@ class Network:
         """Probabilities as the network gives them, float32 [n, c]."""
         crops = np.asarray(crops)
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE):
-            given = f"crops of {crops.dtype} {list(crops.shape)}"
-            raise ModelError(f"{given}; give uint8 [n, {SIDE}, {SIDE}]")
+            kind, shape = crops.dtype, list(crops.shape)
+            raise ModelError(f"crops of {kind} {shape}; give uint8 [n, {SIDE}, {SIDE}]")
         views, step = augmentation.views(self.views), max(1, BATCH // self.views)
         upright = [view for view in views if not view.mirror]
         parts = [np.empty((0, len(self.class_names)), np.float32)]
@@ -94,14 +91,13 @@ def load(
     prior: Prior | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Network:
-    """A network by name or file.
+    """A network of this package by name, or a file: an export's .onnx, its card beside it, or a
+    .keras file, whose outputs `class_names` names in order where nothing beside it does.
 
-    A name is that of a network of this package. A file is an export's .onnx, its card beside it,
-    or a .keras file, whose outputs `class_names` names in their order where nothing beside it does.
-    `precision` None takes int8 where there is one, as it is faster; `views` as `augmentation.views`
-    has them. `prior`: how common the expressions are, 'fer2013', as in training, 'uniform', or a
-    share for each class; None takes what the card recommends. Raises `ModelError`, or
-    `TrainingError` for a .keras file, for a network that cannot be used.
+    `precision` None takes int8 where there is one; `views` as `augmentation.views` has them.
+    `prior`: how common the expressions are, 'fer2013', as in training, 'uniform', or a share for
+    each class; None takes what the card recommends. Raises `ModelError`, of a .keras file also
+    `TrainingError`.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
@@ -110,9 +106,9 @@ def load(
     if path.suffix not in (".onnx", ".keras"):
         path = FOLDER / f"{model}.onnx"
     if not path.is_file():
-        known = ", ".join(card.stem for card in FOLDER.glob("*.json"))
-        fault = f"no such model; give {known}, or a file .onnx or .keras"
-        raise ModelError(f"{printable(model)}: {fault}")
+        raise ModelError(
+            f"{printable(model)}: no such model; give compact, or a file .onnx or .keras"
+        )
     if path.suffix == ".keras":
         return fitted(_of_keras(path, class_names), views, prior)
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
@@ -179,8 +175,7 @@ def from_bytes(name: str, content: bytes, card: dict, precision: str = "float32"
 
 
 def network(name: str, forward: Forward, card: dict, precision: str = "float32") -> Network:
-    """A network of a function, tried on one picture. Raises `ModelError` when its outputs are no
-    probabilities."""
+    """A network of a function. Raises `ModelError` when its outputs are no probabilities."""
     names = tuple(card["class_names"])
     made = Network(name, forward, names, card["side"], card["normalisation"], card, precision)
     tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
@@ -193,9 +188,7 @@ def read_card(path: Path) -> dict:
     """The card beside a model, NAME.json. Raises `ModelError` when it is missing or no card."""
     file, known = path.with_suffix(".json"), augmentation.NORMALISATIONS
     card: Any = None
-    needed = (
-        ["class_names"] if path.suffix == ".keras" else ["class_names", "normalisation", "side"]
-    )
+    needed = ["class_names"] + ["normalisation", "side"] * (path.suffix != ".keras")
     if not file.is_file():
         raise ModelError(f"{printable(file.name)}: missing; a model needs its card beside it")
     with suppress(ValueError):
@@ -217,17 +210,20 @@ def describe(path: Path) -> dict:
     where it lies in a run (models/SPLIT/NETWORK/seed0.keras); else the side of a face alone."""
     if path.with_suffix(".json").is_file():
         return {"side": SIDE} | read_card(path)
-    card: dict = {"side": SIDE}
     place = path.resolve()
-    with suppress(ValueError, IndexError):
+    try:
         split, network = place.parts[-3:-1]
         seed = int(path.stem.removeprefix("seed"))
         record = artifacts.read_record(place.parents[3], split, network, seed)
-        recipe = record["recipe_parameters"]
-        card = {"side": recipe.get("crop") or SIDE, "normalisation": recipe["normalisation"]}
-        card |= {"class_names": list(SPLITS[split].class_names), "training": record}
-        card |= {name: record[name] for name in ("network", "split")}
-    return card
+    except (ValueError, IndexError):
+        return {"side": SIDE}
+    recipe, names = record["recipe_parameters"], list(SPLITS[split].class_names)
+    card = {"side": recipe.get("crop") or SIDE, "normalisation": recipe["normalisation"]}
+    return (
+        card
+        | {key: record[key] for key in ("network", "split")}
+        | {"class_names": names, "training": record}
+    )
 
 
 def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
@@ -238,8 +234,7 @@ def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
     card = loading.training_of(path) | describe(path)
     names = list(class_names or card.get("class_names", ()))
     if "normalisation" not in card:
-        advice = 'add "normalisation": standardise, unit or raw to its card'
-        doubt = f"faces are standardised, as nothing says how the network was fed; {advice}"
+        doubt = 'faces are standardised, as its card, NAME.json, has no "normalisation"'
         warnings.warn(f"{printable(path.name)}: {doubt}", stacklevel=4)
     model = loading.load(path, names or None, side=card["side"])
 

@@ -27,17 +27,16 @@ TEMPLATE = Path(__file__).with_name("model_card.md")
 def write(model_file: Path, target: Path, faces: Faces) -> Path:
     """Export a .keras file of the study as `target` (NAME.onnx) with its card; where that lies.
 
-    Temperature, tau and the default prior are fitted on validation faces, the test faces are only
-    scored. Raises `DatasetError` for faces other than FER2013, `TrainingError`, `ModelError` or
-    `ExportError` for a network that cannot be used. Nothing is written before all is computed.
+    Temperature, tau and the default prior are fitted on validation faces. Raises `DatasetError` for
+    faces other than FER2013, `TrainingError`, `ModelError` or `ExportError` for a network that
+    cannot be used. Nothing is written before all is computed.
     """
     from fercore.training import loading
 
     if target.suffix != ".onnx":
         raise inference.ModelError(f"{artifacts.printable(target)}: name the target NAME.onnx")
     if not faces.is_fer2013:
-        fault = "a model card needs FER2013 itself; give it by --data or FER2013"
-        raise DatasetError(f"{faces.origin}: {fault}")
+        raise DatasetError(f"{faces.origin}: a model card needs FER2013 itself; give it by --data")
     card, name = inference.describe(Path(model_file)), artifacts.printable(model_file)
     if "split" not in card:
         where = "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
@@ -60,11 +59,9 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
         "bytes": len(content),
         "shares": dict(zip(faces.class_names, map(_short, counts / counts.sum()), strict=True)),
     }
-    networks = {
-        precision: inference.from_bytes(target.name, made, card, precision)
-        for precision, made in (("float32", content), ("int8", integers))
-    }
-    card["precisions"] = {name: measure(one, faces, split) for name, one in networks.items()}
+    made = {"float32": content, "int8": integers}
+    networks = {how: inference.from_bytes(target.name, made[how], card, how) for how in made}
+    card["precisions"] = {how: measure(one, faces, split) for how, one in networks.items()}
     card |= priors(networks["int8"], faces.select(split.validation))
     artifacts.write_atomically(target, content)
     artifacts.write_atomically(target.with_name(f"{target.stem}_int8.onnx"), integers)
@@ -79,9 +76,7 @@ def measure(network: inference.Network, faces: Faces, split: splits.Partition) -
     return views.pop("1") | {"faces_per_second": speed(network, faces.images), "views": views}
 
 
-def _of_views(
-    network: inference.Network, views: int, faces: Faces, split: splits.Partition
-) -> dict:
+def _of_views(network: inference.Network, views: int, faces: Faces, split) -> dict:
     network = inference.fitted(network, views, "fer2013")
     parts = {"validation": split.validation, "test": split.test}
     raw = {part: network.untempered(faces.images[where]) for part, where in parts.items()}
@@ -103,7 +98,7 @@ def _of_views(
 
 
 def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:
-    """The power of the classes' `shares` to divide by: that of the highest macro-recall, of those
+    """The power of the classes' `shares` to divide by that has the highest macro-recall, of those
     that cost at most `ACCURACY_FOR_RECALL` of the accuracy."""
     found = [inference.calibrated(probabilities, 1.0, shares**-tau).argmax(1) for tau in TAUS]
     matrices = np.stack([metrics.confusion(labels, one, len(shares)) for one in found])
@@ -113,8 +108,8 @@ def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray
 
 
 def priors(network: inference.Network, faces: Faces) -> dict:
-    """What a card says of each prior, measured on validation faces as the recogniser sees them by
-    default, and the default prior: that of the higher macro-recall."""
+    """What a card says of each prior, measured on validation faces in the default views, and the
+    default prior: that of the higher macro-recall."""
     raw = inference.fitted(network, DEFAULT_VIEWS, "fer2013").untempered(faces.images)
     found = {}
     for prior in inference.PRIORS:
@@ -125,8 +120,8 @@ def priors(network: inference.Network, faces: Faces) -> dict:
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
-    """Accuracy with its 95 % interval (bootstrap over faces), F1, precision, recall, calibration
-    error and recall by class, 0..1."""
+    """Accuracy, F1, precision, recall, calibration error and recall by class, 0..1, with 95 %
+    intervals (bootstrap over faces)."""
     matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
     found = metrics.scores(matrix)
     found["macro_recall"] = found.pop("recall")

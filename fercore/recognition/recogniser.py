@@ -37,11 +37,8 @@ class RecognitionError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face in a picture.
-
-    `box` (x, y, width, height) in pixels, as the detector found it, without margin; `score` is the
-    detector's own; `probabilities` float32 [c], calibrated, in the order of `class_names`.
-    """
+    """A face in a picture: `box` (x, y, width, height) in pixels, as the detector found it, and its
+    `score`; calibrated `probabilities` float32 [c] of `class_names`."""
 
     box: tuple[int, int, int, int]
     score: float
@@ -66,8 +63,6 @@ class Recogniser:
     `detector` that of `detection.detector`, or an object with `detect`; `margin`: share of a found
     box's side that is added on each of its four sides, None for what was measured for this
     detector. Raises `ModelError`, `DetectorError` or `RecognitionError`.
-
-    Recogniser("compact", prior={"Happy": 0.2, ...}).recognise("party.jpg")
     """
 
     def __init__(
@@ -85,24 +80,19 @@ class Recogniser:
         self.class_names = self.network.class_names  # of the expressions, as predicted
         self.margin = getattr(self.detector, "margin", 0.0) if margin is None else margin
         if not -0.5 < self.margin <= 2:
-            fault = "is a share of the box's side; give one from -0.4 to 2"
-            raise RecognitionError(f"margin {self.margin} {fault}")
+            raise RecognitionError(f"margin {self.margin} is a share of the box's side, -0.4 to 2")
 
     def recognise(self, pictures: Picture | Iterable[Picture]) -> list[list[Face]]:
-        """The faces of each picture, best detected first; one list a picture, also when there is
-        but one.
-
-        `pictures`: a file, a folder, the bytes of a file, an open file, a Pillow image, an array as
-        `pictures.as_rgb` takes it, or several of these. All faces go through the network together.
-        Raises `PictureError`; a bad picture of a folder is a warning and has no faces.
-        """
+        """The faces of each picture, best detected first: one list a picture. `pictures`: a file, a
+        folder, the bytes of a file, an open file, a Pillow image, an array as `pictures.as_rgb`
+        takes it, or several of these. Raises `PictureError`; a bad picture of a folder is a warning
+        and has no faces."""
         found, crops = [], []
         for rgb in _pixels(pictures):
             boxes, scores, tilts = self.find(rgb)
             found.append(list(zip(boxes.tolist(), scores.tolist(), strict=True)))
-            crops += [
-                crop(rgb, box, self.margin, tilt) for box, tilt in zip(boxes, tilts, strict=True)
-            ]
+            places = zip(boxes, tilts, strict=True)
+            crops += [crop(rgb, box, self.margin, tilt) for box, tilt in places]
         predicted = iter(self.probabilities(np.array(crops, np.uint8).reshape(-1, SIDE, SIDE)))
         return [
             [Face(tuple(box), score, next(predicted), self.class_names) for box, score in faces]
@@ -119,18 +109,14 @@ class Recogniser:
         return boxes, scores, np.zeros(len(boxes), np.float32)
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities float32 [n, c] of faces that are cut out already, gray uint8 [n,
-        48, 48]."""
+        """Calibrated probabilities float32 [n, c] of gray crops uint8 [n, 48, 48]."""
         return self.network.probabilities(crops)
 
 
 def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> np.ndarray:
-    """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48].
-
-    `tilt`: degrees by which the eyes' line falls to the right; the square is turned with it. Beyond
-    the picture's edge its last pixels are repeated. Of a square of `LARGEST` pixels a side or more,
-    as it lies around a very thin picture, every second, third, ... row and column is taken.
-    """
+    """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48],
+    turned with the eyes' line, which falls by `tilt` degrees to the right. Beyond the picture its
+    last pixels are repeated."""
     x, y, width, height = (float(value) for value in box)
     side = max(width, height) * (1 + 2 * margin)
     # a square half as large again holds the turned one; at twice the size it stays sharp
@@ -145,8 +131,7 @@ def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> 
 
 
 def rows(names: Iterable[object], results: Iterable[Sequence[Face]]) -> list[dict]:
-    """A dictionary a face: `COLUMNS` (faces counted from 0), then the probability of each
-    expression by its name."""
+    """A dictionary a face: `COLUMNS`, then the probability of each expression by its name."""
     found = []
     for name, faces in zip(names, results, strict=True):
         for number, face in enumerate(faces):
@@ -176,8 +161,7 @@ def _square(rgb: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
 
 
 def _pixels(given: Picture | Iterable[Picture]) -> Iterator[np.ndarray]:
-    """The pixels of one or many pictures and folders; of a bad picture in a folder none, and a
-    warning."""
+    """The pixels of pictures and folders; of a bad picture in a folder none, and a warning."""
     single = str | bytes | bytearray | memoryview | Path | np.ndarray | Image.Image
     if isinstance(given, single) or hasattr(given, "read") or not isinstance(given, Iterable):
         given = [given]
@@ -187,8 +171,7 @@ def _pixels(given: Picture | Iterable[Picture]) -> Iterator[np.ndarray]:
             continue
         for path in pictures.listed(picture):
             try:
-                rgb = pictures.read(path)
+                yield pictures.read(path)
             except pictures.PictureError as error:
                 warnings.warn(str(error), stacklevel=3)
-                rgb = np.zeros((0, 0, 3), np.uint8)
-            yield rgb
+                yield np.zeros((0, 0, 3), np.uint8)

@@ -33,12 +33,10 @@ SOUND: dict[str, Any] = {"rate": 48_000, "layout": "stereo"}
 
 
 class Source:
-    """The frames of a video file in RGB, upright and with square pixels, and when each is shown.
-
-    `rate` in frames a second; `length` in seconds as the file announces it, 0.0 where it does not;
-    `frames` and `seconds` were read so far; `damaged` packets were left out; `heard`: packets of
-    `sound` that came since somebody cleared it. Raises `RecognitionError`.
-    """
+    """The frames of a video file in RGB, upright and with square pixels, and when each is shown:
+    `rate` frames a second, a `length` in seconds as announced, 0.0 where it is not. `frames` and
+    `seconds` were read, `damaged` packets left out; `heard` packets of `sound` came since somebody
+    cleared them. Raises `RecognitionError`."""
 
     def __init__(self, path: Path):
         self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
@@ -64,8 +62,7 @@ class Source:
             self.length = max(self.length, self._stream.frames / self.rate)
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Each frame, uint8 [h, w, 3], and its time stamp in seconds; where that is missing or does
-        not rise, the end of the frame before."""
+        """Each frame, uint8 [h, w, 3], and its time stamp in seconds, which always rises."""
         last = -1.0
         with suppress(av.FFmpegError):  # it cannot be read any further
             for packet in self._file.demux():
@@ -134,7 +131,6 @@ class Film:
             self._write(stream.encode(None))
 
     def _begin(self, width: int, height: int) -> None:
-        """Add the streams; the first frame shows how large the pictures are."""
         rate = Fraction(self._source.rate).limit_denominator(1001)
         video = self._video = self._file.add_stream("libx264", rate=rate, options=QUALITY)
         video.width, video.height = width + width % 2, height + height % 2  # in pairs
@@ -176,8 +172,8 @@ class Film:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `recognise_video` made: its files (`video` is None for format csv); `frames` and
-    `seconds` were done, `tracks` faces followed; `remarks` are for the user."""
+    """What `recognise_video` made: its files (`video` is None for format csv), `frames` and
+    `seconds` done, `tracks` of faces, and `remarks` for the user."""
 
     video: Path | None
     table: Path
@@ -200,13 +196,13 @@ def recognise_video(
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video.
     `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
     has a row a frame and face: `COLUMNS`, then the smoothed probability of each expression. Ctrl-C,
-    SIGTERM, or a video that breaks off keep what was done, and `Outcome.remarks` says so. Raises
-    `RecognitionError`; then nothing is left behind.
+    SIGTERM, or a video that breaks off keep what was done. Raises `RecognitionError`; then nothing
+    is left behind.
     """
     if not isinstance(path, str | os.PathLike):
         raise RecognitionError(f"a video of type {type(path).__name__}: give the path of a file")
     path = Path(os.path.expanduser(path))
-    target = _target(path, path.parent if out is None else Path(os.path.expanduser(out)), format)
+    target = _target(path, Path(os.path.expanduser(out or path.parent)), format)
     source, tracker = Source(path), annotation.Tracker(recogniser)
     table, marked = target.with_suffix(".csv"), target.suffix == ".mp4"
     with (
@@ -227,7 +223,7 @@ def recognise_video(
 
 
 def _work(source: Source, tracker: annotation.Tracker, film: Film | None, table: Path) -> bool:
-    """Frame by frame into table and film, to the end or until it is stopped; whether it was."""
+    """Frame by frame into table and film; whether it was stopped."""
     name, total = printable(source.path.name), round(source.length * source.rate) or None
     with open(table, "w", newline="", encoding="utf-8") as file, suppress(KeyboardInterrupt):
         writer = csv.writer(file, lineterminator="\n")
@@ -254,9 +250,9 @@ def _remarks(source: Source, tracker: annotation.Tracker, interrupted: bool) -> 
         raise RecognitionError(f"{printable(source.path.name)}: {what}")
     remarks = [] if tracker.begun else ["no face was found"]
     if interrupted or source.broken_off:
+        what, done = "interrupted" if interrupted else "breaks off", f"{source.seconds:.1f} s"
         whole = f" of {source.length:.1f} s" if source.length else ""
-        what = f"{'interrupted' if interrupted else 'breaks off'} after {source.seconds:.1f} s"
-        remarks.append(f"{what}{whole}; what was done is kept")
+        remarks.append(f"{what} after {done}{whole}; what was done is kept")
     elif source.damaged:
         remarks.append(f"{source.damaged} damaged packets were left out")
     return remarks

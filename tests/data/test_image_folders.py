@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_left_out_and_told(folder):
         and "happy/p4.png" in told
     )
     assert told["smirk/"].startswith("no class (Angry")
-    assert told["Fear/"] == "2 usable pictures, at least 3 are needed: class left out"
+    assert told["Fear/"] == "2 usable pictures, at least 3 are needed"
     assert {name: sum(parts) for name, parts in made.counts.items()} == {"Happy": 4, "Sad": 5}
 
 
