@@ -86,12 +86,8 @@ def _copy(images: np.ndarray, k: int, recipe: Recipe) -> np.ndarray:
     if not recipe.mixup:
         return changed
     weight = rng.beta(recipe.mixup, recipe.mixup, len(changed))
-    other = rng.permutation(len(changed))
-    mixed = [
-        cv2.addWeighted(changed[one], share, changed[another], 1 - share, 0)
-        for one, (share, another) in enumerate(zip(weight, other, strict=True))
-    ]
-    return np.stack(mixed)
+    pairs = zip(changed, weight, changed[rng.permutation(len(changed))], strict=True)
+    return np.stack([cv2.addWeighted(one, w, other, 1 - w, 0) for one, w, other in pairs])
 
 
 def _predicted(

@@ -91,9 +91,8 @@ def build(
     model = experiments.build(study, model_file)
     if model_file or "model" in study.settings:
         return study, model
-    given = {"classes": len(study.faces.class_names)} | study.settings.get("parameters", {})
     registry.NETWORKS[EDITED] = network
-    own = trainer.build(EDITED, study.recipe, study.seed, **given)
+    own = experiments.build(replace(study, settings=study.settings | {"base": EDITED}))
     same = trainer.structure(own) == trainer.structure(model)
     return study if same else replace(study, network=study.network + EDITED), own
 
