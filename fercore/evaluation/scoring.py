@@ -134,13 +134,9 @@ def score(
     return _scored(run, (split, network, seed), record, predictions, part, tta)
 
 
-def score_all(
-    run: Run, split: str, seed: int = 0, *, part: str = "test", tta: bool = True
-) -> dict[str, Scored]:
-    """The networks and aggregates of the study's recipe on one part, in the order of the tables.
-
-    Raises `EvaluationError` when the run has none.
-    """
+def score_all(run: Run, split: str, seed: int = 0, *, part: str = "test") -> dict[str, Scored]:
+    """The networks and aggregates of the study's recipe on one part, views averaged, in the order
+    of the tables. Raises `EvaluationError` when the run has none."""
     there = {key[1] for key in run.predicted() if key[::2] == (split, seed)}
     names = [one for one in catalogue() if one in there and not one.endswith(PUBLISHED_RECIPE)]
     if not names:
@@ -148,7 +144,7 @@ def score_all(
             f"outputs/{run.profile}: no predictions on {split} with seed {seed}; execute a "
             "notebook that trains (1x) with them first"
         )
-    return {name: score(run, split, name, seed, part=part, tta=tta) for name in names}
+    return {name: score(run, split, name, seed, part=part) for name in names}
 
 
 def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from fercore.plots import SERIES_COLOURS
 from fercore.plots.style import INK, MUTED, PUBLISHED, face_sheet, name_points, new, style
 
+IN_CELL: Any = {"ha": "center", "va": "center", "in_layout": False}  # of a matrix
 AT_EDGE: Any = {"xycoords": ("axes fraction", "data"), "va": "center"}  # of an annotation
 COSTS = {  # column -> label of its axis, and what a row without a value is
     "parameters": ("parameters", "without parameters"),
@@ -73,8 +74,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: s
     for (row, column), value in np.ndenumerate(share):
         ink = "white" if value > 65 else INK
         weight = "bold" if row == column else "normal"
-        _in_cell(axis, column, row + 0.43, f"{value:.1f}", color=ink, weight=weight)
-        _in_cell(axis, column, row + 0.74, f"{counts[row, column]:,}", color=ink, fontsize=7.5)
+        how = IN_CELL | {"color": ink}
+        axis.text(column + 0.5, row + 0.43, f"{value:.1f}", weight=weight, **how)
+        axis.text(column + 0.5, row + 0.74, f"{counts[row, column]:,}", fontsize=7.5, **how)
     axis.set_xticks(axis.get_xticks(), class_names, rotation=30, ha="right")
     axis.set(xlabel="predicted", ylabel="label given", title=title)
     return figure
@@ -91,7 +93,7 @@ def agreement(shares: np.ndarray, names: Sequence[str], *, title: str = "") -> F
     for (row, column), value in np.ndenumerate(shares):
         if row != column:
             ink = "white" if value > 74 else INK
-            _in_cell(axis, column, row + 0.5, f"{value:.0f}", color=ink, fontsize=9)
+            axis.text(column + 0.5, row + 0.5, f"{value:.0f}", color=ink, fontsize=9, **IN_CELL)
     axis.set_xticks(axis.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_title(title, fontsize=10)
     return figure
@@ -200,11 +202,6 @@ def _shaded(
     axis.tick_params(length=0, labelsize=8.5)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-
-
-def _in_cell(axis: Axes, column: int, height: float, text: str, **how) -> None:
-    """Text in the middle of a matrix's column, which the layout need not measure."""
-    axis.text(column + 0.5, height, text, ha="center", va="center", in_layout=False, **how)
 
 
 def _mark(**how) -> mpl.lines.Line2D:

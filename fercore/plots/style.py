@@ -107,11 +107,11 @@ def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
     data = _packed(_drawn(figure), "PNG", optimize=True) if pictures else _svg(figure)
     artifacts.write_atomically(folder / f"{name}{'.png' if pictures else '.svg'}", data)
     if folder not in _with_thumbnail:
-        image, (width, most) = _drawn(figure), THUMBNAIL
-        small = image.resize((width, round(image.height * width / image.width)))
-        small = small.crop((0, 0, width, min(small.height, most)))
-        thumbnail = _packed(small, "WEBP", quality=40, method=6)
-        artifacts.write_atomically(folder / "thumbnail.webp", thumbnail)
+        small = _drawn(figure)
+        small.thumbnail((THUMBNAIL[0], small.height))
+        small = small.crop((0, 0, small.width, min(small.height, THUMBNAIL[1])))
+        packed = _packed(small, "WEBP", quality=40, method=6)
+        artifacts.write_atomically(folder / "thumbnail.webp", packed)
         _with_thumbnail.add(folder)
     return Image(data, format="png") if pictures else SVG(data)
 

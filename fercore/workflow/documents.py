@@ -14,7 +14,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters
 from fercore.evaluation import comparison, scoring, tables
 from fercore.workflow import pages
-from fercore.workflow.publish import PUBLISHED
+from fercore.workflow.pages import PUBLISHED
 
 SYSTEMS = tuple(f"system {letter}" for letter in "ABCDE")
 DOCUMENTS = {  # and what is made anew in them

@@ -13,8 +13,8 @@ from fercore import artifacts, paths
 from fercore.data.splits import SPLITS
 from fercore.evaluation import comparison
 from fercore.workflow import pages, plan
+from fercore.workflow.pages import PUBLISHED
 
-PUBLISHED = "published"
 LIMIT = 8_000_000  # bytes of predictions: the repository is to stay small
 # made of faces, not of predictions: without FER2013 they are of other faces
 OF_FACES = ("leaks.csv", "descriptors.csv", "features.csv")
