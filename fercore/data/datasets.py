@@ -25,12 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def load(source: str | Path | None = None) -> Faces:
-    """FER2013, or the embedded synthetic faces when it is nowhere; kept in `paths.CACHE`.
-
-    First hit wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the
-    project's data folder; Kaggle, when credentials are there. Classes without faces are left out.
-    Raises `DatasetError` when what is named, or lies in the data folder, cannot be used.
-    """
+    """FER2013, or the embedded synthetic faces when it is nowhere; kept in `paths.CACHE`. First hit
+    wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the project's
+    data folder; Kaggle, when credentials are there. Classes without faces are left out. Raises
+    `DatasetError` when what is named, or lies in the data folder, cannot be used."""
     path = find(source)
     name = hashlib.sha256(repr(path and str(path.resolve())).encode()).hexdigest()
     return _kept(paths.CACHE / "datasets" / f"{name[:16]}.npz", _state(path), path)

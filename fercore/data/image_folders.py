@@ -1,9 +1,7 @@
 """Folders of pictures by class: read as a data set, and made from a user's own pictures.
 
-    made = image_folders.make("photos/", "data/mine")
-    made.counts, made.problems    # faces by class and part; what was left out, and why
-
-What comes of it are 48×48 faces, `train/Happy/00012_holiday.png`, which `datasets.load` reads.
+made = image_folders.make("photos/", "data/mine")  # faces: train/Happy/00012_holiday.png, ...
+made.counts, made.problems  # faces by class and part; what was left out, and why
 """
 
 import logging
@@ -96,13 +94,13 @@ def read_folder(
     rows = _placed(folder, found, class_names)
     rows.sort(key=lambda row: (row[0], row[1], pictures.natural(row[2].name)))
     images = np.empty((len(rows), SIDE, SIDE), np.uint8)
-    for position, (_, _, path) in enumerate(artifacts.progress(rows, "pictures")):
+    for image, (_, _, path) in zip(images, artifacts.progress(rows, "pictures"), strict=True):
         try:
-            images[position] = pictures.squeezed(pictures.read(path, smallest=2 * SIDE))
+            image[:] = pictures.squeezed(pictures.read(path, smallest=2 * SIDE))
         except pictures.PictureError as error:
             place, fault = printable(path.relative_to(folder)), str(error).split(": ", 1)[-1]
             raise DatasetError(f"{place}: {fault}, or delete it") from error
-    usage, labels = np.ascontiguousarray(np.array([row[:2] for row in rows], np.int8).T)
+    usage, labels = np.array([row[:2] for row in rows], np.int8).T.copy()
     return images, labels, usage
 
 

@@ -55,12 +55,9 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
 
 
 def as_rgb(array: np.ndarray) -> np.ndarray:
-    """An array as uint8 [h, w, 3] RGB.
-
-    Shapes: [h, w] and [h, w, 1] gray, [h, w, 3] RGB, [h, w, 4] RGB and alpha (laid on white).
-    Values: bool; uint8; uint16, 0..65535; other integers, 0..255; floats, 0..1, or 0..255 when any
-    is above 1. Raises `PictureError` for other shapes and values and where no pixels are.
-    """
+    """An array as uint8 [h, w, 3] RGB. Shapes: [h, w] and [h, w, 1] gray, [h, w, 3] RGB, [h, w, 4]
+    RGB and alpha (laid on white). Values: bool; uint8; uint16, 0..65535; other integers, 0..255;
+    floats, 0..1, or 0..255 when any is above 1. Raises `PictureError` for others."""
     array = np.asarray(array)
     values = array[..., None] if array.ndim == 2 else array
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4):

@@ -1,8 +1,7 @@
 """Faces drawn by code, so that every notebook, table and test runs without FER2013.
 
 A face is a person and an expression: how far brows, lids, nose and mouth have moved, after the
-action units of the Facial Action Coding System (Ekman & Friesen, 1978). Coordinates: the frame is
--1..1, x to the right, y down. Drawn at twice the size and averaged down.
+action units of the Facial Action Coding System (Ekman & Friesen, 1978). The frame is -1..1, y down.
 """
 
 from types import SimpleNamespace

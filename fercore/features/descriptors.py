@@ -98,7 +98,8 @@ def _frequency(counts: np.ndarray) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    values = values - values.mean(axis=-1, keepdims=True, dtype=np.float32)
+    values = values.astype(np.float32)
+    values -= values.mean(axis=-1, keepdims=True)
     return values / np.maximum(values.std(axis=-1, keepdims=True), 1e-3)
 
 

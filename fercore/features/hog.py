@@ -1,9 +1,8 @@
 """Histograms of oriented gradients (HOG), scikit-image's definition, of many faces at once.
 
 Dalal, Triggs, 'Histograms of oriented gradients for human detection', CVPR 2005;
-`skimage.feature.hog` with blocks of one cell. Gradients of grey values are whole numbers, so
-direction and length come from a table, and a cell's sum over its pixels is a product with a matrix
-of zeros and ones: the same values without a call for each window.
+`skimage.feature.hog` with blocks of one cell. Direction and length of gradients come from a table,
+sums over cells from products with matrices of zeros and ones.
 """
 
 from functools import cache

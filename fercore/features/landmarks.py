@@ -2,7 +2,6 @@
 
 Kazemi, Sullivan, 'One millisecond face alignment with an ensemble of regression trees', CVPR 2014.
 The predictor was trained on iBUG 300-W, whose licence excludes commercial use: so does its own.
-Both are optional: `pip install "fercore[landmarks]"`.
 """
 
 import importlib.util

@@ -19,12 +19,9 @@ BORDER = 2e-5  # of an orientation: what rounding leaves so little below the nex
 
 @keras.saving.register_keras_serializable("fercore")
 class DenseSiftLayer(layers.Layer):
-    """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out.
-
-    The values and parameters are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6), divided
-    by 512, but for its rounding to bytes. Brightness and contrast cancel out. Blurred gradients are
-    linear in the pixels, what a place gets in their magnitudes: all is a few matrix products.
-    """
+    """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out. The
+    values and parameters are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6), divided by
+    512, but for its rounding to bytes."""
 
     def __init__(self, step: int = 12, size: int = 12, first: int = 6, **options):
         super().__init__(**options | {"dtype": "float32"})
@@ -48,8 +45,7 @@ class DenseSiftLayer(layers.Layer):
         self._angle = keypoints[0].angle
 
     def call(self, pictures):
-        """Blurred gradients, their magnitudes shared by orientation, summed by place, brought to
-        length 1."""
+        """Blurred gradients, shared by orientation, summed by place, brought to length 1."""
         pictures = ops.stop_gradient(pictures[..., 0])
         # Without its mean a constant picture has no gradient at all.
         pictures -= ops.mean(pictures, axis=(1, 2), keepdims=True)

@@ -37,8 +37,8 @@ def compact(
 
 
 def pretrained(faces: np.ndarray | None = None) -> keras.Model:
-    """The network that comes with the package, ready to be trained further. `faces` uint8 [n, 48,
-    48] as `examples` of `compact_from_onnx`; None: drawn ones."""
+    """The network that comes with the package, to be trained further; `faces` uint8 [n, 48, 48] as
+    the `examples` below, None for drawn ones."""
     file = paths.WEIGHTS / "compact.onnx"
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     seen = synthetic.faces(256, 0, 0).images if faces is None else faces

@@ -162,11 +162,10 @@ def _system_e(
     following: bool = False,
 ) -> keras.Model:
     """`convolutions`: filters, size, whether pooled; `branch`: units of the dense layers above
-    `features`, which are names of `FEATURE_LENGTHS`; `normalised`: batch normalisation after
-    convolutions; `dropout`: 1 - keep probability; `weights`, a name of `INITIAL`, are how those of
-    each kind of layer begin; `following`: HOG is no input but computed from the picture as the
-    network sees it, each of its numbers normalised over the batch. Raises `ValueError` for unknown
-    features and weights."""
+    `features`, names of `FEATURE_LENGTHS`; `normalised`: batch normalisation after convolutions;
+    `dropout`: 1 - keep probability; `weights`: how they begin, a name of `INITIAL`; `following`:
+    HOG is no input but computed from the picture that the network sees, each of its numbers
+    normalised over the batch. Raises `ValueError`."""
     unknown = ", ".join(sorted(set(features) - FEATURE_LENGTHS.keys()))
     if unknown:
         raise ValueError(f"feature {unknown} is unknown; there are {', '.join(FEATURE_LENGTHS)}")

@@ -17,6 +17,7 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 AGREEMENT = 5e-3  # greatest difference of a probability: float16 keeps three digits of a weight
+PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
 OPSET, IR_VERSION = 17, 8  # of 2021 to 2022: older runtimes read them too
 
 
@@ -49,12 +50,9 @@ class _Graph:
 
 def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
     """Two ONNX files of a network, with weights in float16 and computing in 8-bit integers: input
-    "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c].
-
-    `examples` float32 [n, side, side, 1] are normalised training faces: on them the first file must
-    agree with Keras, and they show the ranges of the integers. Raises `ExportError` for a network
-    with other inputs, with layers that are not known here, or that disagrees.
-    """
+    "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c]. On `examples`,
+    normalised training faces, the first must agree with Keras, and they show the ranges of the
+    integers. Raises `ExportError` for other inputs, unknown layers, and where it disagrees."""
     if [tensor.name for tensor in model.inputs] != ["image"]:
         names = ", ".join(tensor.name for tensor in model.inputs)
         raise ExportError(f"{model.name}: takes {names}; only pictures are exported")
@@ -163,7 +161,7 @@ def _write(graph: _Graph, layer: layers.Layer, following, x: str, *others: str) 
         case layers.MaxPooling2D() | layers.AveragePooling2D():
             kind = "MaxPool" if isinstance(layer, layers.MaxPooling2D) else "AveragePool"
             how = {"kernel_shape": layer.pool_size, "strides": layer.strides}
-            return graph.add(kind, x, **how, auto_pad=_padding(layer))
+            return graph.add(kind, x, **how, auto_pad=PADDING[layer.padding])
         case layers.GlobalAveragePooling2D():
             x = graph.add("GlobalAveragePool", x)
             return x if layer.keepdims else graph.add("Flatten", x)
@@ -190,14 +188,10 @@ def _linear(graph: _Graph, layer, following, x: str) -> str:
         x = graph.add("Gemm", x, graph.weight(kernel), graph.weight(bias))
     else:
         weights = graph.weight(kernel.transpose(3, 2, 0, 1)), graph.weight(bias)
-        x = graph.add("Conv", x, *weights, strides=layer.strides, auto_pad=_padding(layer))
+        x = graph.add("Conv", x, *weights, strides=layer.strides, auto_pad=PADDING[layer.padding])
     name = layer.activation.__name__
     if name == "linear":
         return x
     if name not in ("relu", "softmax", "sigmoid"):
         raise ExportError(f"layer {layer.name}: activation {name} is not exported")
     return graph.add(name.capitalize(), x, **({"axis": 1} if name == "softmax" else {}))
-
-
-def _padding(layer: layers.Layer) -> str:
-    return "SAME_UPPER" if layer.padding == "same" else "VALID"

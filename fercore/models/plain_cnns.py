@@ -43,15 +43,13 @@ def shallow_cnn(
 def deep_cnn(
     input_shape: Shape = FACE, classes: int = 7, activation: str = "softmax", dropout: float = 0.25
 ) -> keras.Model:
-    """System B's deep CNN: four convolutions and two dense layers. Published `activation`:
-    sigmoid."""
+    """System B's deep CNN: four convolutions and two dense layers; published with sigmoid."""
     sizes = [(64, 3), (128, 5), (512, 3), (512, 3)], [256, 512]
     return _system_b("deep_cnn", *sizes, input_shape, classes, activation, dropout)
 
 
 def vgg16_scratch(input_shape: Shape = FACE, classes: int = 7, dropout: float = 0.5) -> keras.Model:
-    """System C's VGG of eight convolutions, with its 9,416,903 trainable parameters; not
-    pretrained."""
+    """System C's VGG of eight convolutions, 9,416,903 trainable parameters, not pretrained."""
     x = image = layers.Input(input_shape, name="image")
     for filters in (64, 128, 256, 512):
         for _ in range(2):
@@ -67,8 +65,7 @@ def inception_v1(
     input_shape: Shape = FACE, classes: int = 7, stages: list = STAGES, dropout: float = 0.4
 ) -> keras.Model:
     """System C's GoogLeNet: stem and modules 3a to 4c (Szegedy et al. 2015), a list of them for
-    each resolution, then Dense: near its 2,149,159 parameters. The stem keeps its strides of one: a
-    face has 48 pixels, not 224."""
+    each resolution, then Dense: near its 2,149,159 parameters."""
     image = layers.Input(input_shape, name="image")
     x = layers.MaxPooling2D(3, 2, padding="same")(convolution(image, 64, 7))
     x = convolution(convolution(x, 64, 1), 192)

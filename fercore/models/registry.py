@@ -47,8 +47,7 @@ def resized(model: keras.Model, side: int) -> keras.Model:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give each layer of `target` the weights of that layer of `source`, but where their shapes
-    differ: a dense layer behind a flattened map differs with the side of the faces."""
+    """Give each layer of `target` the weights of that layer of `source`, where shapes are equal."""
     for given, layer in zip(source.layers, target.layers, strict=True):
         if [w.shape for w in given.weights] == [w.shape for w in layer.weights]:
             layer.set_weights(given.get_weights())

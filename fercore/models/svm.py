@@ -1,9 +1,6 @@
 """System E's classifier of handcrafted features: support-vector machines with an RBF kernel, a
-class against the rest.
-
-Cortes, Vapnik, 'Support-vector networks', Machine Learning 1995; libsvm through scikit-learn. The
-kernel is computed once for the machines of all classes: 28,709 faces take 6.6 GB of memory.
-"""
+class against the rest (Cortes, Vapnik, 'Support-vector networks', Machine Learning 1995; libsvm
+through scikit-learn). All share one kernel, which for 28,709 faces takes 6.6 GB of memory."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -100,8 +97,7 @@ def fit(
 
 
 def decide(machines: Machines, values: np.ndarray) -> np.ndarray:
-    """Signed distances from each class's boundary, in margins, float64 [n, classes]: the class of
-    the highest is predicted."""
+    """Signed distances from each class's boundary, in margins, float64 [n, classes]."""
     result = np.empty((len(values), len(machines.intercepts)))
     for rows in gen_batches(len(values), ROWS_A_PRODUCT):
         similar = kernel(values[rows], machines.vectors, machines.gamma)

@@ -33,17 +33,16 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
     each other; what does not fit is written smaller or left out."""
     image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
     draw, side = ImageDraw.Draw(image), min(image.size)
-    tones = [colours(face.class_names)[int(face.probabilities.argmax())] for face in faces]
-    for face, tone in zip(faces, tones, strict=True):
-        _draw_box(draw, face.box, tone, side)
+    for face in faces:
+        _draw_box(draw, face, side)
     boxes = np.array([face.box for face in faces]).reshape(-1, 4)
     low, high = (np.clip(at, 0, image.size) for at in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:]))
     boxes, labelled = np.hstack([low, high - low]), []
     written: list[np.ndarray] = []
-    for face, tone, (x, y, width, height) in zip(faces, tones, boxes.tolist(), strict=True):
+    for face, (x, y, width, height) in zip(faces, boxes.tolist(), strict=True):
         largest = round(np.clip(0.14 * width, 0.018 * side, 0.035 * side))
         for letters in range(max(SMALLEST, largest), SMALLEST - 1, -1):
-            label = _label(face, tone, letters)
+            label = _label(face, letters)
             wide, tall = label.size
             beside = [(x, y - tall), (x, y + height), (x + width, y), (x - wide, y)]
             within = [(x, y), (x, y + height - tall)]
@@ -51,11 +50,10 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
                 labelled.append((face, (x, y, width, height), letters))
                 break
     for face, (x, y, width, height), letters in labelled if bars else ():
-        plate = _bars(face, max(SMALLEST, round(0.85 * letters)))
+        plate, gap = _bars(face, max(SMALLEST, round(0.85 * letters))), letters // 4
         wide, tall = plate.size
-        gap, label_height = letters // 4, 2 * letters
         beside = [(x + width + gap, y), (x - wide - gap, y), (x, y + height + gap)]
-        above = (x, y - tall - gap - label_height)
+        above = (x, y - tall - gap - 2 * letters)
         _paste(image, plate, [*beside, above], boxes, written, most=0.1)
     return np.array(image)
 
@@ -68,18 +66,22 @@ def shared(boxes: np.ndarray, others: Sequence[np.ndarray] | np.ndarray) -> np.n
     return np.maximum(high - low, 0).prod(axis=2)
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, box: Sequence[int], tone: str, side: int) -> None:
-    x, y, width, height = box
+def _tone(face: Face) -> str:
+    return colours(face.class_names)[int(face.probabilities.argmax())]
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, face: Face, side: int) -> None:
+    x, y, width, height = face.box
     line = max(1, round(min(side / 200, width / 20)))
     edge, half = max(1, line // 2), line // 2
-    for out, thick, colour in ((half + edge, line + 2 * edge, INK), (half, line, tone)):
+    for out, thick, colour in ((half + edge, line + 2 * edge, INK), (half, line, _tone(face))):
         corners = (x - out, y - out, x + width - 1 + out, y + height - 1 + out)
         draw.rectangle(corners, outline=colour, width=thick)
 
 
-def _label(face: Face, tone: str, letters: int) -> Image.Image:
+def _label(face: Face, letters: int) -> Image.Image:
     """The plate with the expression and its probability."""
-    text = f"{printable(face.expression, 40)} {face.probability:.0%}"
+    tone, text = _tone(face), f"{printable(face.expression, 40)} {face.probability:.0%}"
     font, edge = _font(letters), max(2, letters // 4)
     height = sum(font.getmetrics()) + 2 * edge  # type: ignore[union-attr]
     width = round(font.getlength(text)) + 2 * edge
@@ -108,15 +110,7 @@ def _bars(face: Face, letters: int) -> Image.Image:
     return plate
 
 
-def _paste(
-    image: Image.Image,
-    plate: Image.Image,
-    places: list[tuple[int, int]],
-    faces: np.ndarray,
-    written: list[np.ndarray],
-    *,
-    most: float,
-) -> bool:
+def _paste(image, plate, places: list, faces: np.ndarray, written: list, *, most: float) -> bool:
     """Lay a plate to that of `places`, moved into the picture, where it covers least of the faces,
     of none more than the share `most`, and nothing `written`; whether there is one."""
     room = np.subtract(image.size, plate.size)

@@ -5,10 +5,8 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,13 +57,14 @@ class Network:
         if crops.dtype != np.uint8 or crops.shape[1:] != (SIDE, SIDE):
             kind, shape = crops.dtype, list(crops.shape)
             raise ModelError(f"crops of {kind} {shape}; give uint8 [n, {SIDE}, {SIDE}]")
-        views, step = augmentation.views(self.views), max(1, BATCH // self.views)
-        upright = [view for view in views if not view.mirror]
+        step = max(1, BATCH // self.views)
+        upright = [view for view in augmentation.views(self.views) if not view.mirror]
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         for k in range(0, len(crops), step):
-            seen = [augmentation.seen(crops[k : k + step], view) for view in upright]
-            images = augmentation.crop(np.concatenate(seen), self.side)
-            images = augmentation.normalise(images, self.normalisation)
+            seen = np.concatenate(
+                [augmentation.seen(crops[k : k + step], view) for view in upright]
+            )
+            images = augmentation.normalise(augmentation.crop(seen, self.side), self.normalisation)
             if self.views > 1:
                 images = np.concatenate([images, images[:, :, ::-1]])
             found = self.forward(images)
@@ -187,17 +186,16 @@ def network(name: str, forward: Forward, card: dict, precision: str = "float32")
 def read_card(path: Path) -> dict:
     """The card beside a model, NAME.json. Raises `ModelError` when it is missing or no card."""
     file, known = path.with_suffix(".json"), augmentation.NORMALISATIONS
-    card: Any = None
     needed = ["class_names"] + ["normalisation", "side"] * (path.suffix != ".keras")
     if not file.is_file():
         raise ModelError(f"{printable(file.name)}: missing; a model needs its card beside it")
-    with suppress(ValueError):
+    try:
         card = json.loads(file.read_text(encoding="utf-8"))
-    sound = isinstance(card, dict) and set(needed) <= card.keys()
-    if sound:
         names, how = card["class_names"], card.get("normalisation", "raw")
-        sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        sound &= isinstance(how, str) and how in known
+        sound = set(needed) <= card.keys() and how in known and isinstance(names, list)
+        sound &= all(isinstance(name, str) for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        sound = False
     if not sound:
         rule = f"a list of a name for each output, in order; normalisation is {' or '.join(known)}"
         fault = f"no model card; it must hold {', '.join(needed)}: {rule}"
@@ -219,11 +217,8 @@ def describe(path: Path) -> dict:
         return {"side": SIDE}
     recipe, names = record["recipe_parameters"], list(SPLITS[split].class_names)
     card = {"side": recipe.get("crop") or SIDE, "normalisation": recipe["normalisation"]}
-    return (
-        card
-        | {key: record[key] for key in ("network", "split")}
-        | {"class_names": names, "training": record}
-    )
+    card |= {"class_names": names, "training": record}
+    return card | {key: record[key] for key in ("network", "split")}
 
 
 def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:

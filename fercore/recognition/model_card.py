@@ -1,9 +1,6 @@
-"""A trained network made ready for others: exported, calibrated, measured, described. Every number
-is computed here.
-
-`write` leaves NAME.onnx (weights in float16), NAME_int8.onnx (8-bit integers), NAME.json, the card
-that `inference` reads, and MODEL_CARD.md, the same for people.
-"""
+"""A trained network made ready for others: exported, calibrated, measured, described. Files are
+NAME.onnx (weights in float16), NAME_int8.onnx (8-bit integers), NAME.json, the card that
+`inference` reads, and MODEL_CARD.md, the same for people."""
 
 import timeit
 from pathlib import Path
@@ -39,9 +36,8 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
         raise DatasetError(f"{faces.origin}: a model card needs FER2013 itself; give it by --data")
     card, name = inference.describe(Path(model_file)), artifacts.printable(model_file)
     if "split" not in card:
-        where = "where it lies (outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras)"
-        fault = f"no record of its training; give a model of a run, {where}"
-        raise inference.ModelError(f"{name}: {fault}")
+        place = "outputs/PROFILE/models/SPLIT/NETWORK/seed0.keras"
+        raise inference.ModelError(f"{name}: no record of its training; give a run's {place}")
     faces, split = splits.prepare(faces, card["split"])
     model = loading.load(model_file, faces.class_names, side=card["side"])
     rows = np.random.default_rng(0).permutation(split.train)[:CALIBRATION_FACES]

@@ -1,11 +1,8 @@
-"""Expressions of the faces in pictures, in three lines:
+"""Expressions of the faces in pictures: a detector finds faces; each is levelled, cut out with a
+margin, made gray and 48×48; a network predicts the probabilities of the expressions.
 
-    from fercore.recognition.recogniser import Recogniser, table
     results = Recogniser().recognise(["one.jpg", "two.jpg"])    # a list of faces for each picture
     table(["one.jpg", "two.jpg"], results)
-
-For each picture: a detector finds faces; each is levelled, cut out with a margin, made gray and
-48×48; a network predicts the probabilities of the expressions.
 """
 
 import warnings

@@ -145,18 +145,15 @@ class Film:
             for frame in self._source.decoded(packet):
                 if frame.pts is not None:
                     frame.pts -= round(self._source.begin / frame.time_base)
-                self._add_sound(frame)
+                kind = frame.format.name, frame.layout.name, frame.sample_rate
+                if kind != self._kind:  # the source may change midway
+                    self._kind, self._resampler = kind, av.AudioResampler("fltp", **SOUND)
+                for part in self._resampler.resample(frame):
+                    if part.pts is not None and part.time_base:  # ticks of the source, or samples
+                        part.pts = round(part.pts * part.time_base * SOUND["rate"])
+                    part.time_base = Fraction(1, SOUND["rate"])
+                    self._write(self._sound.encode(part))
         self._source.heard.clear()
-
-    def _add_sound(self, frame: Any) -> None:
-        kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != self._kind:  # the source may change midway
-            self._kind, self._resampler = kind, av.AudioResampler("fltp", **SOUND)
-        for part in self._resampler.resample(frame):
-            if part.pts is not None and part.time_base:  # ticks of the source, or samples
-                part.pts = round(part.pts * part.time_base * SOUND["rate"])
-            part.time_base = Fraction(1, SOUND["rate"])
-            self._write(self._sound.encode(part))
 
     def _write(self, packets: list[Packet]) -> None:
         for packet in packets:
