@@ -31,7 +31,8 @@ def checked(kind: type[Model], content: dict, where: str = "", **own: str) -> Mo
     program, never by the file. Raises `ParameterError` that begins with `where`."""
     if not isinstance(content, dict):
         raise ParameterError(f"{where} is {shown(content)}: should be keys with values")
-    start, known = f"{where}: " if where else "", kind.__pydantic_fields__.keys() - own.keys()  # type: ignore[attr-defined]
+    start = f"{where}: " if where else ""
+    known = kind.__pydantic_fields__.keys() - own.keys()  # type: ignore[attr-defined]
     for key in (key for key in content if key not in known):
         raise ParameterError(f"{start}unknown key {shown(key)}; {suggestion(key, known)}")
     try:
@@ -42,7 +43,7 @@ def checked(kind: type[Model], content: dict, where: str = "", **own: str) -> Mo
 
 def mistake(error: ValidationError, *at: str) -> str:
     """The first mistake of several in words, in a value that stands at the keys `at`."""
-    # a key that is missing is told last, as others may be that key misspelt
+    # a key that is missing is named last, as others may be that key misspelt
     first = min(error.errors(include_url=False), key=lambda one: one["type"] == "missing")
     path = [printable(part) for part in (*at, *first["loc"]) if not isinstance(part, int)]
     if first["type"] == "missing":

@@ -49,10 +49,8 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
     """
     for name in experiment.settings["teachers"]:
         if (inputs := parameters.network(name)["inputs"]) != ["image"]:
-            raise TrainingError(
-                f"teacher {name}: takes {', '.join(inputs)}; a teacher of augmented copies must "
-                "take the image alone"
-            )
+            fault = f"takes {', '.join(inputs)}; a teacher of copies must take the image alone"
+            raise TrainingError(f"teacher {name}: {fault}")
     recipe = experiment.recipe
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
     digest = _digest(*(copy.images for copy in made))
@@ -70,11 +68,9 @@ def _teachers(experiment: "Experiment") -> Iterator[tuple[keras.Model, dict, Rec
         settings = parameters.network(name)
         path = artifacts.model_path(experiment.folder, experiment.split, name, seed)
         if not path.exists():
-            raise TrainingError(
-                f"teacher {name}: outputs/{experiment.folder.name} has no model of it on "
-                f"{experiment.split}, seed {seed}; train it first, by notebook "
-                f"{settings['notebook']}"
-            )
+            fault = f"no model of {name} on {experiment.split}, seed {seed}"
+            cure = f"train this teacher first, by notebook {settings['notebook']}"
+            raise TrainingError(f"outputs/{experiment.folder.name}: {fault}; {cure}")
         model = loading.load(path, experiment.faces.class_names, inputs=settings["inputs"])
         yield model, settings, recipes.read(settings["recipe"])
 

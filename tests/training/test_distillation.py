@@ -122,7 +122,7 @@ def test_a_teacher_of_copies_sees_the_picture_alone(experiment, copied, monkeypa
     monkeypatch.setattr(parameters, "network", lambda name: told)
     with pytest.raises(
         TrainingError,
-        match="takes dsift, image; a teacher of augmented copies must take the image alone",
+        match="takes dsift, image; a teacher of copies must take the image alone",
     ):
         experiments.examples(copied)
 
@@ -131,8 +131,8 @@ def test_a_missing_teacher_is_named_with_the_notebook_that_trains_it(experiment)
     teach(experiment, "first", 0)
     with pytest.raises(
         TrainingError,
-        match="teacher second: outputs/try has no model of it on official, seed 0; "
-        "train it first, by notebook 17_compact",
+        match="outputs/try: no model of second on official, seed 0; train this teacher "
+        "first, by notebook 17_compact",
     ):
         experiments.examples(experiment)
 
