@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from fercore import artifacts
 from fercore.config import parameters
 from fercore.evaluation import metrics, scoring
-from fercore.evaluation.scoring import Run, Scored
+from fercore.evaluation.scoring import EvaluationError, Run, Scored
 
 SMALLEST = 1e-4  # probability that a member gives a class at least: one veto must not decide
 FOLDS = 5
@@ -27,16 +27,12 @@ Member = tuple[str, int]  # network and seed
 Pool = dict[Member, float]  # weights of an ensemble's members
 
 
-class AggregationError(ValueError):
-    """Members that cannot be averaged, or too few of them."""
-
-
 def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> artifacts.Predictions:
-    """The unweighted mean of the probabilities of `members`. Raises `AggregationError`, which
+    """The unweighted mean of the probabilities of `members`. Raises `EvaluationError`, which
     begins with `named`, unless they hold the same faces in the same order."""
     rows, parts, *probabilities = zip(*(vars(member).values() for member in members), strict=True)
     if not all(np.array_equal(one, other[0]) for other in (rows, parts) for one in other):
-        raise AggregationError(
+        raise EvaluationError(
             f"{named} hold other faces, or another order of them; train them on the same data"
         )
     means = (np.mean([one.astype(np.float32) for one in ones], axis=0) for ones in probabilities)
@@ -73,7 +69,7 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     """Every trained network of a split with every seed, probabilities averaged over views; no
     aggregates.
 
-    Where some were trained on fewer faces, those of the most faces count. Raises `AggregationError`
+    Where some were trained on fewer faces, those of the most faces count. Raises `EvaluationError`
     when fewer than two are left.
     """
     known = parameters.network_names()
@@ -83,9 +79,9 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
     where = f"outputs/{run.profile}: {len(found)} network{'s' * (len(found) != 1)} on {split}"
     if len(found) < 2:
-        raise AggregationError(f"{where}; an ensemble needs two")
+        raise EvaluationError(f"{where}; an ensemble needs two")
     if (n := min(len(scored.labels) for scored in found.values())) < 2:
-        raise AggregationError(f"{where}, {n} {part} faces; an ensemble needs two or more")
+        raise EvaluationError(f"{where}, {n} {part} faces; an ensemble needs two or more")
     return found
 
 

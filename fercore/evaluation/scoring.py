@@ -28,7 +28,7 @@ Key = tuple[str, str, int]  # split, network and seed of predictions
 
 
 class EvaluationError(ValueError):
-    """Predictions that do not belong to the data at hand, or none at all."""
+    """Predictions that do not belong to the data at hand or to each other, or too few of them."""
 
 
 @dataclass(frozen=True)

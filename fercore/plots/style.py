@@ -140,10 +140,8 @@ def face_sheet(
     *,
     columns: int = 8,
     heading: str = "",
-    row_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face; `row_names` at the
-    left of each row."""
+    """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face."""
     rows = max(1, -(-len(images) // columns))
     titles = [""] * len(images) if titles is None else list(map(str, titles))
     lines = max((title.count("\n") + 1 for title in titles if title), default=0)
@@ -156,8 +154,6 @@ def face_sheet(
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_title(title, fontsize=7.5, fontweight="normal", loc="center", pad=3)
-    for axis, name in zip(axes[:, 0], row_names or (), strict=False):
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
 

@@ -9,7 +9,7 @@ from fercore.config import parameters
 from fercore.config.parameters import STUDY_ENSEMBLE
 from fercore.data import datasets, splits
 from fercore.evaluation import aggregates, metrics
-from fercore.evaluation.aggregates import AggregationError
+from fercore.evaluation.scoring import EvaluationError
 
 
 def predictions(values, rows=(3, 5)):
@@ -28,7 +28,7 @@ def test_the_mean_by_hand():
 
 @pytest.mark.parametrize("rows", [(5, 3), (3, 6)])
 def test_members_of_other_faces_or_order_are_refused(rows):
-    with pytest.raises(AggregationError, match="other faces, or another order"):
+    with pytest.raises(EvaluationError, match="other faces, or another order"):
         aggregates.mean([predictions([[1, 0], [1, 0]]), predictions([[1, 0], [1, 0]], rows)])
 
 
@@ -101,7 +101,7 @@ def test_members_trained_on_other_faces_stop_with_one_line(tmp_path):
     predict(tmp_path, faces(), "cnn")
     predict(tmp_path, faces(per_split=77), "sift_cnn")
     with pytest.raises(
-        AggregationError, match=r"cnn\+sift_cnn on official, seed 0: members hold other faces"
+        EvaluationError, match=r"cnn\+sift_cnn on official, seed 0: members hold other faces"
     ):
         aggregates.save_all(tmp_path, "official")
 
@@ -193,7 +193,7 @@ def test_one_network_makes_no_pool(tmp_path):
     data = faces()
     predict(tmp_path, data, "cnn")
     with pytest.raises(
-        AggregationError, match=r"outputs/made_up: 1 network on official; an ensemble needs two"
+        EvaluationError, match=r"outputs/made_up: 1 network on official; an ensemble needs two"
     ):
         aggregates.candidates(run(tmp_path, data), "official")
 
