@@ -1,17 +1,15 @@
 """How a network is trained: recipes as YAML in `params/recipes/`, read and checked."""
 
-import dataclasses
 import math
 import os
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fercore import artifacts, paths
+from fercore import paths
 from fercore.config import SIDE, reading
 from fercore.config.reading import ParameterError, checked, read_yaml, shown, suggestion
 from fercore.paths import place
@@ -149,12 +147,6 @@ def read(name: str, **changes) -> Recipe:
 def check(content: dict, where: str = "") -> Recipe:
     """A recipe of the values in `content`. Raises `ParameterError` that begins with `where`."""
     return checked(Recipe, content, where)
-
-
-def write(recipe: Recipe, path: Path, *, comment: str) -> Path:
-    """Write a recipe as YAML that `read` takes, below one line of `comment`."""
-    text = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)  # type: ignore[call-overload]
-    return artifacts.write_atomically(path, f"# {comment}\n{text}")
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

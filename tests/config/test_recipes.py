@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import yaml
 
 from fercore import paths
 from fercore.config import NORMALISATIONS, recipes
@@ -89,8 +90,9 @@ def test_what_cannot_be_extended_is_one_line(folder, files, words):
 
 def test_a_recipe_of_ones_own_is_a_file(tmp_path):
     changed = recipes.read("features_published", learning_rate=4e-5, dropout=0.2)
-    path = recipes.write(changed, tmp_path / "mine.yaml", comment="of my own")
-    assert path.read_text().startswith("# of my own\n") and recipes.read(str(path)) == changed
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"# of my own\n{yaml.safe_dump(dataclasses.asdict(changed))}")
+    assert recipes.read(str(path)) == changed
     assert recipes.read("params/recipes/study.yaml") == recipes.read("study")
     path.write_text("{extends: compact, epochs: 7}")
     assert recipes.read(str(path)) == recipes.read("compact", epochs=7)
