@@ -79,8 +79,7 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
 
 
 def crop(images: np.ndarray, side: int | None) -> np.ndarray:
-    """The middle `side` x `side` pixels of images [n, h, w]; for None the images. `ValueError`
-    where they are smaller."""
+    """The middle `side` x `side` pixels of images [n, h, w]; all for None. Raises `ValueError`."""
     if side is None:
         return images
     height, width = images.shape[1:3]

@@ -65,8 +65,8 @@ def from_arrays(
 ) -> Faces:
     """`Faces`, rows numbered, from images, labels and codes of `USAGES` (0, 1, 2)."""
     rows, usage = np.arange(len(labels), dtype=np.int32), np.array(USAGES)[usage_codes]
-    print_ = fingerprint(images, labels, usage_codes)
-    return Faces(images, labels.astype(np.int8), rows, usage, tuple(class_names), origin, print_)
+    digits = fingerprint(images, labels, usage_codes)
+    return Faces(images, labels.astype(np.int8), rows, usage, tuple(class_names), origin, digits)
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray, usage_codes: np.ndarray) -> str:

@@ -95,8 +95,7 @@ def _row(header: list[str], fields: list[str]) -> tuple[np.ndarray, int, int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, str]]:
-    """The CSV in a file, however packed, and the name to show for it. Raises `DatasetError` for
-    what cannot be read, also within the block."""
+    """The CSV in a file, however packed, and its name. Raises `DatasetError`, also in the block."""
     name = printable(path.name)
     try:
         with open(path, "rb") as raw:
@@ -141,6 +140,12 @@ def facts() -> SimpleNamespace:
         return SimpleNamespace(**file)
 
 
+def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES)) -> np.ndarray:
+    """Faces of each usage and class, int [3, classes]."""
+    cells = codes.astype(int) * classes + labels
+    return np.bincount(cells, minlength=len(USAGES) * classes).reshape(len(USAGES), -1)
+
+
 def recognised(faces: Faces, file_name: str) -> Faces:
     """Faces of seven classes as they were read, with what they are as `origin`: 'FER2013,
     complete', 'FER2013, 177 faces differ', 'not FER2013: …'. Where nine in ten are known, each gets
@@ -152,8 +157,7 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     originals, stand_ins = (
         (found & Counter(reference[kind].tolist())).total() for kind in (known.exact, ~known.exact)
     )
-    # faces by usage and class, 8 cells a usage
-    here, there = (np.bincount(k.astype("u4"), minlength=24) for k in (keys, reference))
+    here, there = counts(faces.labels, faces.usage_codes), counts(known.labels, known.codes)
     differ = known.exact.sum() - originals + stand_ins
     rows, is_known = faces.row_ids, originals + stand_ins >= 0.9 * n
     if is_known:
@@ -162,7 +166,7 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     if (here == there).all():
         differing = f"{differ:,} face{'s differ' if differ > 1 else ' differs'}"
         origin = f"FER2013, {differing if differ else 'complete'}"
-    elif is_known and (here[:8] == there[:8]).all() and not here[8:].any():
+    elif is_known and (here[0] == there[0]).all() and not here[1:].any():
         origin = f"FER2013, Training only ({n:,} faces)"
     else:
         part = f" ({n:,} of its {len(reference):,} faces)" if is_known else ""

@@ -34,8 +34,7 @@ Found = tuple[Path, np.ndarray]  # a picture, and its face: gray uint8 [48, 48]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Files in a folder at any depth, sorted; links are followed, hidden names left out. Raises
-    `DatasetError` where one may not look."""
+    """Files at any depth, sorted; links are followed, hidden names not. Raises `DatasetError`."""
 
     def refuse(error: OSError):
         raise DatasetError(f"{printable(error.filename)}: cannot be read ({error.strerror})")
@@ -190,8 +189,7 @@ def make(
 
 
 def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[Found]]:
-    """The faces by class, each once; those that two classes have are in none. What is left out goes
-    to `problems`."""
+    """The faces by class, each once, none that two classes have; `problems`: what is left out."""
     classes = class_names_of(folder)
     kept: dict[str, list[Found]] = {name: [] for name in classes}
     same: dict[bytes, list[tuple[str, Path, np.ndarray]]] = defaultdict(list)

@@ -14,8 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fercore.artifacts import printable
 from fercore.data.faces import SIDE
 
-# 360 MB as RGB; twelve times a common camera's, and more than most telephones'
-MAX_PIXELS = 120_000_000
+MAX_PIXELS = 120_000_000  # 360 MB as RGB; more than most cameras have
 MOST = f"at most {MAX_PIXELS / 1e6:.0f} are read; make it smaller first"
 _OTHERS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".ppm", ".pbm")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", *_OTHERS)
@@ -76,8 +75,7 @@ def listed(folder: str | Path) -> list[Path]:
     missing, locked or has none."""
     folder = Path(folder)
     try:
-        files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        files = [path for path in files if not path.is_dir()]
+        files = [one for one in folder.iterdir() if not (one.name.startswith(".") or one.is_dir())]
         found = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
     except OSError as error:
         raise PictureError(_unreadable(folder, error)) from error
@@ -128,8 +126,7 @@ def _unreadable(path: Path, error: Exception) -> str:
 def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
     try:
         with warnings.catch_warnings():
-            # `MAX_PIXELS` stands below that warning
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MAX_PIXELS` is lower
             with Image.open(file) as image:
                 if smallest:
                     image.draft(None, (smallest, smallest))

@@ -54,8 +54,8 @@ def votes(faces: Faces, columns: np.ndarray) -> np.ndarray:
     anywhere. The same for the same row, whichever faces are given."""
     rng, rows = np.random.default_rng(0), faces.row_ids
     shape = rows.max(initial=0) + 1, 10
-    agree = rng.random(shape)[rows] < 0.8
-    given = np.where(agree, columns[faces.labels][:, None], rng.integers(10, size=shape)[rows])
+    agree, others = rng.random(shape)[rows] < 0.8, rng.integers(10, size=shape)[rows]
+    given = np.where(agree, columns[faces.labels][:, None], others)
     return (given[:, :, None] == np.arange(10)).sum(1).astype(np.int8)
 
 
@@ -65,7 +65,7 @@ def person(rng: np.random.Generator) -> SimpleNamespace:
         face=rng.uniform((0.68, 0.96), (0.82, 1.1)),  # half width, half height
         skin=rng.uniform(95, 215),
         hair=rng.uniform(30, 90),
-        fringe=rng.uniform(-1, 1),  # below -0.8: bald
+        fringe=rng.uniform(-0.8, 1),
         eye=rng.uniform(0.17, 0.21),
         spacing=rng.uniform(0.33, 0.39),
         mouth=rng.uniform(0.26, 0.34),
@@ -133,16 +133,14 @@ def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 def _head(canvas: _Canvas, who: SimpleNamespace) -> None:
     """Hair, and the face, darker towards its edge, narrower below, under a fringe."""
-    if who.fringe > -0.8:
-        canvas.fill(_oval(0, -0.3, who.face[0] + 0.12, 0.85 + 0.3 * who.fringe), who.hair)
+    canvas.fill(_oval(0, -0.3, who.face[0] + 0.12, 0.85 + 0.3 * who.fringe), who.hair)
     outline = _oval(0, 0, 1, 1)
     outline[:, 0] *= 1 - 0.2 * np.maximum(outline[:, 1], 0) ** 2
     for size, shade in ((1, 0.8), (0.93, 0.9), (0.8, 1)):
         canvas.fill(size * who.face * outline, shade * who.skin)
-    if who.fringe > -0.8:
-        skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
-        fringe = np.maximum(0.5 * _T**4 - 0.76 + 0.08 * who.fringe, skull)
-        canvas.fill(_band((who.face[0] + 0.06) * _T, skull, fringe), who.hair)
+    skull = -0.32 - 0.86 * np.sqrt(1 - 0.8 * _T**4)
+    fringe = np.maximum(0.5 * _T**4 - 0.76 + 0.08 * who.fringe, skull)
+    canvas.fill(_band((who.face[0] + 0.06) * _T, skull, fringe), who.hair)
 
 
 def _eye(canvas: _Canvas, who: SimpleNamespace, move: SimpleNamespace, side: int) -> None:

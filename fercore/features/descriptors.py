@@ -30,7 +30,7 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
     """
     of = _named(name, DESCRIPTORS, "descriptor")
     learns = of is visual_words
-    if learns and parameters.get("fit_on") != "all":
+    if learns:
         parameters["train_rows"] = np.asarray(train_rows)
     call = inspect.signature(of).bind(faces.images, **parameters)
     call.apply_defaults()
@@ -54,14 +54,13 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
 
 
 def scale(name: str, array: np.ndarray, how: str | None = None) -> np.ndarray:
-    """What a network sees, float32, of what `load` returns or of rows of it; `how` None: the first
-    that `SCALINGS` has for it.
+    """What a network sees, float32, of what `load` returns; `how` None: the first in `SCALINGS`.
 
     "sift": "frequency", counts divided by the keypoints of the face (published), or "hellinger",
-    its square root, of length 1. "dsift": "unit", each keypoint's descriptor of length 1, or "raw",
-    0..255 as OpenCV gives it. "landmarks": "shape", mean 0 and mean squared distance from it 1,
-    "centred", -1..1 across the picture, or "raw", pixels (published). HOG: "standardised", mean 0
-    and standard deviation 1 over the values of a face, or "raw" (published).
+    its square root. "dsift": "unit", each keypoint's descriptor of length 1, or "raw", 0..255.
+    "landmarks": "shape", mean 0 and mean squared distance from it 1, "centred", -1..1 across the
+    picture, or "raw", pixels (published). HOG: "standardised" over the values of a face, or "raw"
+    (published).
     """
     scalings = _named(name, SCALINGS, "descriptor")
     how = how or next(iter(scalings))
@@ -71,7 +70,7 @@ def scale(name: str, array: np.ndarray, how: str | None = None) -> np.ndarray:
 def visual_words(
     images: np.ndarray,
     *,
-    train_rows: np.ndarray | None = None,
+    train_rows: np.ndarray,
     words: int = 2048,
     image_scale: int = 1,
     seed: int = 0,
@@ -82,8 +81,8 @@ def visual_words(
     if fit_on not in ("train", "all"):
         raise DescriptorError(f"fit_on {fit_on!r}: must be 'train' or 'all'")
     views = [sift.keypoint_descriptors(view, image_scale) for view in (images, mirrored(images))]
-    rows = range(len(images)) if train_rows is None else train_rows
-    fitted = sift.VisualWords(words, image_scale, seed).fit([views[0][row] for row in rows])
+    seen = views[0] if fit_on == "all" else [views[0][row] for row in train_rows]
+    fitted = sift.VisualWords(words, image_scale, seed).fit(seen)
     return np.stack([fitted.transform(view) for view in views], axis=1)
 
 

@@ -99,8 +99,7 @@ class HogLayer(layers.Layer):
         own = ops.cast(ops.equal(ops.mod(turn, orientations)[:, None], bins), "float32")
         histograms = own * ops.sqrt(down**2 + right**2)[:, None]
         sums = _sums(histograms, self._inner, self._inner)
-        # At an edge only the gradient along it is left: horizontal (orientation 0) above and
-        # below, vertical at the sides.
+        # as in `hog`, at an edge only the gradient along it is left
         sums += _sums(ops.abs(right), self._edge, self._inner)[:, None] * (bins == 0)
         upright = bins == orientations // 2
         sums += _sums(ops.abs(down), self._inner, self._edge)[:, None] * upright

@@ -128,8 +128,7 @@ def _vgg_trunk(x, normalised: bool, dropout: float | None, initializer: str):
 
 
 def _close_block(x, filters: int, padding: str, initializer: str, dropout: float, normalised: bool):
-    """Convolution, pooling, ReLU (after it, on a quarter of the numbers: the same result), batch
-    normalisation, dropout."""
+    """Convolution, pooling, ReLU (the same as before it, but cheaper), normalisation, dropout."""
     x = Conv2D(filters, 3, padding=padding, kernel_initializer=initializer)(x)
     x = layers.ReLU()(layers.MaxPooling2D()(x))
     return Dropout(dropout)(batch_norm(x) if normalised else x)

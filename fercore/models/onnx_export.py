@@ -21,10 +21,6 @@ PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
 OPSET, IR_VERSION = 17, 8  # of 2021 to 2022: older runtimes read them too
 
 
-class ExportError(ValueError):
-    """A network that cannot be written as ONNX, or that would not predict alike."""
-
-
 class _Graph:
     """An ONNX graph that grows node by node. Pictures are [n, channels, h, w] inside. Weights have
     the precision of float16; `half` also stores them so."""
@@ -52,15 +48,15 @@ def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
     """Two ONNX files of a network, with weights in float16 and computing in 8-bit integers: input
     "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c]. On `examples`,
     normalised training faces, the first must agree with Keras, and they show the ranges of the
-    integers. Raises `ExportError` for other inputs, unknown layers, and where it disagrees."""
+    integers. Raises `ValueError` for other inputs, unknown layers, and where it disagrees."""
     if [tensor.name for tensor in model.inputs] != ["image"]:
         names = ", ".join(tensor.name for tensor in model.inputs)
-        raise ExportError(f"{model.name}: takes {names}; only pictures are exported")
+        raise ValueError(f"{model.name}: takes {names}; only pictures are exported")
     content = _model(model, half=True).SerializeToString()
     expected = in_float32(model).predict_on_batch({"image": examples})
     difference = np.abs(run(content, examples) - expected).max()
     if not difference <= AGREEMENT:
-        raise ExportError(f"{model.name}: ONNX and Keras differ by {difference:.1e}")
+        raise ValueError(f"{model.name}: ONNX and Keras differ by {difference:.1e}")
     return content, _quantised(_model(model, half=False), examples)
 
 
@@ -174,7 +170,7 @@ def _write(graph: _Graph, layer: layers.Layer, following, x: str, *others: str) 
         case layers.Concatenate():
             return graph.add("Concat", x, *others, axis=1)
     kind = type(layer).__name__
-    raise ExportError(f"layer {layer.name} is a {kind}, which is not exported")
+    raise ValueError(f"layer {layer.name} is a {kind}, which is not exported")
 
 
 def _linear(graph: _Graph, layer, following, x: str) -> str:
@@ -193,5 +189,5 @@ def _linear(graph: _Graph, layer, following, x: str) -> str:
     if name == "linear":
         return x
     if name not in ("relu", "softmax", "sigmoid"):
-        raise ExportError(f"layer {layer.name}: activation {name} is not exported")
+        raise ValueError(f"layer {layer.name}: activation {name} is not exported")
     return graph.add(name.capitalize(), x, **({"axis": 1} if name == "softmax" else {}))

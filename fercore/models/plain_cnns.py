@@ -16,8 +16,7 @@ STAGES = [
     [(192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)],
 ]
 WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-# Blue, green, red, as VGG-16 was trained (Simonyan & Zisserman 2014)
-IMAGENET_MEAN = (103.939, 116.779, 123.68)
+IMAGENET_MEAN = (103.939, 116.779, 123.68)  # blue, green, red (Simonyan & Zisserman 2014)
 PATIENCE = 10  # seconds that a server may keep silent
 
 
@@ -123,8 +122,7 @@ def _system_b(
     activation: str,
     dropout: float = 0.25,
 ) -> keras.Model:
-    """Convolutions (filters, size) with pooling, then dense layers: each normalised, ReLU,
-    dropout."""
+    """Convolutions (filters, size) with pooling, dense layers: each normalised, ReLU, dropout."""
     x = image = layers.Input(input_shape, name="image")
     for filters, size in convolutions:
         x = Conv2D(filters, size, padding="same", kernel_initializer=HE)(x)

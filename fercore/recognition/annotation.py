@@ -159,8 +159,7 @@ class Tracker:
         self.begun = self.frames = 0
 
     def step(self, rgb: np.ndarray, seconds: float) -> list[tuple[int, Face]]:
-        """The faces of the next frame, uint8 [h, w, 3], shown at `seconds`: numbers of their
-        tracks, and faces."""
+        """The faces of the next frame, uint8 [h, w, 3], shown at `seconds`, by track number."""
         if self.frames % self.every == 0:
             self._search(rgb, seconds)
         self.frames += 1

@@ -25,8 +25,7 @@ TEMPLATE = jinja2.Environment(autoescape=True).from_string((HERE / "app.html").r
 
 
 class Entry(anywidget.AnyWidget):
-    """Buttons for a file and for the camera, and a line below them, `status`. `picture` holds the
-    bytes of a picture file, `count` grows with each."""
+    """Buttons for file and camera, and a line, `status`. `count` grows with each new `picture`."""
 
     _esm, _css = HERE / "app.js", HERE / "app.css"
     picture = traitlets.CBytes(b"").tag(sync=True)  # arrives as a memoryview

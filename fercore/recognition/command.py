@@ -25,7 +25,6 @@ from fercore.artifacts import printable
 from fercore.data import pictures
 from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
-from fercore.recognition.inference import Prior
 from fercore.recognition.recogniser import Face, Recogniser, RecognitionError
 
 FORMATS = ("csv", "json", "png")
@@ -70,9 +69,16 @@ def run(options: Namespace) -> int:
 def recogniser(options: Namespace) -> Recogniser:
     """The recogniser that a command's options describe."""
     known = {name: getattr(options, name) for name in ("margin", "precision", "views")}
-    classes = options.classes.split(",") if options.classes else None
-    prior = _prior(options.prior)
-    return Recogniser(options.model, options.detector, **known, prior=prior, class_names=classes)
+    known["class_names"] = options.classes.split(",") if options.classes else None
+    known["prior"] = options.prior
+    if "=" in (options.prior or ""):  # Angry=0.1,Disgust=0.05,...
+        try:
+            pairs = (part.split("=") for part in options.prior.split(","))
+            known["prior"] = {name.strip(): float(share) for name, share in pairs}
+        except ValueError:
+            shown = printable(repr(options.prior))
+            raise RecognitionError(f"prior {shown}: give NAME=SHARE for each class") from None
+    return Recogniser(options.model, options.detector, **known)
 
 
 def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
@@ -197,18 +203,6 @@ def _format(wanted: str | None, out: Path | None) -> str | None:
     return kind
 
 
-def _prior(text: str | None) -> Prior | None:
-    """'fer2013', 'uniform', or shares: 'Angry=0.1,Disgust=0.05,...'."""
-    if text is None or "=" not in text:
-        return text
-    try:
-        pairs = (part.split("=") for part in text.split(","))
-        return {name.strip(): float(share) for name, share in pairs}
-    except ValueError:
-        shown = printable(repr(text))
-        raise RecognitionError(f"prior {shown}: give NAME=SHARE for each class") from None
-
-
 def _escaped(path: Path) -> str:
     """A name that any file can hold and no spreadsheet takes for a formula."""
     text = str(path).encode("utf-8", "backslashreplace").decode()
@@ -231,8 +225,7 @@ def is_video(path: str | Path) -> bool:
 
 @contextmanager
 def stops() -> Iterator[list[int]]:
-    """The signals that ask for the end, Ctrl-C among them: they wait until a frame is whole. A
-    second one ends at once."""
+    """Signals that ask for the end wait until a frame is whole; a second one ends at once."""
     asked: list[int] = []
 
     def ask(number: int, _) -> None:

@@ -22,8 +22,7 @@ SMALLEST = 32  # pixels of a side of the picture that YuNet is shown, its coarse
 OVERLAP = 0.3  # intersection over union: above it two boxes hold one face
 THRESHOLD = 0.6  # the lowest score of YuNet's that counts
 
-# OpenCV's model zoo; MIT licence
-YUNET = "face_detection_yunet_2023mar.onnx"
+YUNET = "face_detection_yunet_2023mar.onnx"  # in OpenCV's model zoo; MIT licence
 ADDRESS = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET}"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 VARIABLE = "FERCORE_YUNET"
@@ -36,8 +35,7 @@ class DetectorError(ValueError):
 
 
 class YuNet:
-    """OpenCV's small network for faces (Wu et al. 2023); `file` is its ONNX model, None takes what
-    `yunet_file` finds or fetches."""
+    """OpenCV's network for faces (Wu et al. 2023); `file` is its ONNX model, None finds it."""
 
     margin = -0.025  # as benchmarks/margin.py measured it, for `recogniser.crop`
 
@@ -60,8 +58,7 @@ class YuNet:
         return self.find(rgb)[:2]
 
     def find(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes, scores, and tilts float32 [k] in degrees: how far the eyes' line falls to the
-        right."""
+        """Boxes, scores, and tilts float32 [k]: degrees by which the eyes' line falls."""
         fine, factor = _reduced(rgb, LONGEST, COARSEST)
         found = self._search(fine, factor)
         if max(fine.shape[:2]) > 2 * LARGE:

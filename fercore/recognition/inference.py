@@ -120,8 +120,7 @@ def load(
 
 
 def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
-    """The network averaging `views` of a face, with the temperature and the prior that its card has
-    for them (else for one view)."""
+    """The network averaging `views`, with the temperature and prior that its card has for them."""
     measured = network.card.get("precisions", {}).get(network.precision, {})
     fit = measured | measured.get("views", {}).get(str(views), {})
     weights = _prior_weights(prior, network.class_names, network.card, fit.get("tau", 1.0))
@@ -222,8 +221,7 @@ def describe(path: Path) -> dict:
 
 
 def _of_keras(path: Path, class_names: Sequence[str] | None) -> Network:
-    """A network from a .keras file of a single input, gray or RGB; faces are resized to it. Raises
-    `TrainingError` or `ModelError`."""
+    """A network from a .keras file of a single input, gray or RGB; faces are resized to it."""
     from fercore.training import loading
 
     card = loading.training_of(path) | describe(path)

@@ -25,7 +25,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
     """Export a .keras file of the study as `target` (NAME.onnx) with its card; where that lies.
 
     Temperature, tau and the default prior are fitted on validation faces. Raises `DatasetError` for
-    faces other than FER2013, `TrainingError`, `ModelError` or `ExportError` for a network that
+    faces other than FER2013, `TrainingError`, `ModelError` or `ValueError` for a network that
     cannot be used. Nothing is written before all is computed.
     """
     from fercore.training import loading
@@ -66,8 +66,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
 
 
 def measure(network: inference.Network, faces: Faces, split: splits.Partition) -> dict:
-    """Temperature and tau (fitted on validation faces), accuracy, calibration and speed of a
-    network, by the number of views; shares in 0..1."""
+    """Temperature, tau, accuracy, calibration and speed of a network, by number of views; 0..1."""
     views = {str(k): _of_views(network, k, faces, split) for k in augmentation.VIEWS}
     return views.pop("1") | {"faces_per_second": speed(network, faces.images), "views": views}
 
@@ -104,8 +103,7 @@ def fitted_tau(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray
 
 
 def priors(network: inference.Network, faces: Faces) -> dict:
-    """What a card says of each prior, measured on validation faces in the default views, and the
-    default prior: that of the higher macro-recall."""
+    """Scores of each prior on validation faces; default is that of the higher macro-recall."""
     raw = inference.fitted(network, DEFAULT_VIEWS, "fer2013").untempered(faces.images)
     found = {}
     for prior in inference.PRIORS:
@@ -116,8 +114,7 @@ def priors(network: inference.Network, faces: Faces) -> dict:
 
 
 def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict:
-    """Accuracy, F1, precision, recall, calibration error and recall by class, 0..1, with 95 %
-    intervals (bootstrap over faces)."""
+    """Accuracy, F1, precision, recall with 95 % intervals, calibration error, 0..1; by class."""
     matrix = metrics.confusion(labels, probabilities.argmax(1), len(class_names))
     found = metrics.scores(matrix)
     found["macro_recall"] = found.pop("recall")
@@ -130,8 +127,7 @@ def scored(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str
 
 
 def speed(network: inference.Network, images: np.ndarray, calls: int = 50) -> dict:
-    """Faces a second from crops to probabilities, one by one and 64 at a time: the best of repeated
-    calls."""
+    """Faces a second from crops to probabilities, singly and by 64: the best of repeated calls."""
     rates = {}
     for batch in (1, 64):
         shown = images[:batch]

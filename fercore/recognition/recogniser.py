@@ -22,8 +22,7 @@ from fercore.recognition import detection, inference
 if TYPE_CHECKING:
     import pandas as pd
 
-# pixels: of a longer square not every row and column is read, so that it fits into memory
-LARGEST = 10_000
+LARGEST = 10_000  # pixels: of a longer square not every row and column is read
 COLUMNS = ("picture", "face", "x", "y", "width", "height", "score", "expression", "probability")
 Picture = Any  # what `pictures.read` takes: path, bytes, open file, Pillow image, array
 
