@@ -14,9 +14,6 @@ from traitlets.config import Config
 from fercore import artifacts, paths
 from fercore.workflow import pages
 
-# seconds to wait for a cell's last outputs once it has run: nbclient's 4 are few on a busy machine
-SILENCE = 120
-
 
 def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
     """Execute `notebook` with `parameters` to `executed`, then export that to the page `target`.
@@ -37,7 +34,7 @@ def execute(profile: str, notebook: str, executed: str, target: str, parameters:
                 kernel_name="python3",
                 progress_bar=False,
                 config=Config(KernelManager=kernel),
-                iopub_timeout=SILENCE,
+                iopub_timeout=120,  # s for the last outputs: the usual 4 are few on a busy machine
             )
         pages.export(profile, Path(executed), Path(target))
         return 0
