@@ -108,30 +108,27 @@ def _hybrid(
 
 def _cnn_trunk(x, normalised: bool, dropout: float | None, initializer: str):
     last = 0.4 if dropout is None else dropout
-    for filters, padding, dropped in [(32, "same", 0.1), (64, "valid", 0.1), (128, "valid", last)]:
-        x = Conv2D(filters, 3, padding=padding, activation="relu", kernel_initializer=initializer)(
-            x
-        )
-        x = _close_block(x, filters, "valid", initializer, dropped, normalised)
-    return x
+    blocks = [(32, ["same", "valid"], 0.1), (64, ["valid"] * 2, 0.1), (128, ["valid"] * 2, last)]
+    return _trunk(x, blocks, normalised, initializer)
 
 
 def _vgg_trunk(x, normalised: bool, dropout: float | None, initializer: str):
     dropped = 0.2 if dropout is None else dropout
-    for filters, depth in [(64, 2), (128, 2), (256, 3), (512, 3)]:
-        for _ in range(depth - 1):
-            x = Conv2D(
-                filters, 3, padding="same", activation="relu", kernel_initializer=initializer
-            )(x)
-        x = _close_block(x, filters, "same", initializer, dropped, normalised)
+    sizes = [(64, 2), (128, 2), (256, 3), (512, 3)]
+    blocks = [(filters, ["same"] * depth, dropped) for filters, depth in sizes]
+    return _trunk(x, blocks, normalised, initializer)
+
+
+def _trunk(x, blocks: list[tuple[int, list[str], float]], normalised: bool, initializer: str):
+    """3×3 convolutions in `blocks`: filters, a padding for each convolution, share dropped."""
+    how = {"kernel_initializer": initializer}
+    for filters, (*paddings, last), dropped in blocks:
+        for padding in paddings:
+            x = Conv2D(filters, 3, padding=padding, activation="relu", **how)(x)
+        x = Conv2D(filters, 3, padding=last, **how)(x)
+        x = layers.ReLU()(layers.MaxPooling2D()(x))  # after pooling: a quarter of the work
+        x = Dropout(dropped)(batch_norm(x) if normalised else x)
     return x
-
-
-def _close_block(x, filters: int, padding: str, initializer: str, dropout: float, normalised: bool):
-    """Convolution, pooling, ReLU (the same as before it, but cheaper), normalisation, dropout."""
-    x = Conv2D(filters, 3, padding=padding, kernel_initializer=initializer)(x)
-    x = layers.ReLU()(layers.MaxPooling2D()(x))
-    return Dropout(dropout)(batch_norm(x) if normalised else x)
 
 
 def model_a(input_shape: Shape = FACE, classes: int = 5, **options) -> keras.Model:

@@ -115,10 +115,13 @@ def test_bytes_and_decoded_pixels_are_limited(page, monkeypatch):
     assert entry.status == "good.png: 2 faces"
     monkeypatch.setattr(pictures, "read", None)  # what is too large is not decoded
     send(entry, png(np.zeros((240, 321, 3), np.uint8)), "large.png")
-    assert entry.status.startswith("large.png: over 0 million pixels; shrink it")
+    assert entry.status.startswith("large.png: over 8 MB or 0 million pixels; make it smaller")
     monkeypatch.setattr(app, "LARGEST", 1000)
     send(entry, png(frame(0)), "long.png")
-    assert entry.status.startswith("long.png: over 0 MB") and image.layout.display == "none"
+    assert (
+        entry.status.startswith("long.png: over 0 MB or 0 million pixels")
+        and image.layout.display == "none"
+    )
 
 
 def test_the_page_and_python_agree_on_the_largest_message():
