@@ -154,9 +154,8 @@ def recognised(faces: Faces, file_name: str) -> Faces:
     keys = _keys(hashes_of(faces), faces.labels, faces.usage_codes)
     reference = _keys(known.hashes, known.labels, known.codes)
     found = Counter(keys.tolist())
-    originals, stand_ins = (
-        (found & Counter(reference[kind].tolist())).total() for kind in (known.exact, ~known.exact)
-    )
+    originals = (found & Counter(reference[known.exact].tolist())).total()
+    stand_ins = (found & Counter(reference[~known.exact].tolist())).total()
     here, there = counts(faces.labels, faces.usage_codes), counts(known.labels, known.codes)
     differ = known.exact.sum() - originals + stand_ins
     rows, is_known = faces.row_ids, originals + stand_ins >= 0.9 * n
