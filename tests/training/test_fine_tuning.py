@@ -137,7 +137,7 @@ def test_other_endings_and_values_out_of_range_are_one_line(tmp_path, capsys):
 
 def test_a_stopped_training_goes_on_and_its_files_recognise(tmp_path, capsys, monkeypatch):
     folder, whole = write(tmp_path / "mine", parts=("train", "", "test")), tmp_path / "whole.keras"
-    options = (folder, "--epochs", 2, "--learning-rate", 0.005)
+    options = (folder, "--epochs", 1, "--learning-rate", 0.005)
     status, said, _ = command(capsys, *options, "--out", whole)
     assert status == 0 and "of 20 test pictures right, before" in said
     fit, calls = trainer.fit, []
