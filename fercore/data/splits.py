@@ -59,8 +59,8 @@ class Partition:
 
 @lru_cache(maxsize=4)
 def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
-    """The faces that a split uses, relabelled where it leaves classes out or takes FER+'s votes,
-    and their split. Raises `DatasetError` for an unknown name and where votes or classes lack."""
+    """The faces that a split uses, with the labels that it gives them, and their partition. Raises
+    `DatasetError` for an unknown name and where votes or classes lack."""
     split = _split(name, faces)
     if split.voted:  # the faces on whose expression the voters agree
         labels = fer2013.majority(fer2013.load_votes(faces))

@@ -71,8 +71,8 @@ class DenseSiftLayer(layers.Layer):
 
 @keras.saving.register_keras_serializable("fercore")
 class HogLayer(layers.Layer):
-    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default. The
-    values and parameters are those of `hog.hog_windows`. Brightness and contrast cancel out."""
+    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default, with
+    the values and parameters of `hog.hog_windows`."""
 
     def __init__(
         self, window: int = 24, step: int = 6, cell: int = 8, orientations: int = 8, **options

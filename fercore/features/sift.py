@@ -115,8 +115,7 @@ def check_images(images: np.ndarray) -> None:
 
 
 def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:
-    """`compute(sift, image)` of every image, by a thread a core: OpenCV releases Python's lock
-    while it works, and its own threads would only get in the way."""
+    """`compute(sift, image)` of every image, by a thread a core in place of OpenCV's own."""
     check_images(images)
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

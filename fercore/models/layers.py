@@ -1,6 +1,6 @@
-"""What the builders of networks share: blocks of layers, and three of Keras's layers whose training
-steps are faster on a processor: benchmarks/layers.py says by how much. Other backends take Keras's
-own way."""
+"""What the builders of networks share: blocks of layers, and three of Keras's layers that train
+faster on a processor (benchmarks/layers.py); backends other than TensorFlow take Keras's own way.
+"""
 
 import keras
 from keras import layers, ops
@@ -15,9 +15,8 @@ Shape = tuple[int, int, int]
 @keras.saving.register_keras_serializable("fercore")
 class BatchNormalization(layers.BatchNormalization):
     """Keras's layer, its training step on feature maps [b, h, w, channels] computed by TensorFlow's
-    fused kernel, which reads them once, in bfloat16 too, and sums in float32; Keras passes over
-    them several times in float32. The running variance is the unbiased one, n/(n-1) times Keras's.
-    """
+    fused kernel, which reads them once and sums in float32, where Keras passes over them several
+    times. The running variance is the unbiased one, n/(n-1) times Keras's."""
 
     def call(self, inputs, training=None, mask=None):
         maps = len(inputs.shape) == 4 and _on_tensorflow()
@@ -36,8 +35,8 @@ class BatchNormalization(layers.BatchNormalization):
 @keras.saving.register_keras_serializable("fercore")
 class Conv2D(layers.Conv2D):
     """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
-    matrices: for each place of the kernel, the map shifted by that much times the gradient of what
-    the layer returns. On larger maps TensorFlow's own takes less time."""
+    matrices: for each place of the kernel, the map shifted by that much times the outer gradient.
+    On larger maps TensorFlow's own takes less time."""
 
     def convolution_op(self, inputs, kernel):
         side = max(self.compute_output_shape(inputs.shape)[1:3])

@@ -103,8 +103,8 @@ class Source:
 
 
 class Film:
-    """An annotated video that grows frame by frame: H.264, and the sound of `source` as AAC.
-    `written` frames were, `unheard` packets of sound were not, as their time stamps fall back."""
+    """An annotated video that grows frame by frame: H.264, and the sound of `source` as AAC; frames
+    `written`, and packets of sound `unheard`, as their time stamps fall back."""
 
     def __init__(self, file: Any, source: Source):
         self.written, self.unheard = 0, 0
