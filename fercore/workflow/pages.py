@@ -17,7 +17,6 @@ import jinja2
 import nbformat
 import PIL.Image
 from nbconvert import HTMLExporter
-from pygments.formatters import HtmlFormatter
 
 from fercore import artifacts, paths
 from fercore.config import parameters, reading
@@ -36,7 +35,7 @@ TAGS = re.findall(
 PLAIN = " /:;=,.-_()'*"  # may stand in the address of a figure as they are
 QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
 REFERENCE = re.compile(r'(url\(#|href="#)([^")]+)')  # within a figure
-UNCOLOURED = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # half of all source code
+UNCOLOURED = re.compile(r'<span class="(?:n|nn|o|p|w)">([^<]*)</span>')  # most of source code
 SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
 
 
@@ -54,7 +53,7 @@ def export(profile: str, executed: Path, target: Path) -> Path:
     page = {
         "title": title,
         "subtitle": executed.stem,
-        "css": css(code=True),
+        "css": css(),
         "banner": banner(run, executed.stem),
         "provenance": provenance(run, meta),
         "label": _label,
@@ -127,14 +126,10 @@ def provenance(run: dict, meta: Mapping) -> dict[str, str]:
     return found
 
 
-def css(*, code: bool) -> str:
-    """The style of all pages, with `code` also that of source code, by day and by night."""
-    own = (HERE / "pages.css").read_text()
-    formatters = (HtmlFormatter(style=name) for name in ("friendly", "github-dark"))
-    day, night = (formatter.get_style_defs(".highlight") for formatter in formatters)
-    dark = "@media screen and (prefers-color-scheme: dark)"
-    text = f"{own}{day}\n{dark} {{\n{night}\n}}" if code else own
-    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
+def css() -> str:
+    """The style of all pages, by day, by night and on paper."""
+    text = re.sub(r"/\*.*?\*/", "", (HERE / "pages.css").read_text(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", text)
 
 
 def write(target: Path, body: str) -> Path:
