@@ -131,3 +131,8 @@ def test_a_profile_that_leads_out_of_outputs_is_refused(name):
 )
 def test_no_control_character_is_printed(text, shown):
     assert artifacts.printable(text) == shown
+
+
+def test_a_duration_is_said_in_its_nearest_unit():
+    said = [artifacts.duration(seconds) for seconds in (45, 1260, 11520)]
+    assert said == ["45 s", "21 min", "3.2 h"]

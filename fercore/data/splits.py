@@ -128,7 +128,6 @@ def _pooled(name: str, positions: np.ndarray) -> Partition:
 
 
 def _split(name: str, faces: Faces) -> Split:
-    """The split of a name, with the classes that it wants of these faces."""
     if name not in SPLITS:
         raise DatasetError(f"split '{name}' is unknown; choose one of {', '.join(SPLITS)}")
     split = SPLITS[name]
@@ -158,11 +157,3 @@ def deduplicated_test(faces: Faces, parts: Partition) -> np.ndarray:
     """Which test faces have no exact duplicate in training and validation, bool [n of test]."""
     group = duplicate_groups(faces)
     return ~np.isin(group[parts.test], group[np.concatenate([parts.train, parts.validation])])
-
-
-def leaks(faces: Faces, partition: Partition) -> dict[tuple[str, str], int]:
-    """(part, earlier part) -> faces of the part with an exact duplicate in the earlier one."""
-    group = duplicate_groups(faces)
-    of = {name: group[positions] for name, positions in partition.parts().items()}
-    pairs = (("validation", "train"), ("test", "train"), ("test", "validation"))
-    return {(later, first): int(np.isin(of[later], of[first]).sum()) for later, first in pairs}

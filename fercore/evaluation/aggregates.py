@@ -66,12 +66,9 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
 
 
 def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member, Scored]:
-    """Every trained network of a split with every seed, probabilities averaged over views; no
-    aggregates.
-
-    Where some were trained on fewer faces, those of the most faces count. Raises `EvaluationError`
-    when fewer than two are left.
-    """
+    """Every trained network of a split with every seed, probabilities averaged over views; where
+    some were trained on fewer faces, those of the most faces. Raises `EvaluationError` when fewer
+    than two networks or faces are left."""
     known = parameters.network_names()
     keys = [key for key in run.predicted() if key[0] == split and key[1] in known]
     found = {key[1:]: scoring.score(run, *key, part=part) for key in keys}

@@ -26,8 +26,7 @@ def accuracy(matrix: np.ndarray) -> np.ndarray:
 
 
 def recall(matrix: np.ndarray) -> np.ndarray:
-    """Share of right ones among the faces of a class, [..., c, c] -> [..., c]; 0 where a class has
-    no face."""
+    """Share of right ones among the faces of a class, [..., c, c] -> [..., c]; 0 without faces."""
     return np.diagonal(matrix, axis1=-2, axis2=-1) / np.maximum(matrix.sum(-1), 1)
 
 
@@ -60,8 +59,7 @@ def scores(matrix: np.ndarray) -> dict[str, float]:
 
 
 def resample(matrix: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """Bootstrap over faces: matrices of as many faces, drawn with replacement, int64 [resamples,
-    *matrix.shape]."""
+    """Bootstrap over faces: matrices of as many faces, int64 [resamples, *matrix.shape]."""
     n = matrix.sum()
     draws = np.random.default_rng(seed).multinomial(n, matrix.ravel() / max(n, 1), size=resamples)
     return draws.reshape(resamples, *matrix.shape)
@@ -74,8 +72,7 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
-    """The 95 % bootstrap interval of accuracy over faces: (low, high). Of a face only whether it is
-    right counts."""
+    """The 95 % bootstrap interval of accuracy over faces: (low, high), in 0..1."""
     right, n = np.trace(matrix), matrix.sum()
     low, high = interval(resample(np.array([right, n - right]), seed=seed)[:, 0] / max(n, 1))
     return float(low), float(high)
@@ -106,11 +103,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float, flo
 
 def accuracy_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
     """Accuracy of `after` minus that of `before` on the same faces, in points: (change, low, high),
-    95 % over faces.
-
-    Bool [n], True where right, or [seeds, n]: then the mean over seeds, a face keeping what it has
-    in each.
-    """
+    95 % over faces. Bool [n], True where right, or [seeds, n]: then the mean over seeds."""
     by_face = (np.atleast_2d(after).astype(int) - np.atleast_2d(before)).sum(0)  # -seeds..seeds
     seeds = len(np.atleast_2d(after))
     steps = np.arange(-seeds, seeds + 1)

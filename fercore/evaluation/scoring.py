@@ -40,8 +40,7 @@ class Run:
     faces: Faces
 
     def predicted(self) -> list[Key]:
-        """Split, network and seed of its predictions, on the splits that its faces can be divided
-        by."""
+        """Its predictions, on the splits that its faces can be divided by."""
         found = artifacts.list_predictions(self.folder)
         left_out = splits.obstacles(self.faces, {key[0] for key in found})
         return [key for key in found if key[0] not in left_out]
@@ -131,7 +130,17 @@ def score(
     """
     record = artifacts.read_record(run.folder, split, network, seed)
     predictions = artifacts.load_predictions(run.folder, split, network, seed)
-    return _scored(run, (split, network, seed), record, predictions, part, tta)
+    faces, parts = _prepared(run, split, record)
+    positions, chosen = getattr(parts, part), predictions.part == PARTS[part]
+    order = np.argsort(predictions.row_ids[chosen])
+    expected = positions[np.argsort(faces.row_ids[positions])]
+    if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[expected]):
+        raise EvaluationError(
+            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
+            "train it again on the data at hand"
+        )
+    probabilities = predictions.of(PARTS[part])[tta][order].astype(np.float32)
+    return Scored(split, faces, expected, faces.labels[expected], probabilities)
 
 
 def score_all(run: Run, split: str, seed: int = 0, *, part: str = "test") -> dict[str, Scored]:
@@ -167,7 +176,6 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
     for key in ordered(key for key in run.predicted() if split in (None, key[0])):
         place, network, seed = key
         record = artifacts.read_record(run.folder, *key)
-        predictions = artifacts.load_predictions(run.folder, *key)
         entry = known.get(network, Entry(network, "networks", "own", ""))
         theirs = entry.published.get(place, {}) if run.faces.is_fer2013 else {}
         fixed = (entry.table, entry.system, network, place, seed)
@@ -176,7 +184,7 @@ def results(run: Run, split: str | None = None) -> pd.DataFrame:
         faces, parts = _prepared(run, place, record)
         apart = parts.test[splits.deduplicated_test(faces, parts)]
         for part, tta in itertools.product(PARTS, (False, True)):
-            scored = _scored(run, key, record, predictions, part, tta)
+            scored = score(run, *key, part=part, tta=tta)
             unseen = np.isin(scored.positions, apart) if part == "test" else None
             scores = results_row(scored, unseen).values()
             rows.append((*fixed, part, tta, *scores, *costs, theirs.get(part)))
@@ -250,21 +258,3 @@ def _prepared(run: Run, split: str, record: dict) -> tuple[Faces, splits.Partiti
             f"these ({run.faces.origin}); choose another profile, or train it on these"
         )
     return splits.prepare(datasets.subset(run.faces, record["data"]["subset"]), split)
-
-
-def _scored(
-    run: Run, key: Key, record: dict, predictions: artifacts.Predictions, part: str, tta: bool
-) -> Scored:
-    split, network, seed = key
-    faces, parts = _prepared(run, split, record)
-    positions, chosen = getattr(parts, part), predictions.part == PARTS[part]
-    order = np.argsort(predictions.row_ids[chosen])
-    expected = positions[np.argsort(faces.row_ids[positions])]
-    if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[expected]):
-        raise EvaluationError(
-            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
-            "train it again on the data at hand"
-        )
-    values = predictions.probabilities_tta if tta else predictions.probabilities
-    probabilities = values[chosen][order].astype(np.float32)
-    return Scored(split, faces, expected, faces.labels[expected], probabilities)

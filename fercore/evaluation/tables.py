@@ -3,7 +3,7 @@ HTML and Markdown out, with what comes from outside made harmless."""
 
 import html as escaping
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +51,20 @@ def everything(results: pd.DataFrame) -> pd.DataFrame:
     run on; those that ran. Columns: system, network, split, published, here, official split,
     duplicates removed, training."""
     rows: list[dict[str, str]] = []
-    for name, entry in entries().items():
-        ran = _splits(results, entry)
-        for split in entry.published or (["official"] if "official" in ran else ran):
-            if (there := _measured_on(split, ran)) in ran:
-                row = _beside(results, entry, there)
-                rows.append(
-                    {
-                        "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
-                        "network": name,
-                        "split": split,
-                        "published": number(entry.published.get(split, {}).get("test"), 2),
-                        "here": accuracy(results, split, name),
-                        "official split": accuracy(results, _on_official_split(split), name),
-                        "duplicates removed": row["duplicates removed"],
-                        "training": row["training"],
-                    }
-                )
+    for entry, split, there in _run(results):
+        row = _beside(results, entry, there)
+        rows.append(
+            {
+                "system": entry.system if entry.system in SYSTEMS else SYSTEMS[-1],
+                "network": entry.name,
+                "split": split,
+                "published": number(entry.published.get(split, {}).get("test"), 2),
+                "here": accuracy(results, split, entry.name),
+                "official split": accuracy(results, _on_official_split(split), entry.name),
+                "duplicates removed": row["duplicates removed"],
+                "training": row["training"],
+            }
+        )
     rows.sort(key=lambda row: SYSTEMS.index(row["system"]))
     return pd.DataFrame(rows)
 
@@ -82,25 +79,22 @@ def outcome(results: pd.DataFrame) -> pd.DataFrame:
     published figure the one with the highest validation accuracy.
     """
     rows = []
-    for name, entry in entries().items():
-        network, ran = entry.table == "networks", _splits(results, entry)
-        base = parameters.network(name).get("base", name) if network else entry.table
-        for split, published in entry.published.items():
-            if (there := _measured_on(split, ran)) in ran:
-                about = (name, entry.system, base, entry.notebook, split)
-                classes = len(SPLITS[split].class_names)
-                scores = select(results, there, name)[["accuracy", "accuracy_low", "accuracy_high"]]
-                validation = select(results, there, name, "validation").accuracy.mean()
-                theirs = classes, published.get("test"), there
-                rows.append((*about, *theirs, *scores.mean(), validation))
+    for entry, split, there in _run(results):
+        if split in entry.published:
+            name, network = entry.name, entry.table == "networks"
+            base = parameters.network(name).get("base", name) if network else entry.table
+            about = (name, entry.system, base, entry.notebook, split)
+            theirs = len(SPLITS[split].class_names), entry.published[split].get("test"), there
+            scores = select(results, there, name)[["accuracy", "accuracy_low", "accuracy_high"]]
+            validation = select(results, there, name, "validation").accuracy.mean()
+            rows.append((*about, *theirs, *scores.mean(), validation))
     frame = pd.DataFrame(rows, columns=OUTCOME)
     figure = frame.groupby(["system", "base", "split", "published"], dropna=False)
     return frame.assign(preferred=frame.validation == figure.validation.transform("max"))
 
 
 def entries() -> dict[str, scoring.Entry]:
-    """The catalogue without the networks trained by their systems' own recipes, which stand beside
-    them."""
+    """The catalogue without the networks trained by their systems' own recipes."""
     known = scoring.catalogue()
     return {name: one for name, one in known.items() if not name.endswith(PUBLISHED_RECIPE)}
 
@@ -127,11 +121,12 @@ def accuracy(
 
 
 def training_time(rows: pd.DataFrame) -> str:
-    """How long one of these trainings took, in words, rows of results.csv: the mean over seeds."""
+    """How long one of these trainings, rows of results.csv, took in words: the mean over seeds."""
     device = rows.device.fillna("").str
     partly = ", partly on a GPU" if device.contains("gpu").any() else ""
     ending = " on a GPU" if device.startswith("gpu").all() else partly
-    return duration(rows.train_seconds.mean()) + ending
+    seconds = rows.train_seconds.mean()
+    return "" if pd.isna(seconds) else artifacts.duration(seconds) + ending
 
 
 def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
@@ -172,8 +167,7 @@ def html(frame: pd.DataFrame) -> str:
 
 
 def styled(frame: pd.DataFrame) -> Styler:
-    """A frame to be formatted and shown without row numbers, escaped; words begin below each
-    other."""
+    """A frame to be formatted and shown without row numbers, escaped; words begin at the left."""
     safe = frame.rename(columns=_escaped).map(_escaped)
     left = [{"selector": "", "props": "text-align: left"}]
     words: Any = {name: left for name in safe if _of_words(safe[name])}
@@ -200,14 +194,9 @@ def p_value(p: float) -> str:
     return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
 
 
-def duration(seconds: float | None) -> str:
-    """`artifacts.duration`; nothing where it is not known."""
-    return "" if seconds is None or pd.isna(seconds) else artifacts.duration(seconds)
-
-
 def number(value: float | None, decimals: int = 1) -> str:
     """A number as text; nothing where there is none."""
-    return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
+    return "" if pd.isna(value) else f"{value:.{decimals}f}"
 
 
 def _beside(results: pd.DataFrame, entry: scoring.Entry, split: str) -> dict[str, str]:
@@ -235,9 +224,15 @@ def _splits(results: pd.DataFrame, entry: scoring.Entry) -> list[str]:
     return [split for split in dict.fromkeys([*entry.published, *sorted(ran)]) if split in ran]
 
 
-def _measured_on(split: str, ran: Sequence[str]) -> str | None:
-    """The split given, or the official one where the network was not run on it."""
-    return split if split in ran else _on_official_split(split)
+def _run(results: pd.DataFrame) -> Iterator[tuple[scoring.Entry, str, str]]:
+    """Entries with the splits that they published on, else were run on, and beside each the split
+    they were run on: that one, or else the official one; those that ran."""
+    for entry in entries().values():
+        ran = _splits(results, entry)
+        for split in entry.published or (["official"] if "official" in ran else ran):
+            there = split if split in ran else _on_official_split(split)
+            if there in ran:
+                yield entry, split, there
 
 
 def _on_official_split(split: str) -> str | None:

@@ -124,9 +124,7 @@ def test_words_of_styled_tables_begin_below_each_other():
     assert re.findall(r"\.(\w+) {\s+text-align: left", text) == ["col0", "col2"]
 
 
-def test_texts():
-    assert tables.duration(None) == "" and tables.duration(45) == "45 s"
-    assert tables.duration(1260) == "21 min" and tables.duration(11520) == "3.2 h"
+def test_a_small_probability_is_below_a_limit():
     assert tables.p_value(0.0321) == "0.032" and tables.p_value(1e-9) == "<\u00a00.001"
 
 
@@ -137,6 +135,7 @@ def test_training_on_a_gpu_is_said_and_is_no_time_on_cores():
         and tables.training_time(rows[1:]) == "5 min on a GPU"
     )
     assert tables.training_time(rows[:1]) == "5 min"
+    assert tables.training_time(rows.assign(train_seconds=None)) == ""
 
 
 def test_an_interval_joins_its_value():
