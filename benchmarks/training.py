@@ -118,7 +118,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--network", default="cnn", choices=parameters.network_names())
+    arguments.add_argument("--network", default="cnn", choices=parameters.names("networks"))
     arguments.add_argument("--faces", type=int, default=2560)
     arguments.add_argument("--data", default=None)
     arguments.add_argument("--against", default=None)

@@ -84,7 +84,7 @@ def test_says_what_data_it_takes(name):
     assert reading.declared(name)["data"][0] == "Optional[str]"
 
 
-@pytest.mark.parametrize("name", parameters.profiles())
+@pytest.mark.parametrize("name", parameters.names("profiles"))
 def test_every_key_of_every_profile_is_declared(name):
     plan.jobs(parameters.profile(name))
 
@@ -107,7 +107,7 @@ def test_the_demonstration_trains_a_network_of_three_families_on_synthetic_faces
 
 
 def test_every_network_names_a_notebook_and_a_recipe():
-    for name in parameters.network_names():
+    for name in parameters.names("networks"):
         content = parameters.network(name)
         assert content["notebook"] in NAMES
         recipe = content["recipe"]  # null where nothing is learnt step by step

@@ -157,7 +157,7 @@ def test_the_command_beside_a_number_makes_it_again(smoke, tmp_path):
         (["--profle"], "unknown option --profle"),
         (
             ["--profile", "nix"],
-            f"unknown profile nix; there are {', '.join(parameters.profiles())}",
+            f"unknown profile nix; there are {', '.join(parameters.names('profiles'))}",
         ),
         (
             ["--profile", "../profiles/smoke"],
@@ -182,7 +182,7 @@ def test_help_lists_profiles_and_options():
     status, text = run_all("--help")
     assert status == 0
     for word in (
-        *parameters.profiles(),
+        *parameters.names("profiles"),
         "--profile",
         "--data",
         "--cores",

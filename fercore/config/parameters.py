@@ -132,14 +132,9 @@ class Change(Checked):
     """[before, after], each pair compared on every split that both ran on."""
 
 
-def profiles() -> list[str]:
-    """Names of the profiles in params/profiles."""
-    return _names("profiles")
-
-
-def network_names() -> list[str]:
-    """Networks that have a file in params/networks."""
-    return _names("networks")
+def names(folder: str) -> list[str]:
+    """The names of the files in a folder of params/: `profiles` or `networks`."""
+    return sorted(path.stem for path in (paths.PARAMS / folder).glob("*.yaml"))
 
 
 def profile(name: str) -> Profile:
@@ -177,7 +172,7 @@ def aggregates() -> dict[str, Aggregate]:
 def changes() -> dict[str, Change]:
     """The changes of params/changes.yaml by their key, in its order."""
     path = paths.PARAMS / "changes.yaml"
-    known = {*network_names(), *aggregates(), STUDY_ENSEMBLE}
+    known = {*names("networks"), *aggregates(), STUDY_ENSEMBLE}
     found: dict[str, Change] = {}
     for key, entry in read_yaml(path).items():
         where = f"{place(path)}: {key}"
@@ -190,12 +185,8 @@ def changes() -> dict[str, Change]:
 
 def _read(model: type[Model], folder: str, file: str, **own: str) -> Model:
     """A file in a folder of params/, by its name without ending."""
-    if file not in _names(folder):
-        near = suggestion(file, _names(folder))
+    if file not in names(folder):
+        near = suggestion(file, names(folder))
         raise ParameterError(f"{shown(file)}: no such file in params/{folder}/; {near}")
     path = paths.PARAMS / folder / f"{file}.yaml"
     return checked(model, read_yaml(path), place(path), **own)
-
-
-def _names(folder: str) -> list[str]:
-    return sorted(path.stem for path in (paths.PARAMS / folder).glob("*.yaml"))

@@ -69,7 +69,7 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     """Every trained network of a split with every seed, probabilities averaged over views; where
     some were trained on fewer faces, those of the most faces. Raises `EvaluationError` when fewer
     than two networks or faces are left."""
-    known = parameters.network_names()
+    known = parameters.names("networks")
     keys = [key for key in run.predicted() if key[0] == split and key[1] in known]
     found = {key[1:]: scoring.score(run, *key, part=part) for key in keys}
     most = max((len(scored.faces) for scored in found.values()), default=0)

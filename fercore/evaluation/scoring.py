@@ -226,7 +226,7 @@ def catalogue() -> dict[str, Entry]:
     averages = parameters.aggregates()
     members = [name for average in averages.values() for name in average.members]
     found = []
-    for name in parameters.network_names():
+    for name in parameters.names("networks"):
         one = parameters.network(name)
         about = one.get("system", "own"), one["notebook"], one.get("published") or {}
         found.append(Entry(name, "networks", *about))

@@ -30,8 +30,7 @@ LIMITED = {  # systems that cannot be rebuilt whole, whatever the numbers say
 
 
 def update_documents() -> list[str]:
-    """Write the tables of both documents anew from those in outputs/published/tables; return what
-    was done."""
+    """Write both documents anew from the published tables; return a line for each."""
     done = []
     for name, text in documents().items():
         changed = (paths.ROOT / name).read_text() != text
@@ -42,8 +41,7 @@ def update_documents() -> list[str]:
 
 
 def documents() -> dict[str, str]:
-    """Both documents as they must be: their own text around the tables made from the
-    published results."""
+    """Both documents as they must be: their own text around what the published tables say."""
     folder = paths.outputs(PUBLISHED)
     said, read = story(folder), (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY[:3])
     content = generated(*read) | {key: said[key] for key in ("findings", "summary")}
@@ -76,8 +74,7 @@ def story(folder: Path) -> dict[str, Any]:
 
 
 def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -> dict[str, str]:
-    """What of the documents is made from tables of a run, as Markdown, by the name that its markers
-    have."""
+    """What the documents show of tables of a run, as Markdown, by the name of its markers."""
     changes = [
         f"**{change.title}**\n\n{_markdown(comparison.changes_text(gains, key))}"
         for key, change in parameters.changes().items()
@@ -92,8 +89,8 @@ def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -
 
 
 def filled(document: str, content: Mapping[str, str], file: str) -> str:
-    """The text of a document, of the file of that name, with `content` between its markers. Raises
-    `EvaluationError` without markers."""
+    """The text of a document with `content` between its markers. Raises `EvaluationError` that
+    names the `file` where markers lack."""
     for name, text in content.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, _, rest = document.partition(begin)
@@ -186,7 +183,7 @@ def _note(results: pd.DataFrame) -> str:
     faces = {str(split): int(rows.n.iloc[0]) for split, rows in test.groupby("split")}
     counts = ", ".join(f"{n:,} on `{split}`" for split, n in faces.items())
     hardware = "; ".join(sorted(set(test[test.table == "networks"].device.dropna())))
-    known = tables.entries().keys() | set(parameters.network_names())  # without their averages
+    known = tables.entries().keys() | set(parameters.names("networks"))  # without their averages
     waiting = [f"`{n}`" for n in scoring.catalogue() if n in known - set(results.network)]
     return f"Test faces: {counts}. Trained on: {hardware or 'nothing yet'}." + (
         f"\n\nBuilt and not trained on all faces yet: {', '.join(waiting)}." if waiting else ""

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,12 +85,9 @@ def run_of(profile: str) -> dict:
 def series(run: dict) -> dict[str, list[plan.Job]]:
     """The executions that a run consists of, by notebook, in the order of the series; of several
     that on the official split first, to which links to the notebook lead."""
-    found: dict[str, list[plan.Job]] = {}
-    for job in plan.jobs(parameters.profile(run["profile"]), run.get("left_out", ())):
-        found.setdefault(job.notebook, []).append(job)
-    for jobs in found.values():
-        jobs.sort(key=lambda job: job.parameters.get("split") != "official")
-    return found
+    jobs = plan.jobs(parameters.profile(run["profile"]), run.get("left_out", ()))
+    jobs.sort(key=lambda job: (job.notebook, job.parameters.get("split") != "official"))
+    return {name: list(own) for name, own in groupby(jobs, key=lambda job: job.notebook)}
 
 
 def is_fer2013(run: dict) -> bool:
@@ -98,8 +96,7 @@ def is_fer2013(run: dict) -> bool:
 
 
 def banner(run: dict, notebook: str = "") -> str:
-    """What stands on top of a page, of a run or of one of its notebooks, that shows other faces
-    than those of FER2013."""
+    """What stands on top of a page that shows other faces than those of FER2013."""
     data, pictures = run["data"]["origin"], run["data"].get("pictures")
     if not is_fer2013(run):
         return f"Data: {data}. The numbers on this page say nothing about FER2013."
@@ -133,8 +130,8 @@ def css() -> str:
 
 
 def write(target: Path, body: str) -> Path:
-    """Write a page. Raises `ReportError` where it names folders of this machine, or where it would
-    be committed and is too large."""
+    """Write a page. Raises `ReportError` where it names folders of this machine or is too large to
+    be committed."""
     if found := machine_paths(body):
         raise ReportError(f"{target.name}: holds paths of this machine: {', '.join(found)}")
     size = len(body.encode())
@@ -160,10 +157,9 @@ def machine_paths(text: str) -> list[str]:
 def first_heading(cells: Iterable) -> str | None:
     """The text of the first heading of these cells."""
     for cell in cells:
-        if cell["cell_type"] == "markdown":
-            match = re.search(r"^#+ +(.+)$", "".join(cell["source"]), re.MULTILINE)
-            if match:
-                return match[1].strip()
+        found = re.search(r"^#+ +(.+)$", "".join(cell["source"]), re.MULTILINE)
+        if found and cell["cell_type"] == "markdown":
+            return found[1].strip()
     return None
 
 

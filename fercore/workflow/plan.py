@@ -49,11 +49,8 @@ class Job:
 
 def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
     """Every notebook execution of a profile, checked, in the order of the series; none on the
-    splits `left_out`.
-
-    Raises `ParameterError` for a key that a notebook does not declare, a value of the wrong type,
-    an unknown notebook or network, a file in params/ that is not understood.
-    """
+    splits `left_out`. Raises `ParameterError` for what the profile or a file that it names says
+    and cannot be done."""
     _check(chosen)
     found = [
         _training_job(chosen, split, name, seed)
@@ -92,7 +89,7 @@ def rule_name(job: str) -> str:
 def predicted(folder: Path) -> list[tuple[str, str, int]]:
     """(split, network, seed) of all predictions of single networks in a run's folder; averages are
     made of them."""
-    known = parameters.network_names()
+    known = parameters.names("networks")
     return [key for key in artifacts.list_predictions(folder) if key[1] in known]
 
 
@@ -129,9 +126,7 @@ def _reporting_jobs(
     """Jobs of a notebook that reads predictions: one a split for 2x that declare it, else one.
     Splits of a share of the training faces are compared by one notebook of their own."""
     before = [
-        job
-        for job in others
-        if job.notebook.startswith(REPORTING) or (job.trains and not job.outputs)
+        job for job in others if job.notebook[0] == REPORTING or (job.trains and not job.outputs)
     ]
     if not notebook.startswith(REPORTING) or notebook in ABOUT or "split" not in declared(notebook):
         return [_job(chosen, notebook, inputs=predictions, after=before)]
@@ -199,7 +194,7 @@ def _check(chosen: Profile) -> None:
         raise ParameterError(f"{place}: split {split!r} is unknown; {near}")
     for name, values in chosen.parameters.items():
         concerned = reading.notebooks() if name == "all" or name in splits.SPLITS else [name]
-        if name in parameters.network_names():
+        if name in parameters.names("networks"):
             concerned = [parameters.network(name)["notebook"]]
         known = {key for one in concerned for key in declared(one)}
         where = f"notebook {concerned[0]}" if len(concerned) == 1 else "any notebook"

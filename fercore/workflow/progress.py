@@ -26,8 +26,8 @@ from fercore.workflow import plan
 
 @dataclass
 class Progress:
-    """Where a run stands. `expected` maps each job to seconds; the pace of what is done corrects
-    it. `out` is where its lines go."""
+    """Where a run stands. `expected`: seconds of each job, which the pace of what is done corrects;
+    `out`: where its lines go."""
 
     expected: dict[str, float]
     cores: int
@@ -123,10 +123,9 @@ class Progress:
 def expected_seconds(profile: parameters.Profile, data: dict, jobs: list[plan.Job]) -> dict:
     """Seconds of each job, as the profile says of its network or its notebook."""
     fer2013 = data["origin"].startswith("FER2013")
-    minutes = profile.minutes.get("FER2013" if fer2013 else "synthetic", {})
+    known = profile.minutes.get("FER2013" if fer2013 else "synthetic", {})
     return {
-        job.name: 60
-        * minutes.get(job.parameters.get("network", ""), minutes.get(job.notebook, 0.3))
+        job.name: 60 * known.get(job.parameters.get("network", ""), known.get(job.notebook, 0.3))
         for job in jobs
     }
 

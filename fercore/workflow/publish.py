@@ -21,12 +21,9 @@ OF_FACES = ("leaks.csv", "descriptors.csv", "features.csv")
 
 
 def publish(profile: str) -> str:
-    """Copy predictions, records and histories of a run into outputs/published; return what was
-    done, in a line.
-
-    Networks that are published already and not part of the run stay. Raises `ValueError` for a
-    run on other data than FER2013, on a part of it, or one too large.
-    """
+    """Copy predictions, records and histories of a run into outputs/published, beside what is
+    published of other networks; return what was done, in a line. Raises `ValueError` for a run on
+    other data than FER2013, on a part of it, or one too large."""
     source, target = paths.outputs(profile), paths.outputs(PUBLISHED)
     keys = plan.predicted(source)
     if not keys:
@@ -107,13 +104,11 @@ def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:
 
 def _check(record: dict, name: str) -> None:
     """FER2013 only, all of it, and no path of a machine in the record."""
-    data, found = record["data"], pages.machine_paths(str(record))
+    data = record["data"]
     if not data["origin"].startswith("FER2013"):
-        fault = f"made on {data['origin']}; only runs on FER2013 are published"
-    elif data.get("subset") is not None:
-        fault = f"made on {data['n']} faces only; publish a run with `subset: null`"
-    elif found:
-        fault = f"its record holds a path of the machine: {found[0]}"
-    else:
-        return
-    raise ValueError(f"{name}: {fault}")
+        raise ValueError(f"{name}: made on {data['origin']}; only runs on FER2013 are published")
+    if data.get("subset") is not None:
+        cure = "publish a run with `subset: null`"
+        raise ValueError(f"{name}: made on {data['n']} faces only; {cure}")
+    if found := pages.machine_paths(str(record)):
+        raise ValueError(f"{name}: its record holds a path of the machine: {found[0]}")

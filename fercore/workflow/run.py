@@ -23,23 +23,14 @@ QUIET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # two trainings may share a GPU
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
-GOES_ON = (
-    "tables/learning_rates.*.csv",
-    "tables/ablation.*.csv",
-    "tables/one_budget.*.csv",
-    "search/*.db",
-)
 CORES_A_TRAINING = 8  # TensorFlow gains little from more
 INTERRUPTED = 130
 
 
 def prepare(profile: Profile) -> dict:
     """Find and verify the data of a profile, write run.json into its folder, return it. Its
-    `left_out` says why by split, if the data cannot be divided by one.
-
-    Raises `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 and there is
-    none.
-    """
+    `left_out` says why by split, if the data cannot be divided by one. Raises
+    `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 in vain."""
     faces = at_hand = datasets.load(profile.data)
     if not (profile.networks or profile.data or faces.is_fer2013):
         faces = datasets.facts()  # the labels are all that predictions are scored by
@@ -83,8 +74,7 @@ def threads(job: plan.Job, cores: int) -> int:
 def run(
     name: str, *, cores: int, force: bool = False, dry_run: bool = False, extra: Sequence[str] = ()
 ) -> int:
-    """Run a profile and print its progress; exit status 0 done, 1 a notebook failed, 130
-    interrupted."""
+    """Run a profile and print its progress; 0 done, 1 a notebook failed, 130 interrupted."""
     if (named := os.environ.get("FER2013")) and named != datasets.SYNTHETIC:
         # absolute, as notebooks run in another folder
         os.environ["FER2013"] = os.path.abspath(os.path.expanduser(named))
@@ -119,7 +109,9 @@ def _locked(folder: Path) -> Iterator[int]:
 def _forget(folder: Path) -> None:
     """Remove what the trainings of a run would go on from."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for path in (path for pattern in GOES_ON for path in folder.glob(pattern)):
+    sweeps = ("learning_rates.*.csv", "ablation.*.csv", "one_budget.*.csv")
+    found = [path for pattern in sweeps for path in (folder / "tables").glob(pattern)]
+    for path in (*found, *folder.glob("search/*.db")):
         path.unlink()
 
 

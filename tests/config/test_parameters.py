@@ -27,8 +27,8 @@ def write(tmp_path, monkeypatch):
 
 def test_every_file_of_the_study_is_read():
     known = {"demonstration", "full", "published", "quick", "rederived", "smoke"}
-    assert {parameters.profile(name).name for name in parameters.profiles()} == known
-    for name in parameters.network_names():
+    assert {parameters.profile(name).name for name in parameters.names("profiles")} == known
+    for name in parameters.names("networks"):
         assert parameters.network(name)["notebook"] in reading.notebooks()
     assert "descriptor" in parameters.changes()
 

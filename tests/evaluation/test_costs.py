@@ -83,7 +83,7 @@ def test_every_published_number_of_a_network_has_a_file_a_commit_and_a_command()
     lines = (folder / "tables" / "origins.md").read_text().splitlines()[2:]
     found = {file: rest for file, *rest in (line.strip("| ").split(" | ") for line in lines)}
     results = pd.read_csv(folder / "tables" / "results.csv")
-    known = results[results.network.isin(parameters.network_names())]
+    known = results[results.network.isin(parameters.names("networks"))]
     assert len(known) > 200
     for key in known[["split", "network", "seed"]].drop_duplicates().itertuples(index=False):
         file = artifacts.prediction_path(folder, *key).relative_to(folder).as_posix()

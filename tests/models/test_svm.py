@@ -91,7 +91,7 @@ def test_features_learn_nothing_from_other_faces():
 
 
 def test_network_files_name_descriptors_and_prices():
-    names = [name for name in parameters.network_names() if name.startswith("svm_")]
+    names = [name for name in parameters.names("networks") if name.startswith("svm_")]
     assert names == ["svm_hog", "svm_landmarks", "svm_landmarks_hog", "svm_landmarks_hog_windows"]
     for name in names:
         content = parameters.network(name)

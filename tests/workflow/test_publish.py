@@ -155,7 +155,7 @@ def test_what_is_published_is_fer2013_and_names_no_machine():
 
 
 def test_networks_average_the_views_that_the_results_say():
-    files = {name: parameters.network(name) for name in parameters.network_names()}
+    files = {name: parameters.network(name) for name in parameters.names("networks")}
     ten = {name for name, content in files.items() if content.get("views") == 10}
     two = {
         name
