@@ -65,8 +65,7 @@ def seen(images: np.ndarray, view: View) -> np.ndarray:
 
 def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
     """Gray images uint8 [n, h, w] to float32 [n, h, w, 1]. `how`: 'standardise', each face to mean
-    0 and standard deviation 1 (a constant one to 0); 'unit', 0..1; 'raw', 0..255. Raises
-    `ValueError` for another word."""
+    0 and standard deviation 1 (a constant one to 0); 'unit', 0..1; 'raw', 0..255."""
     pixels = images.astype(np.float32)[..., None]
     if how == "raw":
         return pixels

@@ -28,7 +28,7 @@ def load(source: str | Path | None = None) -> Faces:
     """FER2013, or the embedded synthetic faces when it is nowhere; kept in `paths.CACHE`. First hit
     wins: `source` (a file, a folder, or "synthetic"); `FER2013` in the environment; the project's
     data folder; Kaggle, when credentials are there. Classes without faces are left out. Raises
-    `DatasetError` when what is named, or lies in the data folder, cannot be used."""
+    `DatasetError` when what is found cannot be used."""
     path = find(source)
     name = hashlib.sha256(repr(path and str(path.resolve())).encode()).hexdigest()
     return _kept(paths.CACHE / "datasets" / f"{name[:16]}.npz", _state(path), path)
@@ -41,8 +41,7 @@ def _kept(place: Path, state: str, path: Path | None) -> Faces:
 
     kept: dict = artifacts.cached(place, state, read)
     kept |= {key: str(kept[key]) for key in ("origin", "fingerprint")}
-    kept |= {"source": str(path or ""), "class_names": tuple(kept["class_names"].tolist())}
-    return Faces(**kept)
+    return Faces(**kept | {"class_names": tuple(kept["class_names"].tolist())})
 
 
 def facts() -> Faces:

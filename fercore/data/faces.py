@@ -18,9 +18,8 @@ class Faces:
     """Faces with their labels, in the order of the file they come from.
 
     `images` uint8 [n, 48, 48], or [n, 0, 0] where only labels are known; `labels` int8 [n],
-    positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted from 0, which
-    follow a face everywhere; `usage` str [n], values of `USAGES`; `origin` names the data on
-    reports; `fingerprint` as the function below; `source` is the path they were read from.
+    positions in `class_names`; `row_ids` int32 [n], rows of fer2013.csv counted from 0; `usage` str
+    [n], values of `USAGES`; `origin` names the data on reports.
     """
 
     images: np.ndarray
@@ -30,7 +29,6 @@ class Faces:
     class_names: tuple[str, ...] = CLASS_NAMES
     origin: str = ""
     fingerprint: str = ""
-    source: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)

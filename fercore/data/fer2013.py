@@ -147,9 +147,9 @@ def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES
 
 
 def recognised(faces: Faces, file_name: str) -> Faces:
-    """Faces of seven classes as they were read, with what they are as `origin`: 'FER2013,
-    complete', 'FER2013, 177 faces differ', 'not FER2013: …'. Where nine in ten are known, each gets
-    its row of fer2013.csv as row id, or, if it cannot be placed, a number beyond the last."""
+    """Faces as they were read, with what they are as `origin`: 'FER2013, complete', 'FER2013, 177
+    faces differ', 'not FER2013: …'. Where nine in ten are known, a row id is the row of
+    fer2013.csv, or, of a face that cannot be placed, a number beyond the last."""
     known, n = facts(), len(faces)
     keys = _keys(hashes_of(faces), faces.labels, faces.usage_codes)
     reference = _keys(known.hashes, known.labels, known.codes)
@@ -179,17 +179,14 @@ def hashes_of(faces: Faces) -> np.ndarray:
 
 
 def _keys(hashes: np.ndarray, labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Hash, usage and label of each face in one number."""
     place = 8 * codes.astype(np.uint64) + labels.astype(np.uint64)
     return (hashes.astype(np.uint64) << np.uint64(32)) + place
 
 
 def _placed(keys: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The row of the reference that each face is, int [n]; -1 where that is not certain.
-
-    A face that occurs once is found by its key. Duplicates and unknown pixels are placed where the
-    faces found before and after say the same, if label, usage and known pixels agree there.
-    """
+    """The row of the reference that each face is, int [n]; -1 where that is not certain. Duplicates
+    and unknown pixels are placed where the faces found before and after say the same, if label,
+    usage and known pixels agree there."""
     import pandas as pd
 
     values, first, times = np.unique(reference, return_index=True, return_counts=True)
@@ -232,9 +229,9 @@ def load_votes(faces: Faces) -> np.ndarray:
 
 
 def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
-    """Share of the votes that each of its classes got, float32 [n, c], for each of `faces`, which
-    were taken from `everybody` in their order. Single votes and those for other classes do not
-    count; a face without any other has its label. Raises `DatasetError` as `load_votes`."""
+    """Share of the votes for each class, float32 [n, c], of `faces` taken from `everybody` in their
+    order. Single votes and those for other classes do not count; a face without others has its
+    label."""
     columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
     chosen = np.isin(everybody.row_ids, faces.row_ids)
     counted = load_votes(everybody)[chosen][:, columns].astype(np.float32)

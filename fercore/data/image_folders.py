@@ -30,7 +30,6 @@ WRITTEN = ("train", "val", "test")
 
 log = logging.getLogger(__name__)
 Row = tuple[int, int, Path]  # usage code, label, picture
-Found = tuple[Path, np.ndarray]  # a picture, and its face: gray uint8 [48, 48]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -60,14 +59,13 @@ def class_names_of(path: Path) -> tuple[str, ...]:
     known = {name.lower(): name for name in (*CLASS_NAMES, "Contempt")}
     names = [known.get(line.lower(), line) for line in map(str.strip, text.splitlines()) if line]
     if not 2 <= len(names) <= 100 or len({name.lower() for name in names}) < len(names):
-        fault = (
-            f"{len(names)} classes ({printable(', '.join(names[:9]))}); write 2 to 100 different"
-        )
-        raise DatasetError(f"{printable(path.name)}/{CLASSES_FILE}: {fault}, a line each")
+        fault = f"{len(names)} classes ({printable(', '.join(names[:9]))})"
+        cure = "write 2 to 100 different ones, a line each"
+        raise DatasetError(f"{printable(path.name)}/{CLASSES_FILE}: {fault}; {cure}")
     return tuple(names)
 
 
-def _label(name: str, class_names: Sequence[str]) -> int | None:
+def label_of(name: str, class_names: Sequence[str]) -> int | None:
     """The label of a folder of pictures by its name; None for no class."""
     labels = {known.lower(): label for label, known in enumerate(class_names)}
     return labels.get(name.lower(), labels.get(SYNONYMS.get(name.lower(), "")))
@@ -80,8 +78,8 @@ def read_folder(
     int8 [n], usage codes int8 [n], in the order of usage, class, file name.
 
     A folder above says the part (`train`, `val`, `test`, …), else the file name (`Training_…`,
-    `PublicTest_…`, `PrivateTest_…`), else it is Training. What is passed over is counted in a
-    warning. Raises `DatasetError` for an unknown class or part, and an unreadable picture.
+    `PublicTest_…`, `PrivateTest_…`), else it is Training. Raises `DatasetError` for an unknown
+    class or part, and an unreadable picture.
     """
     files = list(files_below(folder))
     found = [path for path in files if path.suffix.lower() in pictures.SUFFIXES]
@@ -110,7 +108,7 @@ def _placed(folder: Path, found: list[Path], class_names: Sequence[str]) -> list
     divided, validated = len(set(above)) > 1, 1 in parts
     rows, differ = [], []
     for path, names, part in zip(found, above, parts, strict=True):
-        label, shown = _label(path.parent.name, class_names), printable(path.relative_to(folder))
+        label, shown = label_of(path.parent.name, class_names), printable(path.relative_to(folder))
         if label is None:
             known = printable(", ".join(class_names))
             raise DatasetError(f"{shown}: its folder is no class ({known}); rename or move it")
@@ -157,9 +155,8 @@ def make(
     that is not there yet: 80, 10 and 10 % of each class train, validate and test.
 
     `crop`: from a picture, uint8 [h, w, 3] RGB, to its face, gray uint8 [48, 48], or None where it
-    finds none; without it the picture is the face. Unreadable pictures, duplicates, other folders
-    and classes of fewer than three pictures are left out and listed. Raises `DatasetError` when
-    what remains is no data set.
+    finds none. Unreadable pictures, duplicates, other folders and classes of fewer than three
+    pictures are left out and listed. Raises `DatasetError` when what remains is no data set.
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     if not folder.is_dir():
@@ -188,14 +185,14 @@ def make(
     return Made(target, counts, problems)
 
 
-def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[Found]]:
-    """The faces by class, each once, none that two classes have; `problems`: what is left out."""
+def _faces(folder: Path, crop: Callable, problems: list) -> dict[str, list[tuple]]:
+    """Pictures and faces by class, each once, none that two classes have; adds to `problems`."""
     classes = class_names_of(folder)
-    kept: dict[str, list[Found]] = {name: [] for name in classes}
+    kept: dict[str, list[tuple]] = {name: [] for name in classes}
     same: dict[bytes, list[tuple[str, Path, np.ndarray]]] = defaultdict(list)
     for path in artifacts.progress(list(files_below(folder)), "faces"):
         place, *deeper = path.relative_to(folder).parts
-        label = _label(place, classes)
+        label = label_of(place, classes)
         if not deeper or label is None:
             fault = f"no class ({', '.join(classes)}); rename it or name it as one"
             problem = (f"{place}/", fault) if deeper else (place, "lies in no class's folder")

@@ -31,8 +31,8 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
     """A picture, uint8 [h, w, 3] RGB, upright as its EXIF data say; the first one of an animation.
 
     `source`: a path, the bytes of a file, a file opened in binary mode, a Pillow image, or an array
-    as `as_rgb` takes it; `name`: what errors call it. A JPEG may be reduced while it is decoded as
-    long as both sides keep `smallest` pixels. Raises `PictureError` for what is missing, damaged,
+    as `as_rgb` takes it; `name`: what errors call it. A JPEG may be reduced while it is decoded,
+    to sides of at least `smallest` pixels. Raises `PictureError` for what is missing, damaged,
     larger than `MAX_PIXELS` or no picture.
     """
     if isinstance(source, np.ndarray):
@@ -70,9 +70,8 @@ def as_rgb(array: np.ndarray) -> np.ndarray:
 
 
 def listed(folder: str | Path) -> list[Path]:
-    """The pictures that lie in a folder, by their suffixes, in natural order (2 before 10); other
-    files are counted in a warning, but for hidden ones. Raises `PictureError` when the folder is
-    missing, locked or has none."""
+    """The pictures in a folder, by their suffixes, in natural order (2 before 10); other files but
+    hidden ones are counted in a warning. Raises `PictureError` for no folder and for no picture."""
     folder = Path(folder)
     try:
         files = [one for one in folder.iterdir() if not (one.name.startswith(".") or one.is_dir())]
@@ -80,9 +79,8 @@ def listed(folder: str | Path) -> list[Path]:
     except OSError as error:
         raise PictureError(_unreadable(folder, error)) from error
     if not found:
-        raise PictureError(
-            f"{printable(folder)}: no pictures in this folder ({', '.join(SUFFIXES)})"
-        )
+        known = ", ".join(SUFFIXES)
+        raise PictureError(f"{printable(folder)}: no pictures in this folder ({known})")
     others = sorted(path.name for path in set(files).difference(found))
     if others:
         log.warning("%s: %d files passed over, first %s", folder, len(others), printable(others[0]))

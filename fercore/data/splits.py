@@ -97,9 +97,8 @@ def available(faces: Faces) -> str:
 
 
 def divide(faces: Faces, name: str) -> Partition:
-    """Positions in `faces` that train, validate and test under the split `name`; those of a class
-    that it leaves out are in no part. Raises `DatasetError` for an unknown name and for an official
-    part without faces."""
+    """Positions in `faces` that train, validate and test under the split `name`, without classes
+    that it leaves out. Raises `DatasetError` for an unknown name and a part without faces."""
     split = _split(name, faces)
     kept = np.isin(faces.class_names, split.class_names)[faces.labels]
     if split.pooled:

@@ -25,8 +25,7 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
     """Descriptor `name` of all `faces`, [n, 2, d]: view 0 of the face, view 1 of its mirror image.
 
     Computed by the function in `DESCRIPTORS`, which takes the `parameters`, or read from the cache:
-    counts of words and dense SIFT are uint8, others float16. What learns, learns from the faces at
-    the positions `train_rows` alone. Raises `DescriptorError`.
+    uint8 or float16. Words are learnt from the faces at `train_rows`. Raises `DescriptorError`.
     """
     of = _named(name, DESCRIPTORS, "descriptor")
     learns = of is visual_words
@@ -76,8 +75,8 @@ def visual_words(
     seed: int = 0,
     fit_on: str = "train",
 ) -> np.ndarray:
-    """Counts of visual words uint8 [n, 2, words] of faces and their mirror images. The vocabulary
-    is fitted on the unmirrored faces at `train_rows`, with `fit_on` "all" on all (as published)."""
+    """Counts of words uint8 [n, 2, words] of faces and their mirror images. The vocabulary is
+    fitted on the unmirrored faces at `train_rows`, with `fit_on` "all" on all (as published)."""
     if fit_on not in ("train", "all"):
         raise DescriptorError(f"fit_on {fit_on!r}: must be 'train' or 'all'")
     views = [sift.keypoint_descriptors(view, image_scale) for view in (images, mirrored(images))]

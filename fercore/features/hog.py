@@ -25,8 +25,7 @@ def hog(images: np.ndarray, *, orientations: int = 8, cell: int = 16) -> np.ndar
 def hog_windows(
     images: np.ndarray, *, window: int = 24, step: int = 6, orientations: int = 8, cell: int = 8
 ) -> np.ndarray:
-    """HOG of each window of a face, side by side: float32 [n, 2592] of `images` uint8 [n, 48, 48]
-    by default, else as `hog`. Raises `DescriptorError`.
+    """HOG, as `hog`, of each window of a face: float32 [n, 2592] of `images` uint8 [n, 48, 48].
 
     Windows begin every `step` pixels; those that the border cuts are kept with their whole cells:
     along an axis 3, 3, 3, 3, 3, 2, 1 and 0, so 18 x 18. Order: window, cell, orientation, rows

@@ -46,8 +46,8 @@ def landmarks(images: np.ndarray, *, image_scale: int = 4) -> np.ndarray:
 
 @cache
 def predictor():
-    """dlib's predictor. Raises `LandmarksMissing`, which says what to install, where there is none.
-    face_recognition_models, which has its file, is not imported: that needs an old setuptools."""
+    """dlib's predictor. face_recognition_models, which has its file, is not imported: that needs an
+    old setuptools. Raises `LandmarksMissing`."""
     package = importlib.util.find_spec("face_recognition_models")
     file = Path(package.origin or "").with_name("models") / PREDICTOR if package else None
     if not (importlib.util.find_spec("dlib") and file and file.is_file()):

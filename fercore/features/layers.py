@@ -19,16 +19,14 @@ BORDER = 2e-5  # of an orientation: what rounding leaves so little below the nex
 
 @keras.saving.register_keras_serializable("fercore")
 class DenseSiftLayer(layers.Layer):
-    """SIFT on a regular grid: pictures [b, side, side, 1] in, float32 [b, keypoints x 128] out. The
-    values and parameters are those of `sift.dense_sift` (Lowe, IJCV 2004, section 6), divided by
-    512, but for its rounding to bytes."""
+    """`sift.dense_sift` (Lowe, IJCV 2004, section 6) of pictures [b, side, side, 1], divided by 512
+    and not rounded to bytes: float32 [b, keypoints x 128]."""
 
     def __init__(self, step: int = 12, size: int = 12, first: int = 6, **options):
         super().__init__(**options | {"dtype": "float32"})
         self.step, self.size, self.first = step, size, first
 
     def build(self, input_shape: tuple) -> None:
-        """Raises `ValueError` where pictures are not square and grey."""
         side = input_shape[1]
         if tuple(input_shape[1:]) != (side, side, 1):
             wanted = "grey square pictures [b, side, side, 1]"
@@ -71,8 +69,7 @@ class DenseSiftLayer(layers.Layer):
 
 @keras.saving.register_keras_serializable("fercore")
 class HogLayer(layers.Layer):
-    """HOG in a sliding window: pictures [b, 48, 48, 1] in, float32 [b, 2592] out by default, with
-    the values and parameters of `hog.hog_windows`."""
+    """`hog.hog_windows` of pictures [b, 48, 48, 1]: float32 [b, 2592] by default."""
 
     def __init__(
         self, window: int = 24, step: int = 6, cell: int = 8, orientations: int = 8, **options
@@ -81,7 +78,6 @@ class HogLayer(layers.Layer):
         self.sizes = {"window": window, "step": step, "cell": cell, "orientations": orientations}
 
     def build(self, input_shape: tuple) -> None:
-        """Raises `ValueError` where pictures are not grey and of 48 pixels, or cells do not fit."""
         if tuple(input_shape[1:]) != (SIDE, SIDE, 1):
             given = list(input_shape)
             raise ValueError(f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {given}")

@@ -27,8 +27,7 @@ class DescriptorError(ValueError):
 
 def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int = 6) -> np.ndarray:
     """Upright SIFT descriptors on the `grid`, by default 4 x 4: uint8 [n, keypoints x 128] of
-    `images` uint8 [n, 48, 48]. In a scikit-learn pipeline: `FunctionTransformer(sift.dense_sift)`.
-    """
+    `images` uint8 [n, 48, 48]."""
     keypoints = grid(step, size, first)
 
     def compute(sift: cv2.SIFT, image: np.ndarray) -> np.ndarray:
@@ -109,9 +108,9 @@ def enlarged(image: np.ndarray, image_scale: int) -> np.ndarray:
 def check_images(images: np.ndarray) -> None:
     """Raise `DescriptorError` unless `images` is uint8 [n, 48, 48]."""
     shape, kind = np.shape(images), getattr(images, "dtype", type(images).__name__)
-    if kind != np.uint8 or len(shape) != 3 or shape[1:] != (SIDE, SIDE):
-        fault = f"images are {kind} {list(shape)}"
-        raise DescriptorError(f"{fault}; descriptors need uint8 [n, {SIDE}, {SIDE}]")
+    if kind != np.uint8 or shape[1:] != (SIDE, SIDE):
+        wanted = f"descriptors need uint8 [n, {SIDE}, {SIDE}]"
+        raise DescriptorError(f"images are {kind} {list(shape)}; {wanted}")
 
 
 def _of_each(images: np.ndarray, compute: Callable, description: str) -> list[np.ndarray]:

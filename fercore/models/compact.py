@@ -20,12 +20,10 @@ def compact(
     dropout: float = 0.2,
     squeeze: int = 0,
 ) -> keras.Model:
-    """Eight 3×3 convolutions in four stages, each twice `filters`, pooled in between, then global
-    average pooling.
+    """Eight 3×3 convolutions in four stages, each twice `filters`, pooled in between and after.
 
     The late stages are wide and the early ones narrow: at full resolution time goes into memory,
-    not arithmetic. `squeeze`: each stage ends with squeeze and excitation, by so many times fewer
-    units than channels; 0 for none.
+    not arithmetic. `squeeze`: each stage ends with squeeze and excitation of this reduction.
     """
     x = image = layers.Input(input_shape, name="image")
     for stage, width in enumerate(filters):
@@ -37,8 +35,8 @@ def compact(
 
 
 def pretrained(faces: np.ndarray | None = None) -> keras.Model:
-    """The network that comes with the package, to be trained further; `faces` uint8 [n, 48, 48] as
-    the `examples` below, None for drawn ones."""
+    """The network that comes with the package, to train further; `faces` uint8 [n, 48, 48] show the
+    averages of batch normalisation, drawn ones for None."""
     file = paths.WEIGHTS / "compact.onnx"
     card = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     seen = synthetic.faces(256, 0, 0).images if faces is None else faces
@@ -50,8 +48,7 @@ def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     """`compact` with the weights of an exported file: it predicts alike and can be trained further.
 
     Batch normalisation, folded away in the file, takes its averages from `examples` float32 [n,
-    side, side, 1], some hundred normalised faces that it is about to learn from. Raises
-    `ValueError` for another network's file.
+    side, side, 1], normalised faces. Raises `ValueError` for another network's file.
     """
     import onnx
 

@@ -85,8 +85,8 @@ def _hybrid(
     kernel_initializer: str = HE,
 ) -> keras.Model:
     """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation,
-    as system A's CNN hybrids do; 'plain' keeps it. `following`: dense SIFT is no input but computed
-    from the picture that the network sees. Raises `ValueError`."""
+    as system A's CNN hybrids do. `following`: dense SIFT is no input but computed from the picture
+    that the network sees."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     if following and descriptor != "dsift":
@@ -159,9 +159,8 @@ def _system_e(
 ) -> keras.Model:
     """`convolutions`: filters, size, whether pooled; `branch`: units of the dense layers above
     `features`, names of `FEATURE_LENGTHS`; `normalised`: batch normalisation after convolutions;
-    `dropout`: 1 - keep probability; `weights`: how they begin, a name of `INITIAL`; `following`:
-    HOG is no input but computed from the picture that the network sees, each of its numbers
-    normalised over the batch. Raises `ValueError`."""
+    `weights`: how they begin, a name of `INITIAL`; `following`: HOG is no input but computed from
+    the picture that the network sees, each of its numbers normalised over the batch."""
     unknown = ", ".join(sorted(set(features) - FEATURE_LENGTHS.keys()))
     if unknown:
         raise ValueError(f"feature {unknown} is unknown; there are {', '.join(FEATURE_LENGTHS)}")

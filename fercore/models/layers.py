@@ -35,8 +35,7 @@ class BatchNormalization(layers.BatchNormalization):
 @keras.saving.register_keras_serializable("fercore")
 class Conv2D(layers.Conv2D):
     """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
-    matrices: for each place of the kernel, the map shifted by that much times the outer gradient.
-    On larger maps TensorFlow's own takes less time."""
+    matrices: for each place of the kernel, the map shifted so far times the outer gradient."""
 
     def convolution_op(self, inputs, kernel):
         side = max(self.compute_output_shape(inputs.shape)[1:3])
@@ -88,7 +87,7 @@ def squeeze_excitation(x, reduction: int):
 
 
 def output(x, classes: int, activation: str = "softmax", initializer="glorot_uniform"):
-    """The last layer, float32 whatever the precision: 'softmax' or 'sigmoid' over the classes."""
+    """The last layer, in float32: 'softmax' or 'sigmoid' over the classes."""
     how = {"activation": activation, "kernel_initializer": initializer, "dtype": "float32"}
     return layers.Dense(classes, name="expression", **how)(x)
 

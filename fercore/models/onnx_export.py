@@ -1,7 +1,6 @@
 """A trained network as ONNX: batch normalisation folded away, weights in float16 or 8-bit integers.
 
-float16 halves the file; weights are cast to float32 when it is loaded, and probabilities change by
-less than `AGREEMENT`, which `export` checks against Keras.
+float16 halves the file, and probabilities change by less than `AGREEMENT`, as `export` checks.
 """
 
 import json
@@ -46,9 +45,9 @@ class _Graph:
 
 def export(model: keras.Model, examples: np.ndarray) -> tuple[bytes, bytes]:
     """Two ONNX files of a network, with weights in float16 and computing in 8-bit integers: input
-    "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c]. On `examples`,
-    normalised training faces, the first must agree with Keras, and they show the ranges of the
-    integers. Raises `ValueError` for other inputs, unknown layers, and where it disagrees."""
+    "image" float32 [n, side, side, 1], output "probabilities" float32 [n, c]. `examples`,
+    normalised training faces, show the ranges of the integers. Raises `ValueError` for other inputs
+    and layers, and where the first file does not agree with Keras."""
     if [tensor.name for tensor in model.inputs] != ["image"]:
         names = ", ".join(tensor.name for tensor in model.inputs)
         raise ValueError(f"{model.name}: takes {names}; only pictures are exported")
@@ -114,11 +113,9 @@ def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
                 model,
                 target,
                 reader,
-                quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
                 nodes_to_exclude=[x.name for x in model.graph.node if x.op_type == "Conv"][:1],
             )
             return target.read_bytes()

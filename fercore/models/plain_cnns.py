@@ -30,9 +30,8 @@ def shallow_cnn(
     activation: str = "softmax",
     variant: str = "readme",
 ) -> keras.Model:
-    """System B's shallow CNN. `variant` 'readme': Conv 32 and 64 of 3×3, Dense 512, as its table
-    describes it; 'source': Conv 64 of 3×3, Conv 128 of 5×5, Dense 256, as its code builds it.
-    `activation`: softmax or sigmoid."""
+    """System B's shallow CNN. `variant` 'readme': as its table describes it; 'source': as its code
+    builds it. `activation`: softmax or sigmoid."""
     variants = {"readme": ([(32, 3), (64, 3)], [512]), "source": ([(64, 3), (128, 5)], [256])}
     if variant not in variants:
         raise ValueError(f"variant {variant!r} is none of {', '.join(variants)}")
@@ -87,8 +86,8 @@ def vgg16_imagenet(
     alone learn. Takes pixels 0..255.
 
     `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder
-    unless absolute, is Keras's file without its top; None draws them at random. `layers.learn_from`
-    lets convolutions learn as well. Raises `WeightsError` when the weights are not there.
+    unless absolute, is Keras's file without its top; None draws them at random. Raises
+    `WeightsError`.
     """
     image = layers.Input(input_shape, name="image")
     centred = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])

@@ -1,7 +1,7 @@
 """`NETWORKS`, the registry of builders by name.
 
-Every builder returns an untrained functional `keras.Model` with the input "image" [n, side, side,
-1], a further named input for each descriptor it takes, and one value a class in float32.
+A builder returns an untrained functional `keras.Model` with the input "image" [n, side, side, 1], a
+named input for each descriptor it takes, and one value a class in float32.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def build(name: str, **parameters) -> keras.Model:
 
 
 def inputs(model: keras.Model) -> list[str]:
-    """Names of a model's inputs, sorted: "image" and the descriptors that it takes."""
+    """Names of a model's inputs: "image" and the descriptors that it takes."""
     return [tensor.name for tensor in model.inputs]
 
 

@@ -46,8 +46,8 @@ def features(
     """Descriptors `names` side by side, float32 [n, 2, d], of each face and of its mirror image.
 
     Every value has mean 0 over the faces at `train`, and a deviation such that a descriptor's part
-    of a squared distance is in the mean 2 times the square of its weight (1 where `weights` names
-    none). `scalings` are those of `descriptors.scale`.
+    of a squared distance is in the mean twice the square of its weight, by default 1. `scalings`
+    are those of `descriptors.scale`.
     """
     parts, scalings, weights = [], scalings or {}, weights or {}
     for name in names:
@@ -79,9 +79,8 @@ def fit(
     gamma: float,
     similar: np.ndarray | None = None,
 ) -> Machines:
-    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n]. `C` is
-    the price of an error; `similar` the `kernel` of `values` with themselves, where it is known
-    already. A class without faces is never chosen."""
+    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n]; `C` is
+    the price of an error, `similar` the `kernel` of `values` with themselves, where it is known."""
     start = time.perf_counter()
     similar = kernel(values, values, gamma) if similar is None else similar
     coefficients = np.zeros((len(values), classes))

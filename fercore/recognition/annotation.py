@@ -28,9 +28,8 @@ _font = lru_cache(ImageFont.load_default)
 
 
 def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np.ndarray:
-    """A copy of the picture, uint8 [h, w, 3], with its faces marked: a box, a label (expression and
-    probability) and a plate of `bars`, one for each expression. Labels and plates never lie over
-    each other; what does not fit is written smaller or left out."""
+    """A copy of the picture, uint8 [h, w, 3], with its faces marked: a box, a label and a plate of
+    `bars`. Labels and plates never lie over each other; what does not fit is smaller or missing."""
     image = Image.fromarray(np.ascontiguousarray(rgb))  # drawing makes it a copy
     draw, side = ImageDraw.Draw(image), min(image.size)
     for face in faces:

@@ -12,9 +12,10 @@ import time
 import warnings
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -86,24 +87,36 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     listed = (pictures.listed(path) if path.is_dir() else [path] for path in paths)
     files = list(dict.fromkeys(file for group in listed for file in group))
     targets = _targets(files, out, folder=kind == "png" and several) if out else {}
-    built, bad, tried = recogniser(options), 0, 0
+    built, done, bad = recogniser(options), dict[Path, list[Face]](), 0
     try:
-        with stops() as asked, _writer(kind, out, targets, built.class_names) as write:
+        with stops() as asked, ExitStack() as stack:
+            stream = sys.stdout
+            if out and kind != "png":
+                unfinished = stack.enter_context(artifacts.replacing(out))
+                stream = stack.enter_context(unfinished.open("w", encoding="utf-8", newline=""))
             for file in artifacts.progress(files, "pictures"):
-                tried += 1
                 try:
-                    write(file, *_recognised(built, file, several))
+                    rgb, done[file] = _recognised(built, file, several)
                 except ValueError as error:
                     if not several:
                         raise
                     _say(error)
                     bad += 1
+                else:
+                    if kind == "png":
+                        with artifacts.replacing(targets[file]) as unfinished:
+                            marked = annotation.annotate(rgb, done[file])
+                            Image.fromarray(marked).save(unfinished, "PNG")
+                    elif kind is None:
+                        _print(file, done[file])
                 if asked:
                     break
+            _write(stream, kind, done, built.class_names)
     except OSError as error:  # of what is written; reading has its own
         fault = f"cannot be written ({printable(error.strerror or error)})"
         raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
     if asked:
+        tried = len(done) + bad
         _say(f"interrupted after {tried} of {len(files)} pictures; what was done is kept")
         return 130
     return int(bad > 0)
@@ -126,47 +139,31 @@ def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarra
     return rgb, faces
 
 
-@contextmanager
-def _writer(
-    kind: str | None, out: Path | None, targets: dict[Path, Path], class_names: Iterable[str]
-) -> Iterator[Callable[[Path, np.ndarray, list[Face]], None]]:
-    """What writes the faces of one picture. A file takes its name at the end."""
-    with ExitStack() as stack:
-        stream = sys.stdout
-        if out is not None and kind != "png":
-            unfinished = stack.enter_context(artifacts.replacing(out))
-            stream = stack.enter_context(unfinished.open("w", encoding="utf-8", newline=""))
-        table, comma = csv.writer(stream, lineterminator="\n"), ""
-        if kind == "csv":
-            table.writerow([*recognition.COLUMNS, *class_names])
-        elif kind == "json":
-            stream.write("[")
+def _print(file: Path, faces: list[Face]) -> None:
+    """For people: the place of each face and its three most probable expressions."""
+    for face in faces:
+        x, y, width, height = face.box
+        best = np.argsort(-face.probabilities, kind="stable")[:3]
+        shares = [f"{face.class_names[k]} {face.probabilities[k]:.0%}" for k in best]
+        place = f"{width}×{height} at {x},{y}"
+        print(printable(file.name), place, *shares, sep="  ", flush=True)
 
-        def write(file: Path, rgb: np.ndarray, faces: list[Face]) -> None:
-            nonlocal comma
-            rows = recognition.rows([_escaped(file)], [faces])
-            if kind == "png":
-                with artifacts.replacing(targets[file]) as unfinished:
-                    Image.fromarray(annotation.annotate(rgb, faces)).save(unfinished, "PNG")
-            elif kind == "csv":
-                for row in rows:
-                    values = row.values()
-                    table.writerow(round(v, 4) if isinstance(v, float) else v for v in values)
-            elif kind == "json":
-                item = {"picture": _escaped(file), "faces": rows}
-                stream.write(f"{comma}\n{json.dumps(item, indent=1, ensure_ascii=False)}")
-                comma = ","
-            else:  # for people: the place and the three most probable expressions
-                for face in faces:
-                    (x, y, width, height), name = face.box, printable(file.name)
-                    best = np.argsort(-face.probabilities, kind="stable")[:3]
-                    shares = [f"{face.class_names[k]} {face.probabilities[k]:.0%}" for k in best]
-                    print(name, f"{width}×{height} at {x},{y}", *shares, sep="  ", file=stream)
-            stream.flush()
 
-        yield write
-        if kind == "json":
-            stream.write("\n]\n")
+def _write(
+    stream: TextIO, kind: str | None, done: dict[Path, list[Face]], class_names: Iterable[str]
+) -> None:
+    """All faces as csv or json."""
+    if kind == "csv":
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow([*recognition.COLUMNS, *class_names])
+        for row in recognition.rows(map(_escaped, done), done.values()):
+            table.writerow(round(v, 4) if isinstance(v, float) else v for v in row.values())
+    elif kind == "json":
+        items = [
+            {"picture": _escaped(file), "faces": recognition.rows([_escaped(file)], [faces])}
+            for file, faces in done.items()
+        ]
+        stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
 
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
@@ -242,17 +239,15 @@ def stops() -> Iterator[list[int]]:
 
 
 def show(recogniser: Recogniser, device: str | int = 0) -> None:
-    """Show what a camera sees, mirrored, faces marked, until q, Escape, Ctrl-C or the window's own
-    cross. `device`: the number of a camera (0 is the first), or the file or address of a video,
-    which is not mirrored. Raises `RecognitionError`."""
+    """Show faces marked in what a camera sees, mirrored, until q, Escape, Ctrl-C or the window is
+    closed. `device`: number of a camera (0 is the first), or file or address of a video."""
     check_windows()
     number = int(device) if str(device).isdigit() else None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said once, below
     capture = cv2.VideoCapture(device if number is None else number)
     if not capture.isOpened():
-        raise RecognitionError(
-            f"no pictures from device {printable(device)}; the first camera is 0"
-        )
+        fault = f"no pictures from device {printable(device)}"
+        raise RecognitionError(f"{fault}; the first camera is 0")
     tracker = annotation.Tracker(recogniser)
     try:
         while (read := capture.read())[0]:

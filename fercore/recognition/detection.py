@@ -126,8 +126,7 @@ DETECTORS: dict[str, type] = {"yunet": YuNet, "haar": Cascade, "whole": Whole}
 
 def detector(name: str | Path | None = None, **parameters) -> Detector:
     """The detector `name`, a cascade by its .xml file, or YuNet by its .onnx file, with the
-    `parameters` of its class. None takes YuNet; where its model cannot be had, the Haar cascade,
-    with a warning. Raises `DetectorError`."""
+    `parameters` of its class. None takes YuNet, or with a warning the Haar cascade."""
     if name is None:
         try:
             return YuNet()
@@ -146,7 +145,7 @@ def detector(name: str | Path | None = None, **parameters) -> Detector:
 
 
 def yunet_file() -> Path:
-    """YuNet's model file: the one named by FERCORE_YUNET, the one in the cache, or one fetched from
+    """YuNet's model file: the one named by FERCORE_YUNET, else the one in the cache, fetched from
     OpenCV's model zoo and checked by its SHA-256. Raises `DetectorError` when it cannot be had."""
     if named := os.environ.get(VARIABLE):
         return Path(named).expanduser()

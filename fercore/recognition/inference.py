@@ -33,8 +33,8 @@ class ModelError(ValueError):
 @dataclass(frozen=True)
 class Network:
     """A trained network: `forward` takes float32 [n, side, side, 1], the middle of 48×48 faces, and
-    gives probabilities float32 [n, c]; `normalisation` and `views` as `augmentation` has them,
-    `temperature` and `weights` as `calibrated`; `card` is all that is known of it."""
+    gives probabilities float32 [n, c]; `normalisation` and `views` as in `augmentation`,
+    `temperature` and `weights` as in `calibrated`."""
 
     name: str
     forward: Forward
@@ -61,9 +61,8 @@ class Network:
         upright = [view for view in augmentation.views(self.views) if not view.mirror]
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         for k in range(0, len(crops), step):
-            seen = np.concatenate(
-                [augmentation.seen(crops[k : k + step], view) for view in upright]
-            )
+            batch = crops[k : k + step]
+            seen = np.concatenate([augmentation.seen(batch, view) for view in upright])
             images = augmentation.normalise(augmentation.crop(seen, self.side), self.normalisation)
             if self.views > 1:
                 images = np.concatenate([images, images[:, :, ::-1]])
@@ -93,10 +92,9 @@ def load(
     """A network of this package by name, or a file: an export's .onnx, its card beside it, or a
     .keras file, whose outputs `class_names` names in order where nothing beside it does.
 
-    `precision` None takes int8 where there is one; `views` as `augmentation.views` has them.
-    `prior`: how common the expressions are, 'fer2013', as in training, 'uniform', or a share for
-    each class; None takes what the card recommends. Raises `ModelError`, of a .keras file also
-    `TrainingError`.
+    `precision` None takes int8 where there is one. `prior`: how common the expressions are,
+    'fer2013', as in training, 'uniform', or a share for each class; None takes what the card
+    recommends. Raises `ModelError`, of a .keras file also `TrainingError`.
     """
     if precision not in (None, *PRECISIONS):
         raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
@@ -105,9 +103,8 @@ def load(
     if path.suffix not in (".onnx", ".keras"):
         path = FOLDER / f"{model}.onnx"
     if not path.is_file():
-        raise ModelError(
-            f"{printable(model)}: no such model; give compact, or a file .onnx or .keras"
-        )
+        cure = "give compact, or a file .onnx or .keras"
+        raise ModelError(f"{printable(model)}: no such model; {cure}")
     if path.suffix == ".keras":
         return fitted(_of_keras(path, class_names), views, prior)
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
@@ -131,8 +128,8 @@ def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
 def _prior_weights(
     prior: Prior | None, class_names: tuple[str, ...], card: dict, tau: float
 ) -> np.ndarray | None:
-    """What probabilities are multiplied by, float [c] (logit adjustment, Menon et al. 2021,
-    arXiv:2007.07314): shares by those in training, to the power `tau`; None for the prior there."""
+    """What probabilities are multiplied by, float [c] (Menon et al. 2021, arXiv:2007.07314): shares
+    by those in training, to the power `tau`; None for the prior there."""
     prior = card.get("prior", "fer2013") if prior is None else prior
     if prior == "fer2013":
         return None
@@ -152,8 +149,7 @@ def _prior_weights(
 
 
 def from_bytes(name: str, content: bytes, card: dict, precision: str = "float32") -> Network:
-    """A network from the bytes of an exported file `name` and its card, computing in `precision`,
-    one of `PRECISIONS`. Raises `ModelError` as `load` does."""
+    """A network from an exported file `name`, computing in `precision`. Raises `ModelError`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

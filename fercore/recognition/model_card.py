@@ -5,6 +5,7 @@ NAME.onnx (weights in float16), NAME_int8.onnx (8-bit integers), NAME.json, the 
 import timeit
 from pathlib import Path
 
+import jinja2
 import numpy as np
 
 from fercore import artifacts
@@ -25,8 +26,7 @@ def write(model_file: Path, target: Path, faces: Faces) -> Path:
     """Export a .keras file of the study as `target` (NAME.onnx) with its card; where that lies.
 
     Temperature, tau and the default prior are fitted on validation faces. Raises `DatasetError` for
-    faces other than FER2013, `TrainingError`, `ModelError` or `ValueError` for a network that
-    cannot be used. Nothing is written before all is computed.
+    faces other than FER2013, `TrainingError` or `ModelError` for a network that cannot be used.
     """
     from fercore.training import loading
 
@@ -138,8 +138,6 @@ def speed(network: inference.Network, images: np.ndarray, calls: int = 50) -> di
 
 def markdown(card: dict) -> str:
     """MODEL_CARD.md: the card in words and tables."""
-    import jinja2
-
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True)
     return template.render(card, default_views=DEFAULT_VIEWS) + "\n"
 

@@ -79,10 +79,9 @@ class Recogniser:
             raise RecognitionError(f"margin {self.margin} is a share of the box's side, -0.4 to 2")
 
     def recognise(self, pictures: Picture | Iterable[Picture]) -> list[list[Face]]:
-        """The faces of each picture, best detected first: one list a picture. `pictures`: a file, a
-        folder, the bytes of a file, an open file, a Pillow image, an array as `pictures.as_rgb`
-        takes it, or several of these. Raises `PictureError`; a bad picture of a folder is a warning
-        and has no faces."""
+        """The faces of each picture, best detected first: one list a picture. `pictures`: one or
+        several, as `pictures.read` takes them, or folders. Raises `PictureError`; a bad picture of
+        a folder is a warning and has no faces."""
         found, crops = [], []
         for rgb in _pixels(pictures):
             boxes, scores, tilts = self.find(rgb)
@@ -111,8 +110,7 @@ class Recogniser:
 
 def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> np.ndarray:
     """The square around a box with `margin` of its side added on each side, gray uint8 [48, 48],
-    turned with the eyes' line, which falls by `tilt` degrees to the right. Beyond the picture its
-    last pixels are repeated."""
+    turned with the eyes' line, which falls by `tilt` degrees to the right."""
     x, y, width, height = (float(value) for value in box)
     side = max(width, height) * (1 + 2 * margin)
     # a square half as large again holds the turned one; at twice the size it stays sharp

@@ -28,15 +28,13 @@ except ImportError:
 
 COLUMNS = ("time", "frame", "track", *recognition.COLUMNS[2:])
 TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
-QUALITY = {"preset": "veryfast", "crf": "20"}
 SOUND: dict[str, Any] = {"rate": 48_000, "layout": "stereo"}
 
 
 class Source:
     """The frames of a video file in RGB, upright and with square pixels, and when each is shown:
     `rate` frames a second, a `length` in seconds as announced, 0.0 where it is not. `frames` and
-    `seconds` were read, `damaged` packets left out; `heard` packets of `sound` came since somebody
-    cleared them. Raises `RecognitionError`."""
+    `seconds` were read, `damaged` packets left out; `heard`: packets of `sound`, for a `Film`."""
 
     def __init__(self, path: Path):
         self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
@@ -132,7 +130,8 @@ class Film:
 
     def _begin(self, width: int, height: int) -> None:
         rate = Fraction(self._source.rate).limit_denominator(1001)
-        video = self._video = self._file.add_stream("libx264", rate=rate, options=QUALITY)
+        how = {"preset": "veryfast", "crf": "20"}
+        video = self._video = self._file.add_stream("libx264", rate=rate, options=how)
         video.width, video.height = width + width % 2, height + height % 2  # in pairs
         video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, TICKS)
         video.codec_context.colorspace = 6  # BT.601, as converted; players guess by size
@@ -192,9 +191,8 @@ def recognise_video(
 
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video.
     `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
-    has a row a frame and face: `COLUMNS`, then the smoothed probability of each expression. Ctrl-C,
-    SIGTERM, or a video that breaks off keep what was done. Raises `RecognitionError`; then nothing
-    is left behind.
+    has a row a frame and face: `COLUMNS`, then smoothed probabilities. What was done is kept, but
+    with a `RecognitionError` nothing is left behind.
     """
     if not isinstance(path, str | os.PathLike):
         raise RecognitionError(f"a video of type {type(path).__name__}: give the path of a file")

@@ -22,9 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 class History(keras.callbacks.Callback):
-    """Adds a row to `rows` after each epoch, as `trainer.fit` returns them. Later callbacks find it
-    in their logs. Moves `bar` by the faces seen. Accuracy and loss are means over faces in float64;
-    Keras's own running means are float32."""
+    """Adds a row to `rows` after each epoch, as `trainer.fit` returns them, and to the logs. Moves
+    `bar`. Accuracy and loss are means over faces in float64; Keras's own are float32."""
 
     def __init__(self, rows: list[dict], batches: Batches, validation: Examples, bar: tqdm):
         super().__init__()
@@ -34,17 +33,14 @@ class History(keras.callbacks.Callback):
         self.plain: list[np.ndarray] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Choose the batches of the epoch."""
         self.batches.begin(epoch)
         self.seen, self.sums, self.began = 0, np.zeros(3), time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Let Keras's metrics be of the next step alone."""
         if self.stepwise:
-            self.model.reset_metrics()
+            self.model.reset_metrics()  # they are of the next step alone
 
     def on_train_batch_end(self, batch: int, logs: dict) -> None:
-        """Weigh accuracy and loss by the faces of the step."""
         seen = min((batch + 1) * self.batches.size, self.batches.faces)
         n, self.seen = seen - self.seen, seen
         self.bar.update(n)
@@ -52,7 +48,6 @@ class History(keras.callbacks.Callback):
         self.sums = self.sums + step if self.stepwise else step
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Validate and add the row."""
         accuracy, loss = (self.sums[:2] / self.sums[2]).tolist()
         recipe, steps, labels = self.batches.recipe, len(self.batches), self.validation.labels
         with averaged(self.model) as self.plain:
@@ -73,16 +68,14 @@ class History(keras.callbacks.Callback):
         logger.info("%s epoch %d: %s", self.model.name, epoch + 1, rounded)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Undo that Keras gives a model its averaged weights at the end: these go on from here."""
-        if self.plain is not None:
+        if self.plain is not None:  # Keras has set the averages; training goes on from these
             self.model.set_weights(self.plain)
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the best weights of `model`, and in a `folder`, if any, all that it needs to go on: a
-    file of all its variables, those of the optimizer and of dropout among them, the best weights,
-    the history `rows` and the `key` of the training. From that file, if there is one of this key,
-    model and rows are set to its last epoch."""
+    """Keeps the best weights of `model`, and in a `folder`, if any, a file of all that it needs to
+    go on: its variables with those of the optimizer, the best weights, the history `rows` and the
+    `key` of the training. A file of this key sets model and rows to its last epoch."""
 
     def __init__(self, model: keras.Model, rows: list[dict], folder: Path | None, key: str):
         super().__init__()
@@ -111,7 +104,6 @@ class Checkpoint(keras.callbacks.Callback):
         logger.info("%s goes on after epoch %d", self.model.name, len(history))
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Keep the weights when this epoch is the best so far, then the state of the epoch."""
         *before, last = [row for row in self.rows if row["side"] == self.rows[-1]["side"]]
         if last["val_accuracy"] > max((row["val_accuracy"] for row in before), default=-1.0):
             with averaged(self.model):

@@ -39,14 +39,10 @@ def soft_labels(experiment: "Experiment") -> np.ndarray:
 
 
 def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
-    """So many copies of the training faces, uint8 [n, h, w], as the recipe says, augmented and
-    mixed in pairs as it does it, each with the mean of what the experiment's teachers predict for
-    it, float32 [n, c].
-
-    Copy k is the same for every student. What a teacher predicts is kept in `paths.CACHE/teachers`
-    for the next student. Raises `TrainingError` as `soft_labels` does, and for teachers that take
-    more than the picture.
-    """
+    """Copies of the training faces, uint8 [n, h, w], augmented and mixed as the recipe says, with
+    the mean of what the experiment's teachers predict for them, float32 [n, c]. Copy k is the same
+    for every student. Raises `TrainingError` as `soft_labels`, and for teachers that take more than
+    the picture."""
     for name in experiment.settings["teachers"]:
         if (inputs := parameters.network(name)["inputs"]) != ["image"]:
             fault = f"takes {', '.join(inputs)}; a teacher of copies must take the image alone"
@@ -60,8 +56,7 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
 
 
 def _teachers(experiment: "Experiment") -> Iterator[tuple[keras.Model, dict, Recipe]]:
-    """The models that the experiment's run has of its teachers on its split, each with its
-    network's file and its recipe."""
+    """Each trained teacher on the experiment's split, with its network's file and its recipe."""
     seeds = experiment.settings.get("teacher_seeds") or [experiment.seed]
     every = list(itertools.product(experiment.settings["teachers"], seeds))
     for name, seed in artifacts.progress(every, "teachers"):
@@ -89,8 +84,7 @@ def _copy(images: np.ndarray, k: int, recipe: Recipe) -> np.ndarray:
 def _predicted(
     model: keras.Model, made: Sequence[Examples], recipe: Recipe, digest: str
 ) -> np.ndarray:
-    """What a teacher, trained by `recipe`, predicts for copies with this `digest`: float16
-    [copies, n, c], from the cache if it is there."""
+    """What a teacher trained by `recipe` predicts: float16 [copies, n, c], cached by `digest`."""
     seen = f"{recipe.crop} {recipe.normalisation}"
     key = "\n".join([digest, _digest(*model.get_weights()), seen])
     path = paths.CACHE / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"

@@ -102,9 +102,8 @@ def read(
     `subset`: faces of each usage, None for all; `augment` False trains on unaugmented faces;
     `recipe`, as `recipes.read` takes it, and `settings` stand in for those of the network's file;
     `changes` that are not None replace the recipe's values, and all but the learning rate those of
-    fine-tuning. Where a split learns from a share of the faces and `epochs` are not given, the
-    recipe's are divided by its square root: between as many epochs and as many steps as with all
-    faces. Raises `ParameterError` or `DatasetError`.
+    fine-tuning. Without `epochs`, those of a split that learns from a share of the faces are the
+    recipe's divided by its square root. Raises `ParameterError` or `DatasetError`.
     """
     settings = parameters.network(network) | (settings or {})
     if not augment:
@@ -130,9 +129,8 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
     """The network, untrained, or the trained one in `model_file` or in the `model` of its settings,
     a .keras file from the project's folder unless absolute.
 
-    `changes` replace the builder's parameters. The classes of a trained model are those of
-    `class_names` in its settings, else as `loading.load` finds them. Raises `TrainingError` for a
-    model that does not fit the faces.
+    `changes` replace the builder's parameters; `class_names` in the settings are those of a trained
+    model. Raises `TrainingError` for a model that does not fit the faces.
     """
     settings, names = experiment.settings, experiment.faces.class_names
     if file := model_file or settings.get("model"):
@@ -143,9 +141,8 @@ def build(experiment: Experiment, model_file: str | None = None, **changes) -> k
 
 
 def examples(experiment: Experiment, **descriptor_parameters: dict) -> Parts:
-    """Images, labels and descriptors of the three parts, and soft targets of training faces: of
-    FER+'s voters or of teachers, where the settings name them. `descriptor_parameters`: name ->
-    those of its function in `descriptors.DESCRIPTORS`."""
+    """Images, labels and descriptors of the three parts, and soft targets of training faces where
+    the settings name some. `descriptor_parameters` by name, as `descriptors.load` takes them."""
     faces, settings, recipe = experiment.faces, experiment.settings, experiment.recipe
     learnt, names = experiment.partition.train, settings["inputs"]
     everything = prediction.examples(faces, learnt, names, recipe, **descriptor_parameters)
@@ -173,9 +170,8 @@ def fit(
 ) -> pd.DataFrame | None:
     """Train, with a checkpoint each epoch; save history and model, then drop the checkpoint.
 
-    `callbacks` as `trainer.fit` takes them. Returns the history, a row an epoch; None where the
-    settings name a trained model, which stays as it is. Where the run has the model of just this
-    training, it is read and nothing is trained.
+    Returns the history as `trainer.fit` does; None where the settings name a trained model, which
+    stays as it is. Where the run has the model of just this training, it is read.
     """
     if "model" in experiment.settings:
         return None
@@ -203,9 +199,8 @@ def fine_tune(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
-    """Go on after `fit` with more layers: those from `fine_tuning`'s `trainable_from` on learn, by
-    its recipe. Returns the history of both stages, column `stage` 1 and 2; the model ends with the
-    best epoch of all on validation."""
+    """Go on after `fit`, with the layers from `fine_tuning`'s `trainable_from` on, by its recipe,
+    to the best epoch of both on validation. Returns the history of both, column `stage` 1 and 2."""
     if experiment.tuning is None:
         raise TrainingError(f"{experiment.network}: its file has no fine_tuning")
     frozen, learning = model.get_weights(), [layer.trainable for layer in model.layers]
@@ -232,8 +227,7 @@ def fine_tune(
 def save(
     experiment: Experiment, model: keras.Model, parts: Parts, history: pd.DataFrame | None
 ) -> artifacts.Predictions:
-    """Save the `predictions` for validation and test faces with their record: the experiment's own
-    values and what is known of the training. `history` None: the model was loaded."""
+    """Save the `predictions` with their record. `history` None: the model was loaded."""
     settings, faces = experiment.settings, experiment.faces
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {key: getattr(experiment, key) for key in ("network", "split", "seed")}
@@ -253,9 +247,7 @@ def predictions(
     experiment: Experiment, model: keras.Model, parts: Parts
 ) -> tuple[artifacts.Predictions, dict]:
     """Probabilities of validation and test faces, plain and averaged over the experiment's views,
-    and for the record how they were made. Those that do not sum to one (sigmoid) are divided by
-    their sum, which keeps their order. Raises `TrainingError` for outputs that are no
-    probabilities."""
+    and for the record how they were made. Raises `TrainingError` as `loading.distributions`."""
     shown, recipe = (parts.validation, parts.test), experiment.recipe
     by_view = [
         np.concatenate([prediction.predict(model, part, recipe, view) for part in shown])
@@ -278,7 +270,6 @@ def _checkpoint(experiment: Experiment, ending: str = "") -> Path:
 def _keep(
     experiment: Experiment, model: keras.Model, history: pd.DataFrame, training: dict | None = None
 ) -> None:
-    """Write history and model."""
     file = artifacts.history_path(experiment.folder, *experiment.key)
     artifacts.write_atomically(file, history.to_csv(index=False, float_format="%.6g"))
     training = {"class_names": list(experiment.faces.class_names)} | (training or {})

@@ -58,10 +58,9 @@ def run(options: Namespace) -> str:
 
 
 def read(folder: Path) -> Faces:
-    """Faces 48×48 of the pictures in a folder, a subfolder for each class: of any names, or those
-    that `classes.txt` lists. Usage is Training; PublicTest for validation: what a folder
-    `validation` or `val` holds, else a fifth of each class, always the same; PrivateTest what a
-    folder `test` holds. Raises `DatasetError`."""
+    """Faces of the pictures in a folder, a subfolder for each class: of any names, or those that
+    `classes.txt` lists. PrivateTest is what a folder `test` holds; PublicTest, for validation, a
+    folder `val`, else a fifth of each class, always the same. Raises `DatasetError`."""
     if not folder.is_dir():
         fault = "give a folder with a subfolder of pictures for each class"
         raise DatasetError(f"{printable(folder)}: no such folder; {fault}")
@@ -91,8 +90,8 @@ def start(faces: Faces, *, seed: int) -> keras.Model:
     x = layers.output(last.input, len(faces.class_names))
     model = keras.Model({"image": shipped.inputs[0]}, x, name="compact")
     old, new = last.get_weights(), model.get_layer("expression").get_weights()
-    for place, known in enumerate(map(_known, faces.class_names)):
-        if known is not None:
+    for place, name in enumerate(faces.class_names):
+        if (known := image_folders.label_of(name, CLASS_NAMES)) is not None:
             for weights, learnt in zip(new, old, strict=True):
                 weights[..., place] = learnt[..., known]
     model.get_layer("expression").set_weights(new)
@@ -103,8 +102,8 @@ def fit(
     model: keras.Model, faces: Faces, recipe: Recipe, *, seed: int, checkpoint: Path | None = None
 ) -> pd.DataFrame:
     """Train the last layer alone, for a third of the epochs at five times the learning rate, then
-    all layers by `recipe`; the model ends with the epoch that was best on validation. Returns the
-    history of both, column `stage` 1 and 2; `checkpoint` as `trainer.fit` takes it."""
+    all layers by `recipe`. Returns the history of both, column `stage` 1 and 2; the model ends with
+    the epoch that was best on validation. `checkpoint` as `trainer.fit` takes it."""
     parts = examples(faces, "Training"), examples(faces, "PublicTest")
     rate, epochs = 5 * recipe.learning_rate, -(-recipe.epochs // 3)
     head = replace(recipe, epochs=epochs, learning_rate=rate)
@@ -123,8 +122,7 @@ def fit(
 
 
 def accuracy(model: keras.Model, faces: Faces) -> dict:
-    """Accuracy, 0..1, with its 95 % interval on the `n` pictures of `part`: test where there are
-    any, else validation."""
+    """Accuracy, 0..1, and its 95 % interval on the `n` pictures for test, or else validation."""
     part = "test" if (faces.usage == "PrivateTest").any() else "validation"
     shown = examples(faces, "PrivateTest" if part == "test" else "PublicTest")
     found = probabilities(model, shown).argmax(axis=1)
@@ -141,15 +139,13 @@ def examples(faces: Faces, usage: str) -> Examples:
 
 
 def probabilities(model: keras.Model, shown: Examples) -> np.ndarray:
-    """Probabilities float32 [n, c], averaged over a face and its mirror image, as the recogniser
-    does."""
+    """Probabilities float32 [n, c], averaged over a face and its mirror image."""
     views = [predict(model, shown, RECIPE, view) for view in augmentation.views(2)]
     return np.mean(views, axis=0)
 
 
 def write(model: keras.Model, faces: Faces, out: Path, training: dict) -> None:
-    """The model as NAME.keras, which is `out`, and NAME.onnx; their card NAME.json, with what there
-    is to say of the `training`."""
+    """The model as NAME.keras, which is `out`, and NAME.onnx; their card, with the `training`."""
     learnt = examples(faces, "Training")
     seen = augmentation.crop(_some(faces), RECIPE.crop)
     content, _ = onnx_export.export(model, augmentation.normalise(seen, RECIPE.normalisation))
@@ -170,7 +166,7 @@ def write(model: keras.Model, faces: Faces, out: Path, training: dict) -> None:
 
 def unknown(faces: Faces) -> list[str]:
     """The classes of `faces` that the shipped network does not know."""
-    return [name for name in faces.class_names if _known(name) is None]
+    return [one for one in faces.class_names if image_folders.label_of(one, CLASS_NAMES) is None]
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -193,13 +189,6 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         raise DatasetError(f"{printable(folder)}: {fault}")
     known = [name for name in CLASS_NAMES if found.pop(name.lower(), None)]
     return (*known, *(found[name] for name in sorted(found, key=pictures.natural)))
-
-
-def _known(name: str) -> int | None:
-    """The place of a class among those that the shipped network knows, FER2013's."""
-    known = [one.lower() for one in CLASS_NAMES]
-    name = image_folders.SYNONYMS.get(name.lower(), name.lower())
-    return known.index(name) if name in known else None
 
 
 def _some(faces: Faces) -> np.ndarray:

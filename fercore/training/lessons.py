@@ -84,9 +84,8 @@ def source(builder: Callable) -> Markdown:
 def build(
     experiment: Experiment, network: Callable[..., keras.Model], model_file: str | None = None
 ) -> tuple[Experiment, keras.Model]:
-    """The model that `network` makes of the builder's parameters, or the trained one in
-    `model_file`, with the experiment, under a name of its own where the layers are not the
-    study's."""
+    """The experiment, under a name of its own where `network` builds other layers than the study's,
+    and its model, or the trained one in `model_file`."""
     study = replace(experiment, network=experiment.network.removesuffix(EDITED))
     model = experiments.build(study, model_file)
     if model_file or "model" in study.settings:
@@ -146,8 +145,7 @@ def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFram
 
 
 def committed(experiment: Experiment) -> Committed | None:
-    """The committed run of the experiment's network: of the same split and seed, else of others.
-    None where there is none."""
+    """The committed run of the experiment's network, of the same split and seed if there is one."""
     run = scoring.Run("published", paths.outputs("published"), datasets.facts())
     name, place = experiment.network.removesuffix(EDITED), (experiment.split, experiment.seed)
     keys = [key for key in artifacts.list_predictions(run.folder) if key[1] == name]
@@ -188,10 +186,8 @@ def validate(
     """Predict, `experiments.save`; validation predictions in one view, and views averaged."""
     found = experiments.save(experiment, model, parts, history).of(artifacts.VALIDATION)
     faces, where = experiment.faces, experiment.partition.validation
-    plain, averaged = (
-        Scored(experiment.split, faces, where, faces.labels[where], one) for one in found
-    )
-    return plain, averaged
+    known = experiment.split, faces, where, faces.labels[where]
+    return Scored(*known, found[0]), Scored(*known, found[1])
 
 
 def with_pixels(scored: Scored, data: str | None) -> Scored:
@@ -209,15 +205,13 @@ def largest_confusion(scored: Scored) -> Markdown:
     wrong, totals = counts - np.diag(np.diag(counts)), counts.sum(1)
     one, other = np.unravel_index(wrong.argmax(), wrong.shape)
     share = f"{wrong[one, other]:,} of {totals[one]:,} ({wrong[one, other] / totals[one]:.0%})"
-    return Markdown(
-        f"The largest confusion: of the faces labelled {names[one]}, {share} are predicted to be "
-        f"{names[other]}; the other way round {wrong[other, one]:,} of {totals[other]:,}."
-    )
+    text = f"The largest confusion: of the faces labelled {names[one]}, {share} are predicted to be"
+    back = f"the other way round {wrong[other, one]:,} of {totals[other]:,}"
+    return Markdown(f"{text} {names[other]}; {back}.")
 
 
 def mistakes(scored: Scored, number: int = 10) -> Figure | Styler:
-    """The wrong predictions of the highest probability: as faces, or as a table of their rows in
-    fer2013.csv where there are no pixels."""
+    """The most probable of the wrong predictions: faces, or rows in fer2013.csv without pixels."""
     wrong, highest = np.flatnonzero(~scored.right), scored.probabilities.max(1)
     worst = wrong[np.argsort(-highest[wrong], kind="stable")[:number]]
     faces, names = scored.faces.select(scored.positions[worst]), scored.faces.class_names
@@ -239,8 +233,7 @@ def family(networks: Sequence[str]) -> pd.DataFrame:
 
 
 def gains(networks: Sequence[str]) -> pd.DataFrame:
-    """What one of these networks has over another on the same test faces, in points: rows of the
-    committed changes.csv."""
+    """Rows of the committed changes.csv between two of these networks."""
     changes = table("changes")
     both = changes.before.isin(networks) & changes.after.isin(networks)
     return changes[both].reset_index(drop=True)

@@ -1,5 +1,4 @@
-"""Trained models as `.keras` files: the one place that reads and writes them, for training and for
-recognition."""
+"""Trained models as `.keras` files: the one place that reads and writes them."""
 
 import json
 import logging
@@ -27,8 +26,7 @@ class TrainingError(ValueError):
 
 
 def save(model: keras.Model, path: Path, training: dict | None = None) -> Path:
-    """Write a model as .keras, atomically and without what its optimizer remembers. `training`,
-    plain values, is kept in the file for `training_of`."""
+    """Write a model as .keras, atomically, without its optimizer; `training` for `training_of`."""
     plain = keras.Model(model.input, model.output, name=model.name)
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "model.keras"
@@ -58,12 +56,11 @@ def load(
 ) -> keras.Model:
     """A trained model from a .keras file, made to take what the study feeds it.
 
-    `classes` names its outputs in their order; None: as the file itself or the card beside it says,
-    or its place in a run's folder (models/SPLIT/NETWORK/). With `wanted`, the same names in another
-    order, its outputs come in that one. Models with descriptors take `inputs` by these names. A
-    single input may have any name, side and RGB: gray faces [n, side, side, 1] are resized and
-    repeated inside the model. `side` None: its own, SIDE where it takes any. Raises
-    `TrainingError`, one line, when it cannot be used or nothing says what its outputs mean.
+    `classes` names its outputs in their order; None: as the card beside it, the file itself, or its
+    place in a run says. With `wanted`, the same names in another order, its outputs come in that
+    one. Models with descriptors take `inputs` by these names. A single input may have any name,
+    side and RGB: gray faces [n, side, side, 1] are resized and repeated inside the model. `side`
+    None: its own, SIDE where it takes any. Raises `TrainingError`.
     """
     path = Path(path)
     model, name = _read(path), path.name
@@ -112,7 +109,6 @@ def _known_classes(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> keras.Model:
-    """The whole model in a file."""
     if not path.is_file():
         raise TrainingError(f"{path}: no such file; give a .keras file, or null to train")
     try:
@@ -132,10 +128,7 @@ def _reason(error: Exception) -> str:
     """Why a model could not be read, in a line."""
     text = str(error)
     if "Lambda" in text and "deserializ" in text:
-        return (
-            "has a Lambda layer, that is Python code of its own, which is never run from a file; "
-            "build it of Keras's layers"
-        )
+        return "has a Lambda layer, Python code that is never run from a file; use Keras's layers"
     inner = re.findall(r"Exception encountered: (.+)", text)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
     shown = artifacts.printable(inner[-1] if inner else lines[0])
@@ -168,7 +161,6 @@ def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None)
 
 
 def _check_probabilities(model: keras.Model, name: str) -> None:
-    """Predict for two made-up inputs."""
     rng = np.random.default_rng(0)
     probe = {
         tensor.name: rng.normal(size=(2, *tensor.shape[1:])).astype(np.float32)

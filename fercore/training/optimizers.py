@@ -13,8 +13,7 @@ from fercore.config.recipes import Recipe
 
 
 def optimizer(recipe: Recipe, rates: Sequence[float]) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer, step k at learning rate `rates[k]`. Biases and batch normalisation
-    have no weight decay."""
+    """The recipe's optimizer, step k at learning rate `rates[k]`; only kernels decay."""
     averaging = {"use_ema": recipe.ema_momentum > 0, "ema_momentum": recipe.ema_momentum}
     fused = keras.backend.backend() == "tensorflow"
     if recipe.optimizer == "adam":
@@ -36,11 +35,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.rates = [float(rate) for rate in rates]
 
     def __call__(self, step):
-        """The rate of `step`, counted from 0."""
         return ops.take(ops.array(self.rates, "float32"), ops.minimum(step, len(self.rates) - 1))
 
     def get_config(self) -> dict:
-        """What it is made of."""
         return {"rates": self.rates}
 
 
@@ -48,9 +45,9 @@ class _OnePass(keras.optimizers.Optimizer):
     """Weight decay in one pass: w (1 - rate × decay)."""
 
     def _apply_weight_decay(self, variables):
-        kept = 1 - self.learning_rate * (self.weight_decay or 0)
-        for variable in variables:
-            if self.weight_decay and self._use_weight_decay(variable):
+        if self.weight_decay:
+            kept = 1 - self.learning_rate * self.weight_decay
+            for variable in filter(self._use_weight_decay, variables):
                 variable.assign(variable * ops.cast(kept, variable.dtype))
 
 
@@ -59,7 +56,6 @@ class SGD(_OnePass, keras.optimizers.SGD):
     """Stochastic gradient descent with a momentum above 0, Nesterov's or plain."""
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update one variable."""
         import tensorflow as tf
 
         place = self._get_variable_index(variable)
@@ -79,7 +75,6 @@ class Adam(_OnePass, keras.optimizers.Adam):
     arXiv:1711.05101)."""
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update one variable."""
         import tensorflow as tf
 
         place, dtype = self._get_variable_index(variable), gradient.dtype

@@ -1,5 +1,4 @@
-"""What a network is shown of the faces, in training and after it, and the probabilities that it
-predicts."""
+"""What a network is shown of the faces, in training and after it, and what it predicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,9 +41,9 @@ class Examples:
 def examples(
     faces: Faces, train: np.ndarray, names: list[str], recipe: Recipe, **parameters: dict
 ) -> Examples:
-    """The faces with the descriptors that a network takes as inputs `names`, scaled as the recipe
-    says. `train`: positions of the training faces, on which visual words are fitted and by which
-    numbers are standardised; `parameters` go to `descriptors.load`, by name of the descriptor."""
+    """The faces with the descriptors among a network's inputs `names`, scaled as the recipe says.
+    Visual words and means are those of the training faces, at `train`; `parameters`, by name of the
+    descriptor, go to `descriptors.load`."""
     loaded = {}
     for name in names:
         if name != "image":
@@ -61,9 +60,8 @@ class Batches(keras.utils.PyDataset):
     """The training batches of a network for Keras's `fit`, augmented as the recipe says.
 
     Batch `step` is ({input name: array}, targets float32 [b, classes]: one-hot labels, mixed with
-    soft ones if there are any). It depends on (seed, epoch, step) alone; `begin` chooses the epoch.
-    With `copies` of the faces, augmented already, each epoch takes the next of them as it is, and
-    their soft targets alone.
+    soft ones if there are any). It depends on (seed, epoch, step) alone. With `copies` of the
+    faces, augmented already, each epoch takes the next of them, and their soft targets alone.
     """
 
     def __init__(
@@ -135,9 +133,8 @@ def predict(
     recipe: Recipe,
     view: augmentation.View = augmentation.PLAIN,
 ) -> np.ndarray:
-    """Class probabilities float32 [n, classes] of the faces in one `view`, with the descriptors of
-    their mirror images where it is mirrored. All batches are of one size, the last one reaches
-    back: for another size, a backend that compiles would compile again."""
+    """Class probabilities float32 [n, classes] of the faces and their descriptors in one `view`.
+    The last batch reaches back: for another size, some backends would compile again."""
     images = augmentation.crop(augmentation.seen(examples.images, view), recipe.crop)
     images = augmentation.resize(images, registry.side(model))
     parts = []

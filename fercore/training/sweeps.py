@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # a notebook that only shows a sweep does without Keras
 def sweep(
     path: Path, wanted: Sequence[dict], train: Callable[..., dict], description: str
 ) -> pd.DataFrame:
-    """The rows `wanted`, by the values that name them, each with what `train(**row)` returns: read
-    from the file `path` where they are in it, else trained and written there at once. A row that
-    differs in `recipe` alone, or is from before rows had one, gives way."""
+    """The rows `wanted`, each with what `train(**row)` returns: read from the file `path`, or else
+    trained and written there at once. A row that differs in `recipe` alone, or has none, gives way.
+    """
     done = _read(path)
     for key in artifacts.progress([key for key in wanted if not _found(done, key)], description):
         row = key | train(**key)
@@ -53,8 +53,7 @@ def identity(experiment: "Experiment", **changes: Any) -> dict[str, str]:
 
 
 def train(experiment: "Experiment", **changes: Any) -> "tuple[keras.Model, Parts, pd.DataFrame]":
-    """Train an experiment's network, built with `changes`, and leave no file behind: the model with
-    its best weights, the examples, and the history."""
+    """Train a network built with `changes`, and leave no file: best model, examples, history."""
     import keras
 
     from fercore.training import experiments, trainer

@@ -1,5 +1,4 @@
-"""One `fit` for every network: recipe in, best weights and history out, resumable at every
-epoch."""
+"""One `fit` for every network: recipe in, best weights and history out, resumable."""
 
 import dataclasses
 import hashlib
@@ -26,8 +25,7 @@ _first: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # check sums of
 
 
 def build(name: str, recipe: Recipe, seed: int, **parameters) -> keras.Model:
-    """A network ready to train: weights drawn from `seed`; precision, side of the input and dropout
-    as the recipe says."""
+    """A network, weights drawn from `seed`; precision, side and dropout as the recipe says."""
     if recipe.crop:
         parameters = {"input_shape": (recipe.crop, recipe.crop, 1)} | parameters
     if recipe.dropout is not None:
@@ -56,11 +54,10 @@ def fit(
     `validation`. Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy,
     loss, val_accuracy, val_loss, learning_rate, seconds.
 
-    With `checkpoint`, a folder, every epoch is saved there and a training that was stopped goes on
-    from its last epoch, to the same numbers. Whatever `key` tells apart starts anew. Where the
-    recipe says so, the first epochs train a twin for smaller faces, whose weights the model takes
-    over. `copies` of the training faces as in `Batches`. `callbacks`, Keras's or one's own, find an
-    epoch's row in their logs, and may end the training; the learning rate is the recipe's.
+    With `checkpoint`, a folder, every epoch is saved there and a training of the same `key` that
+    was stopped goes on, to the same numbers. Where the recipe says so, the first epochs train a
+    twin for smaller faces, whose weights the model takes over. `copies` as in `Batches`.
+    `callbacks` find an epoch's row in their logs, and may end the training.
     """
     steps, small = -(-len(train) // recipe.batch_size), recipe.small_epochs
     total = recipe.epochs * steps
@@ -101,9 +98,8 @@ def key(
     validation: Examples,
     copies: Sequence[Examples] = (),
 ) -> str:
-    """What the weights that `fit` ends with follow from, as a digest: network, recipe, seed, data,
-    soft targets and first weights: those that a model was built with, also where it has learnt
-    since, as when its training was stopped."""
+    """A digest of what the weights that `fit` ends with follow from: network, recipe, seed, data,
+    soft targets and first weights, those that a model had before it learnt."""
     data = [part.soft_labels for part in (train, *copies) if part.soft_labels is not None]
     for part in (train, validation):
         data += [part.images, part.labels, *part.descriptors.values()]
@@ -124,8 +120,7 @@ def structure(model: keras.Model) -> list:
 
 
 def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_train: int) -> dict:
-    """What is known of a training, for the file beside its predictions: size, course, cost, recipe,
-    device. `history` None: a model that was loaded, of whose training nothing is known."""
+    """What is known of a training. `history` None: the model was loaded."""
     found: dict = {"parameters": model.count_params(), "macs": registry.multiply_adds(model)}
     if history is not None:
         seconds = float(history.seconds.sum())
@@ -142,8 +137,7 @@ def record(model: keras.Model, history: pd.DataFrame | None, recipe: Recipe, n_t
 
 
 def precision(recipe: Recipe) -> str:
-    """'bfloat16' or 'float32'. Precision 'auto' is bfloat16 where Linux says that the processor
-    multiplies in it, or on a GPU."""
+    """'bfloat16' or 'float32'; 'auto' is bfloat16 on a GPU and processors that multiply in it."""
     if recipe.precision != "auto":
         return recipe.precision
     known = Path("/proc/cpuinfo")
@@ -175,7 +169,6 @@ def gpu() -> str | None:
 
 
 def _compile(model: keras.Model, recipe: Recipe, rates: Sequence[float]) -> None:
-    """Make a model ready to be trained by the recipe, step k at learning rate `rates[k]`."""
     binary = recipe.loss == "binary_crossentropy"
     loss = keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy
     optimizer = optimizers.optimizer(recipe, rates)
