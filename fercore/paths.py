@@ -18,8 +18,7 @@ CACHE = Path(os.environ.get("FERCORE_CACHE", _CACHE)).expanduser()
 
 
 def outputs(profile: str) -> Path:
-    """The folder in which the run named `profile` writes. Raises `ValueError` for a name that leads
-    out of outputs/."""
+    """The folder of a profile's run. Raises `ValueError` for a name that leads out of outputs/."""
     if not re.fullmatch(r"\w[\w-]*", profile):
         raise ValueError(f"profile {profile[:80]!r}: a name of letters, digits, - and _ expected")
     return OUTPUTS / profile

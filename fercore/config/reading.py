@@ -106,17 +106,15 @@ def cells(notebook: str) -> list[dict]:
 
 
 @cache
-def declared(notebook: str) -> dict[str, tuple[str, str]]:
-    """Parameters that a notebook declares with a type, in its cell tagged 'parameters': name ->
-    (annotation, default), both as written."""
-    found = {}
-    for cell in cells(notebook):
-        if "parameters" in cell["metadata"].get("tags", []):
-            for node in ast.parse("".join(cell["source"])).body:
-                if isinstance(node, ast.AnnAssign) and node.value:
-                    name, *written = map(ast.unparse, (node.target, node.annotation, node.value))
-                    found[name] = (written[0], written[1])
-    return found
+def declared(notebook: str) -> dict[str, str]:
+    """Parameters that a notebook declares, in its cell tagged 'parameters', with their types."""
+    return {
+        ast.unparse(node.target): ast.unparse(node.annotation)
+        for cell in cells(notebook)
+        if "parameters" in cell["metadata"].get("tags", [])
+        for node in ast.parse("".join(cell["source"])).body
+        if isinstance(node, ast.AnnAssign) and node.value
+    }
 
 
 def misfit(name: str, value: object, annotation: str) -> str | None:

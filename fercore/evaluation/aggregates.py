@@ -43,8 +43,7 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
     """Average and save every aggregate whose members are there, once for each seed that all have;
     optional members that are not there with any seed are left out.
 
-    Returns a row an aggregate of which any member is there: aggregate, seeds, state ('saved',
-    'saved without …' or why not).
+    Returns a row for each of which a member is there: aggregate, seeds, state (or why not saved).
     """
     trained: dict[str, set[int]] = defaultdict(set)
     for _, network, seed in (key for key in artifacts.list_predictions(folder) if key[0] == split):
@@ -104,8 +103,7 @@ def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
 
 
 def members(order: pd.DataFrame, size: int | None = None) -> list[Member]:
-    """The first `size` that joined; None: as few as have the lowest cross-entropy in
-    cross-validation, rounded to four decimals."""
+    """The first `size` that joined; None: the fewest of lowest cross-entropy, to four decimals."""
     first = order.head(size or int(order.cross_entropy.round(4).argmin()) + 1)
     return list(zip(first.network, first.seed, strict=True))
 

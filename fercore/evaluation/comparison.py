@@ -98,8 +98,7 @@ def add_to_curve(folder: Path, rows: pd.DataFrame, *, data: str) -> pd.DataFrame
 
 def curve_text(table: pd.DataFrame) -> pd.DataFrame:
     """Gains in points to read, a row a number of training faces and recipe: of each network alone,
-    then of each when averaged with the plain one. Means over seeds, behind them each seed's where
-    there are several."""
+    then of each when averaged with the plain one. Means over seeds, then each of several."""
     keys, gains = ["faces", "recipe"], {}
     for column, title in (("gain", "{}"), ("together", f"{PLAIN} + {{}}")):
         for network in (*OTHERS, PLAIN):

@@ -31,8 +31,7 @@ def recall(matrix: np.ndarray) -> np.ndarray:
 
 
 def class_scores(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of each class of a matrix [c, c], each [c]; 0 where a class is never
-    predicted or has no face."""
+    """Precision, recall and F1 by class of a matrix [c, c], each [c]; 0 where undefined."""
     from sklearn.metrics import precision_recall_fscore_support  # takes seconds to import
 
     labels, predicted = np.indices(matrix.shape).reshape(2, -1)
@@ -79,8 +78,7 @@ def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, floa
 
 
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """A row a class that has faces: faces, precision, recall with its 95 % interval, F1; all but
-    the faces in %."""
+    """A row a class that has faces: n, then in % precision, recall with 95 % interval, and F1."""
     names = ["precision", "recall", "recall_low", "recall_high", "f1"]
     precise, recalled, f1 = class_scores(matrix)
     low, high = interval(recall(resample(matrix)))
@@ -133,8 +131,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def pooled(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Log probabilities [c, n] of a logarithmic opinion pool: its members' `logs` [m, c, n], each
-    times its weight."""
+    """Log probabilities [c, n] of a logarithmic opinion pool of members' `logs` [m, c, n]."""
     return log_softmax(np.tensordot(weights, logs, 1), axis=0)
 
 

@@ -59,8 +59,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scored:
-    """Probabilities [n, c] of the faces of one part with their labels [n] and positions in `faces`,
-    those of the split."""
+    """Probabilities [n, c] of one part of a split, its labels [n] and its positions in `faces`."""
 
     split: str
     faces: Faces
@@ -123,11 +122,8 @@ def made_on(record: dict, faces: Faces) -> bool:
 def score(
     run: Run, split: str, network: str, seed: int = 0, *, part: str = "test", tta: bool = True
 ) -> Scored:
-    """The probabilities of a network on one part of a split, joined with the labels given; with
-    `tta` averaged over views.
-
-    Raises `EvaluationError` when they were made on other data or other faces than the split's.
-    """
+    """The probabilities of a network on one part of a split with the labels given; with `tta`
+    averaged over views. Raises `EvaluationError` when made on other faces than the split's."""
     record = artifacts.read_record(run.folder, split, network, seed)
     predictions = artifacts.load_predictions(run.folder, split, network, seed)
     faces, parts = _prepared(run, split, record)
@@ -157,11 +153,8 @@ def score_all(run: Run, split: str, seed: int = 0, *, part: str = "test") -> dic
 
 
 def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
-    """The scores of one part in %, with the 95 % bootstrap interval of accuracy.
-
-    `deduplicated` bool [n]: which of the scored faces have no exact duplicate in training or
-    validation; NaN where none is left.
-    """
+    """The scores of one part in %, with the 95 % bootstrap interval of accuracy. `deduplicated`
+    bool [n]: which faces have no exact duplicate in training or validation."""
     left = np.zeros(0) if deduplicated is None else scored.right[deduplicated]
     values = metrics.scores(scored.matrix)
     values["accuracy_deduplicated"] = left.mean() if len(left) else np.nan
@@ -221,8 +214,7 @@ def total(values: Iterable[float | None]) -> float | None:
 
 
 def catalogue() -> dict[str, Entry]:
-    """Every network of params/networks and aggregate of params/aggregates.yaml, in the order of the
-    tables."""
+    """Every network of params/networks and aggregate, by name, in the order of the tables."""
     averages = parameters.aggregates()
     members = [name for average in averages.values() for name in average.members]
     found = []

@@ -32,8 +32,7 @@ def of_system(
 
     Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds; difference
     of test to the published, in points; duplicates removed: views averaged, on test faces without
-    an exact duplicate in training or validation. The published columns are left out where `fer2013`
-    is False: other data, other numbers.
+    an exact duplicate in training or validation. No published columns where `fer2013` is False.
     """
     rows = [
         _beside(results, entry, place)
@@ -47,9 +46,8 @@ def of_system(
 
 
 def everything(results: pd.DataFrame) -> pd.DataFrame:
-    """All results as text, by system: a row for each split that a network published on, else was
-    run on; those that ran. Columns: system, network, split, published, here, official split,
-    duplicates removed, training."""
+    """The results of all networks and aggregates as text, by system; a row for each split that it
+    published on, else was run on."""
     rows: list[dict[str, str]] = []
     for entry, split, there in _run(results):
         row = _beside(results, entry, there)
@@ -146,8 +144,7 @@ def save_csv(frame: pd.DataFrame, folder: Path, name: str, **how) -> Path:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table; what is missing is empty. Signs that would end a cell or begin
-    a tag are escaped."""
+    """A frame as a Markdown table, missing values empty, the signs that it is made of escaped."""
     text = frame.astype(object).where(frame.notna(), "").astype(str)
     lines = [list(frame.columns), ["---"] * len(frame.columns), *text.to_numpy().tolist()]
     for old, new in (("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
@@ -157,8 +154,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def html(frame: pd.DataFrame) -> str:
     """A frame as an HTML table without row numbers, escaped; names longer than 20 letters may break
-    behind underscores. Cells of columns of words, which are to begin below each other, are of class
-    `words`."""
+    behind underscores. Cells in columns of words are of class `words`."""
     kinds = [' class="words"' if _of_words(frame[name]) else "" for name in frame]
     columns = iter(kinds * (len(frame) + 1))
     text = frame.to_html(index=False, border=0, na_rep="")
@@ -175,8 +171,7 @@ def styled(frame: pd.DataFrame) -> Styler:
 
 
 def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The frame with a column and its interval, `<column>_low` and `_high` or `low` and `high`, as
-    one text: '65.1 [63.5, 66.7]'."""
+    """The frame with a column and its `<column>_low` and `_high`, or `low` and `high`, as text."""
     own = f"{column}_low" in frame
     low, high = (f"{column}_{end}" if own else end for end in ("low", "high"))
     texts = [interval(*values) for values in frame[[column, low, high]].to_numpy()]
@@ -184,8 +179,7 @@ def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def interval(value: float, low: float, high: float, form: str = ".1f") -> str:
-    """A value and its interval, if any is known, as text that stays on a line: '65.1 [63.5, 66.7]'.
-    `form`: of the value."""
+    """A value and its interval, if known, as text that stays on a line: '65.1 [63.5, 66.7]'."""
     return f"{value:{form}}" + ("" if pd.isna(low) else f"\u00a0[{low:z.1f},\u00a0{high:z.1f}]")
 
 

@@ -1,5 +1,4 @@
-"""Figures of predictions: values with intervals, confusion matrices, mistakes; systems by what they
-cost."""
+"""Figures of predictions: values with intervals, confusion matrices, mistakes; costs of systems."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -65,8 +64,7 @@ def intervals(
 
 @style()
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], *, title: str = "") -> Figure:
-    """A confusion matrix: share of each given label in % (shade and large figure) over the count
-    (small figure)."""
+    """A confusion matrix [c, c]: shares of each label in % (shade, large figures) over counts."""
     figure, axis = new(height=5.4, width=6.2)
     totals = counts.sum(1)
     share = 100 * counts / np.maximum(totals, 1)[:, None]
@@ -107,8 +105,7 @@ def predictions(
     *,
     columns: int = 6,
 ) -> Figure:
-    """Faces with the label given, and below it the class predicted and its probability.
-    `probabilities` [n, c]."""
+    """Faces with their labels, and below the class predicted of `probabilities` [n, c], in %."""
     predicted = probabilities.argmax(1)
     titles = [
         f"label {class_names[given]}\n{class_names[best]} {100 * row.max():.0f} %"

@@ -28,9 +28,7 @@ from fercore.plots import SERIES_COLOURS, colours
 
 INK, MUTED, PUBLISHED = "#222222", "#777777", "#CC3311"
 STYLE = {
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana"],
-    "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -44,7 +42,6 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "figure.dpi": 110,
-    "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "fercore",
@@ -65,8 +62,7 @@ def style() -> Any:
 def new(
     rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6, **options
 ) -> tuple[Figure, Any]:
-    """A figure and its axes, in the style of the study; `options` go to `plt.subplots`. Sizes in
-    inches."""
+    """A figure, sizes in inches, and its axes in the study's style; `options`: of `subplots`."""
     with style():
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
     plt.close(figure)
@@ -118,8 +114,7 @@ def save(figure: Figure, folder: Path, name: str) -> SVG | Image:
 
 @style()
 def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Faces of each class (horizontal bars, one panel a part). `counts`: part name -> number of
-    faces by class."""
+    """Faces of each class, a panel a part. `counts`: part name -> number of faces by class."""
     figure, axes = new(1, len(counts), height=2.8, sharey=True, squeeze=False)
     for axis, (part, values) in zip(axes[0], counts.items(), strict=True):
         total, most = int(np.sum(values)), max(*values, 1)
@@ -161,8 +156,7 @@ def face_sheet(
 @style()
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Accuracy (%) and loss by epoch: training dashed, validation solid, best epoch marked.
-    `histories`: name -> columns epoch, accuracy, loss, val_accuracy, val_loss (accuracies in
-    0..1)."""
+    `histories`: name -> columns epoch, accuracy (in 0..1), loss, val_accuracy, val_loss."""
     figure, (left, right) = new(1, 2, height=3.4)
     for (name, history), tone in zip(histories.items(), SERIES_COLOURS * 3, strict=False):
         how = {"color": tone, "marker": "o" if len(history) < 3 else None}
@@ -190,8 +184,7 @@ def class_bars(
     ylabel: str,
     n: Sequence[int] | None = None,
 ) -> Figure:
-    """Bars by class, one group a class, one shade a series. `values`: series -> value by class;
-    `n`: faces by class."""
+    """Bars by class, a shade a series. `values`: series -> value by class; `n`: faces by class."""
     figure, axis = new(height=3.4)
     names = class_names if n is None else map("{}\nn = {:,}".format, class_names, n)
     bars = pd.DataFrame(dict(values), index=list(names))
@@ -203,8 +196,7 @@ def class_bars(
 
 def _svg(figure: Figure) -> bytes:
     """SVG without what it repeats: the fonts stand once, at its root, lines are not indented,
-    places have two decimals. The same picture has the same bytes.
-    """
+    places have two decimals. The same picture has the same bytes."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -16,7 +16,6 @@ from fercore.evaluation import comparison, tables
 from fercore.workflow import documents, pages, plan
 
 TOTAL = 7_000_000  # bytes of all pages that are committed
-ENDS = ("low", "high", "published")  # what the scale of all accuracies must hold
 
 
 def index(profile: str) -> Path:
@@ -33,7 +32,8 @@ def index(profile: str) -> Path:
     sift = folder / "figures" / "33_changes" / "sift.svg"
     told &= all((folder / "tables" / f"{name}.csv").exists() for name in documents.STORY)
     points = _points(folder) if fer2013 else {}
-    spread = [row[end] for rows in points.values() for row in rows for end in ENDS] or [0, 100]
+    ends = ("low", "high", "published")  # what the scale of all accuracies must hold
+    spread = [row[end] for rows in points.values() for row in rows for end in ends] or [0, 100]
     low, high = int(min(spread) // 10 * 10), int(-(-max(spread) // 10) * 10)
     body = environment.get_template("index.html").render(
         run=run,
@@ -71,8 +71,7 @@ def _points(folder: Path) -> dict[str, list[Any]]:
 
 
 def _tables(folder: Path, *, fer2013: bool) -> dict[str, Markup]:
-    """The tables of a run, by what stands on them; published figures beside those of FER2013
-    alone."""
+    """The tables of a run by their headings; published figures beside those of FER2013 alone."""
     results, gains, curve = (_read(folder, name) for name in documents.STORY[:3])
     found = {}
     if results is not None:

@@ -106,8 +106,7 @@ def banner(run: dict, notebook: str = "") -> str:
 
 
 def provenance(run: dict, meta: Mapping) -> dict[str, str]:
-    """What a reader needs to make the page again. The published pages say no time and no machine:
-    the same run gives the same page."""
+    """What a reader needs to make the page again; of published ones, what each run has alike."""
     state = artifacts.provenance()
     data = f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
     found = {"Data": data, "Profile": run["profile"]}
@@ -142,8 +141,7 @@ def write(target: Path, body: str) -> Path:
 
 
 def clean(text: str) -> str:
-    """HTML of an output with nothing but text, tables and links within the series; any other tag is
-    escaped. A table's own style sheet goes."""
+    """HTML of an output with text, tables and links within the series alone, other tags escaped."""
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
     return bleach.clean(text, tags=TAGS, attributes=_is_harmless, protocols=["https"])
 
@@ -240,8 +238,7 @@ def _label(cell: nbformat.NotebookNode) -> str:
 
 
 def _near(executions: Mapping[str, list[plan.Job]], job: str) -> list[list[tuple[str, str]]]:
-    """File and title of the page before that of a job in the series, then of the one after it; of
-    none at an end."""
+    """File and title of the page before that of a job in the series, if any, and of the next."""
     here = job.partition(".")[0]
     sides = (
         [one for one in executions if one < here][-1:],

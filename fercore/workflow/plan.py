@@ -1,5 +1,4 @@
-"""What a profile runs: the executions of its notebooks, their parameters, and which waits for
-which."""
+"""What a profile runs: the executions of its notebooks, their parameters, what each waits for."""
 
 import re
 from collections import ChainMap
@@ -87,15 +86,13 @@ def rule_name(job: str) -> str:
 
 
 def predicted(folder: Path) -> list[tuple[str, str, int]]:
-    """(split, network, seed) of all predictions of single networks in a run's folder; averages are
-    made of them."""
+    """(split, network, seed) of the predictions of single networks in a run's folder."""
     known = parameters.names("networks")
     return [key for key in artifacts.list_predictions(folder) if key[1] in known]
 
 
 def _training_job(chosen: Profile, split: str, name: str, seed: int) -> Job:
-    """A network waits for the predictions of its teachers; one that may have to be skipped promises
-    none."""
+    """It waits for its network's teachers; one that may be skipped promises no predictions."""
     content = parameters.network(name)
     files = [paths.PARAMS / "networks" / f"{name}.yaml"]
     given = _given(chosen, content["notebook"], split, name).get("recipe")
@@ -179,8 +176,7 @@ def _selected(chosen: Profile) -> list[str]:
 def _given(
     chosen: Profile, notebook: str, split: str | None = None, network: str | None = None
 ) -> dict:
-    """The profile's values for the parameters that a notebook declares, when it trains a network by
-    a split."""
+    """The profile's values for what a notebook declares, when it trains a network by a split."""
     names = (network, split, notebook, "all")
     given = ChainMap(*(chosen.parameters.get(name or "") or {} for name in names))
     return {key: given[key] for key in given if key in declared(notebook)}
@@ -203,7 +199,7 @@ def _check(chosen: Profile) -> None:
                 near = reading.suggestion(key, known)
                 raise ParameterError(f"{place}: {key!r} is no parameter of {where}; {near}")
             for one in concerned:
-                if wrong := reading.misfit(key, value, declared(one).get(key, ("", ""))[0]):
+                if wrong := reading.misfit(key, value, declared(one).get(key, "")):
                     raise ParameterError(f"{place}: {wrong} (notebook {one})")
     trained = {name for names in chosen.networks.values() for name in names}
     training = {parameters.network(name)["notebook"] for name in trained}

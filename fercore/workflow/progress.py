@@ -166,8 +166,7 @@ def main(name: str, cores: str, *options: str) -> int:
 
 
 def _plugin(progress: Progress) -> SimpleNamespace:
-    """A logger plugin that hands Snakemake's events to `progress`. Should that fail, the whole run
-    ends, rather than to go on unseen."""
+    """A logger plugin that hands Snakemake's events to `progress`. If it fails, the run ends."""
     from snakemake_interface_logger_plugins.base import LogHandlerBase
 
     class LogHandler(LogHandlerBase):

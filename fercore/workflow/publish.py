@@ -47,8 +47,7 @@ def publish(profile: str) -> str:
 
 def fetch(source: str, profile: str) -> None:
     """Copy into a run's folder what is published of another: predictions, records and histories of
-    its networks, and the tables measured at length. Files that are there already stay as old as
-    they are."""
+    its networks, and the tables measured at length. Equal files keep their times."""
     folder = paths.outputs(source)
     files = [path for key in plan.predicted(folder) for path in _files(folder, key)]
     files += _kept_tables(folder) + [p for p in (folder / "search").rglob("*") if p.is_file()]

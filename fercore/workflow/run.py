@@ -64,8 +64,7 @@ def default() -> list[str]:
 
 
 def threads(job: plan.Job, cores: int) -> int:
-    """Cores of a job: a training leaves one to the notebooks beside it, what times the machine
-    leaves none."""
+    """Cores of a job: a training leaves one to notebooks beside it, what times the machine none."""
     if job.parameters.get("own_way_faces"):
         return cores
     return max(1, min(CORES_A_TRAINING, cores - 1)) if job.trains else 1
