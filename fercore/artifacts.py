@@ -38,11 +38,8 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of a network or an aggregate, for validation and test faces.
-
-    `row_ids` int32 [n]; `part` int8 [n], 1 validation, 2 test; `probabilities` float [n, classes];
-    `probabilities_tta` likewise, averaged over the views that the network's file says.
-    """
+    """Class probabilities of validation and test faces: `row_ids` int32 [n]; `part` int8 [n], 1
+    validation, 2 test; `probabilities` float [n, c]; `probabilities_tta`, averaged over views."""
 
     row_ids: np.ndarray
     part: np.ndarray

@@ -69,9 +69,7 @@ def _parser() -> ArgumentParser:
     camera.add_argument("--device", default="0", help="the camera's number, or a video's address")
     export = command("export", "a trained network as ONNX with its model card", "model", "target")
     export.add_argument("--data", help="FER2013, a file or a folder; default: what is at hand")
-    what = (
-        "fine-tune the recogniser's network on a folder of pictures of faces, a subfolder by class"
-    )
+    what = "fine-tune the recogniser's network on a folder of faces, a subfolder by class"
     train = command("train", what, "dataset")
     train.add_argument("--epochs", type=int, help="with all layers; default: 12")
     train.add_argument("--learning-rate", type=float, help="the highest; default: 0.01")

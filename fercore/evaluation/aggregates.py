@@ -54,7 +54,12 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
         present = [one for one in aggregate.members if one not in {*absent} & {*aggregate.optional}]
         common = sorted(set.intersection(*(trained.get(member, set()) for member in present)))
         for seed in common:
-            _save(folder, split, name, present, seed)
+            keys = {member: (folder, split, member, seed) for member in present}
+            loaded = [artifacts.load_predictions(*key) for key in keys.values()]
+            predictions = mean(loaded, f"{name} on {split}, seed {seed}: members")
+            records = {member: artifacts.read_record(*key) for member, key in keys.items()}
+            record = combined_record(name, records)
+            artifacts.save_predictions(folder, split, name, seed, predictions, record)
         lacking = ", ".join(absent)
         why = f"not run: {f'no predictions of {lacking}' if absent else 'no common seed'}"
         state = why if not common else f"saved without {lacking}" if absent else "saved"
@@ -137,29 +142,17 @@ def cross_validated(logs: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     return metrics.cross_entropy(pool[None], labels, np.ones(1)), accuracy
 
 
-def _save(folder: Path, split: str, name: str, members: list[str], seed: int) -> None:
-    loaded = [artifacts.load_predictions(folder, split, member, seed) for member in members]
-    predictions = mean(loaded, f"{name} on {split}, seed {seed}: members")
-    records = {member: artifacts.read_record(folder, split, member, seed) for member in members}
-    record = combined_record(name, records)
-    artifacts.save_predictions(folder, split, name, seed, predictions, record)
-
-
 def combined_record(name: str, by_member: dict[str, dict]) -> dict:
     """What the members' records say together. No time or commit: the members have these, and the
     same comes out whenever the average is taken again."""
     records = list(by_member.values())
-    joined = {
-        key: _joined([record.get(key) for record in records])
-        for key in ("device", "processor", "cores", "gpu")
-    }
+    machine = ("device", "processor", "cores", "gpu")
+    joined = {key: _joined([record.get(key) for record in records]) for key in machine}
     if not (joined["gpu"] and joined["device"] == "gpu"):
         del joined["gpu"]
     joined["views"] = _joined([record.get("views", 2) for record in records])
-    sums = {
-        key: scoring.total(record.get(key) for record in records)
-        for key in ("parameters", "macs", "train_seconds")
-    }
+    costs = ("parameters", "macs", "train_seconds")
+    sums = {key: scoring.total(record.get(key) for record in records) for key in costs}
     shared = {key: records[0].get(key) for key in ("split", "seed", "recipe", "data")}
     return {"network": name, "members": list(by_member)} | shared | sums | joined
 

@@ -1,5 +1,4 @@
-"""Systems compared on the same faces: before and after one change (params/changes.yaml), by what
-they cost, by few training faces."""
+"""Systems compared on the same faces: by one change, by what they cost, by few training faces."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -125,10 +124,9 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(results: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Every network and aggregate of a split, mean over seeds: name, table, system, accuracy, low,
-    high (test, in %, averaged over views), published (on this split, else on another with the same
-    classes), parameters, macs, train_seconds (on processors; NaN where a GPU had a part); most
-    accurate first."""
+    """Every network and aggregate of a split, mean over seeds, most accurate first: name, table,
+    system, accuracy, low, high (test, in %, views averaged), published (on this split, else one
+    of these classes), parameters, macs, train_seconds (NaN where a GPU had a part)."""
     chosen = results[(results.split == split) & (results.part == "test") & results.tta]
     costs = ["parameters", "macs", "train_seconds"]
     chosen = chosen.astype(dict.fromkeys(costs, float))

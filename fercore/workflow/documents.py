@@ -22,7 +22,6 @@ DOCUMENTS = {  # and what is made anew in them
     "docs/results.md": ("findings", "verdicts", *SYSTEMS, "results", "changes", "few faces"),
 }
 STORY = ("results", "changes", "learning_curve", "by_votes")  # tables that story.md tells of
-CODE = ("network", "split", "before", "after", "recipe")  # columns of names in params/
 LIMITED = {  # systems that cannot be rebuilt whole, whatever the numbers say
     "C": "its split is not stated, and its third member needs ImageNet's weights",
     "D": "it was trained on AffectNet too, which is not public",
@@ -173,8 +172,8 @@ def _total(rows: Mapping[str, Mapping[str, str]], column: str) -> str:
 
 
 def _markdown(rows: pd.DataFrame) -> str:
-    names = {column: "`" + rows[column] + "`" for column in CODE if column in rows and len(rows)}
-    return tables.markdown(rows.assign(**names)) + "\n"
+    named = rows.columns.intersection(["network", "split", "before", "after", "recipe"])
+    return tables.markdown(rows.assign(**{name: "`" + rows[name] + "`" for name in named})) + "\n"
 
 
 def _note(results: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import re
 from collections import ChainMap
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 from fercore import artifacts, paths
@@ -158,8 +159,7 @@ def _job(
         files += sorted((paths.ROOT / "fercore").rglob("*.py"))  # cheap: changed code counts
     if not chosen.networks and notebook in TABLES:
         folder = paths.outputs(chosen.name)
-        kept = sorted((folder / "tables").glob(TABLES[notebook]))
-        files += [path.relative_to(folder) for path in kept]
+        files += sorted(Path(path) for path in glob(f"tables/{TABLES[notebook]}", root_dir=folder))
     waits = tuple(job.name for job in after)
     return Job(".".join([notebook, *parts]), notebook, passed, waits, tuple(files), outputs)
 

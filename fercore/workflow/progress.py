@@ -82,11 +82,9 @@ class Progress:
 
     def status(self) -> str:
         """What runs now and how long it will still take."""
-        now = time.monotonic()
-        names = ", ".join(
-            f"{name} ({artifacts.duration(now - since)})" for name, since in self.running.items()
-        )
-        left = artifacts.duration(self.seconds_left())
+        now, left = time.monotonic(), artifacts.duration(self.seconds_left())
+        times = {name: artifacts.duration(now - since) for name, since in self.running.items()}
+        names = ", ".join(f"{name} ({took})" for name, took in times.items())
         return f"{len(self.done)} of {len(self.planned)} done, about {left} left; {names}"
 
     def _say_plan(self, stats: dict[str, int]) -> None:
