@@ -12,12 +12,10 @@ from fercore.config import NORMALISATIONS, VIEWS
 @dataclass(frozen=True)
 class Augmentation:
     """How much a training face is changed at random, uniformly: by ± `rotation` degrees, along each
-    axis by ± `shift` of the width, 1 ± `zoom` times as large. `flip` mirrors half of the faces.
-
+    axis by ± `shift` of the width, 1 ± `zoom` times as large; `flip` mirrors half of the faces;
     `erasing`: the probability that a rectangle of 2 to 20 % of the area is filled with the face's
     mean (Zhong et al. 2020, arXiv:1708.04896); `sharp`: the share of faces that are only shifted by
-    whole pixels and mirrored, so that nothing is interpolated.
-    """
+    whole pixels and mirrored, so that nothing is interpolated."""
 
     rotation: float = 0.0
     shift: float = 0.0

@@ -132,10 +132,10 @@ def _member(names: list[str], archive: str) -> str:
 
 @cache
 def facts() -> SimpleNamespace:
-    """The packed facts, arrays over the rows of fer2013.csv: `labels` int8, `codes` int8 positions
-    in `USAGES`, `hashes` uint32 of the pixels, `groups` int32 first row with the same pixels,
-    `constant` bool, `exact` bool: the pixels are the original ones, not the JPEG stand-ins of the
-    copy that circulates; `votes` int8 [n, 10], columns `VOTE_NAMES`."""
+    """The packed facts, arrays over the rows of fer2013.csv: `labels` int8, `codes` int8 of
+    `USAGES`, `hashes` uint32 of the pixels, `groups` int32 first row with the same pixels,
+    `constant` bool, `exact` bool: not the JPEG stand-ins of the copy that circulates; `votes` int8
+    [n, 10], columns `VOTE_NAMES`."""
     with np.load(FILE, allow_pickle=False) as file:
         return SimpleNamespace(**file)
 

@@ -155,8 +155,7 @@ def make(
     that is not there yet: 80, 10 and 10 % of each class train, validate and test.
 
     `crop`: from a picture, uint8 [h, w, 3] RGB, to its face, gray uint8 [48, 48], or None where it
-    finds none. Unreadable pictures, duplicates, other folders and classes of fewer than three
-    pictures are left out and listed. Raises `DatasetError` when what remains is no data set.
+    finds none. What cannot be used is listed. Raises `DatasetError` when too little remains.
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     if not folder.is_dir():

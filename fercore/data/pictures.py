@@ -46,7 +46,11 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
     elif isinstance(source, (str, Path)):
         source = Path(source)
         name = name or source.name
-        _check_file(source)
+        if os.path.exists(source) and not os.path.isfile(source):  # opening a FIFO would wait
+            kind = "a folder" if os.path.isdir(source) else "not a file that can be read"
+            raise PictureError(f"{printable(source)}: {kind}, not a picture")
+        if os.path.isfile(source) and not os.path.getsize(source):
+            raise PictureError(f"{printable(source.name)}: the file is empty")
     elif not hasattr(source, "read"):
         kinds = "a path, bytes, a file, a Pillow image or an array"
         raise PictureError(f"{type(source).__name__} is no picture; give {kinds}")
@@ -103,15 +107,6 @@ def squeezed(rgb: np.ndarray) -> np.ndarray:
     image = gray(rgb)
     how = cv2.INTER_AREA if min(image.shape) >= SIDE else cv2.INTER_CUBIC
     return cv2.resize(image, (SIDE, SIDE), interpolation=how)
-
-
-def _check_file(path: Path) -> None:
-    """That a path, if it is there, is a file with something in it: opening a FIFO would wait."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "not a file that can be read"
-        raise PictureError(f"{printable(path)}: {kind}, not a picture")
-    if os.path.isfile(path) and not os.path.getsize(path):
-        raise PictureError(f"{printable(path.name)}: the file is empty")
 
 
 def _unreadable(path: Path, error: Exception) -> str:

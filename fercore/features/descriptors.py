@@ -1,8 +1,5 @@
-"""Handcrafted descriptors by name: of every face and of its mirror image, computed once, kept in
-`paths.CACHE/descriptors`.
-
-A new descriptor is a function of images and an entry in `DESCRIPTORS` and in `SCALINGS`.
-"""
+"""Handcrafted descriptors by name, of faces and their mirror images, kept in `paths.CACHE`. A new
+one is a function of images and an entry in `DESCRIPTORS` and in `SCALINGS`."""
 
 import hashlib
 import inspect

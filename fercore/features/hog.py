@@ -1,8 +1,7 @@
 """Histograms of oriented gradients (HOG), scikit-image's definition, of many faces at once.
 
 Dalal, Triggs, 'Histograms of oriented gradients for human detection', CVPR 2005;
-`skimage.feature.hog` with blocks of one cell. Direction and length of gradients come from a table,
-sums over cells from products with matrices of zeros and ones.
+`skimage.feature.hog` with blocks of one cell. Sums over cells are products with matrices.
 """
 
 from functools import cache
@@ -65,25 +64,16 @@ def layout(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray, n
 
 def _cell_sums(images, orientations: int, inner: np.ndarray, edge: np.ndarray) -> np.ndarray:
     """Gradient lengths by orientation, summed over cells: float32 [n, cells, orientations]."""
-    down, right = np.zeros((2, *images.shape), np.int16)
-    down[:, 1:-1] = images[:, 2:].astype(np.int16) - images[:, :-2]
-    right[:, :, 1:-1] = images[:, :, 2:].astype(np.int16) - images[:, :, :-2]
-    orientation, length = (table[down, right][:, None] for table in _gradient_table(orientations))
+    down, right = np.zeros((2, *images.shape))
+    down[:, 1:-1] = images[:, 2:].astype(float) - images[:, :-2]
+    right[:, :, 1:-1] = images[:, :, 2:].astype(float) - images[:, :, :-2]
+    angle = np.rad2deg(np.arctan2(down, right)) % 180
+    orientation = np.digitize(angle, 180 / orientations * np.arange(1, orientations))
     histograms = np.zeros((len(images), orientations, SIDE, SIDE), np.float32)
-    np.put_along_axis(histograms, orientation, length, axis=1)
+    np.put_along_axis(histograms, orientation[:, None], np.hypot(down, right)[:, None], axis=1)
     sums = inner @ (histograms @ inner.T)
     # At an edge only the gradient along it is left: horizontal (orientation 0) above and below,
     # vertical at the sides.
     sums[:, 0] += edge @ (np.abs(right).astype(np.float32) @ inner.T)
     sums[:, orientations // 2] += inner @ (np.abs(down).astype(np.float32) @ edge.T)
     return sums.reshape(len(images), orientations, -1).transpose(0, 2, 1)
-
-
-@cache
-def _gradient_table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orientation and length of the gradient (down, right), each -255..255 (-1 comes last)."""
-    values = np.concatenate([np.arange(256.0), np.arange(-255.0, 0)])
-    down, right = np.meshgrid(values, values, indexing="ij")
-    angle = np.rad2deg(np.arctan2(down, right)) % 180
-    bounds = 180 / orientations * np.arange(1, orientations)
-    return np.digitize(angle, bounds), np.hypot(down, right).astype(np.float32)

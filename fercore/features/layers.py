@@ -1,5 +1,4 @@
-"""Dense SIFT and HOG as Keras layers: descriptors of the picture that the network sees, augmented
-as it is. Nothing is learnt, and no gradient passes."""
+"""Dense SIFT and HOG as Keras layers, of the picture that the network sees. Nothing is learnt."""
 
 import cv2
 import keras
@@ -11,9 +10,7 @@ from fercore.features import hog, sift
 
 BINS, ORIENTATIONS = 4, 8  # of a SIFT descriptor: 4 x 4 places, 8 orientations
 BLUR = np.sqrt(1.6**2 - 0.5**2)  # that OpenCV gives a picture before it takes gradients
-CELLS_PER_SIZE = 1.5  # side of a place in diameters of the keypoint: 3 times half of it
 LARGEST = 0.2  # share of a descriptor's length that one value keeps
-BYTE = 255 / 512  # OpenCV stores 512 times a value as a byte
 BORDER = 2e-5  # of an orientation: what rounding leaves so little below the next one belongs there
 
 
@@ -60,7 +57,8 @@ class DenseSiftLayer(layers.Layer):
         keypoints = self._places.shape[1] // BINS**2
         sums = ops.reshape(ops.transpose(sums, (0, 2, 1)), (-1, keypoints, sift.LENGTH))
         sums = ops.minimum(sums, LARGEST * _length(sums))
-        values = ops.minimum(sums / ops.maximum(_length(sums), 1e-6), BYTE)
+        values = sums / ops.maximum(_length(sums), 1e-6)
+        values = ops.minimum(values, 255 / 512)  # OpenCV stores 512 times a value as a byte
         return ops.reshape(values, (-1, keypoints * sift.LENGTH))
 
     def get_config(self) -> dict:
@@ -116,7 +114,7 @@ def _length(values):
 def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:
     """What of the gradient at each pixel goes to each place of the keypoint, float32 [pixels, 16]:
     linear in the distance from the place's middle, Gaussian in that from the keypoint."""
-    cell = CELLS_PER_SIZE * keypoint.size
+    cell = 1.5 * keypoint.size  # side of a place: 3 times half the diameter
     turned = np.deg2rad(360 - keypoint.angle)
     down, right = np.mgrid[:side, :side].astype(np.float64)
     down, right = (down - round(keypoint.pt[1])) / cell, (right - round(keypoint.pt[0])) / cell

@@ -38,17 +38,15 @@ def dense_sift(images: np.ndarray, *, step: int = 12, size: int = 12, first: int
 
 
 class VisualWords(TransformerMixin, BaseEstimator):
-    """How often each word of a vocabulary occurs among the SIFT keypoints of a face. Words are the
-    centres that mini-batch k-means finds in the training faces given to `fit`. `image_scale`
-    enlarges a face before keypoints are sought (published: 1)."""
+    """How often each word, a centre found by mini-batch k-means, occurs among the SIFT keypoints of
+    a face. `image_scale` enlarges a face before keypoints are sought (published: 1)."""
 
     def __init__(self, words: int = 2048, image_scale: int = 1, seed: int = 0):
         self.words, self.image_scale, self.seed = words, image_scale, seed
 
     def fit(self, images: np.ndarray | list[np.ndarray], labels: np.ndarray | None = None) -> Self:
-        """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48], or
-        in what `keypoint_descriptors` returns of them. Words beyond the keypoints found never
-        occur. Raises `DescriptorError` where there is no keypoint."""
+        """Find the vocabulary, `centres_` float32 [words, 128], in `images` uint8 [n, 48, 48] or
+        their `keypoint_descriptors`. Raises `DescriptorError` where there is no keypoint."""
         found = np.concatenate(self._described(images) or [NOTHING]).astype(np.float32)
         if not len(found):
             raise DescriptorError(f"no SIFT keypoint in {len(images)} faces: no vocabulary")

@@ -84,9 +84,8 @@ def residual(
     dropout: float = 0.4,
 ) -> keras.Model:
     """A residual network (He et al. 2016) in stages of `filters` and `blocks`, each but the first
-    at half the side. A block: two 3×3 convolutions, its channels weighed (`squeeze` as in
-    SE-ResNet, Hu et al. 2018), plus its input, which is averaged over 2×2 pixels where the side is
-    halved (ResNet-D, He et al. 2019, arXiv:1812.01187)."""
+    at half the side. Channels are weighed (`squeeze` as in SE-ResNet, Hu et al. 2018), inputs
+    averaged where the side is halved (ResNet-D, He et al. 2019, arXiv:1812.01187)."""
     image = layers.Input(input_shape, name="image")
     x = convolution(image, filters[0])
     for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):

@@ -14,7 +14,6 @@ from keras import layers
 from fercore.features.layers import DenseSiftLayer, HogLayer
 from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
 
-DESCRIPTOR_LENGTH = 2048
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 HOG_LAYERS = {"hog": {"window": 48, "step": 48, "cell": 16}, "hog_windows": {}}
 TFLEARN = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}
@@ -96,7 +95,7 @@ def _hybrid(
     if following:
         vector = DenseSiftLayer(name=descriptor)(image)
     else:
-        vector = inputs[descriptor] = layers.Input((DESCRIPTOR_LENGTH,), name=descriptor)
+        vector = inputs[descriptor] = layers.Input((2048,), name=descriptor)
     branch = layers.Dense(4096, kernel_regularizer=keras.regularizers.L2(0.01))(vector)
     branch = Dropout(0.2)(branch)
     x = layers.Flatten()(trunk_of(image, trunk == "plain", dropout, kernel_initializer))
@@ -169,8 +168,7 @@ def _system_e(
     initial = INITIAL[weights]
 
     def fully_connected(x, units: int):
-        how = {"activation": "relu", "kernel_initializer": initial["dense"]}
-        return layers.Dense(units, **how)(x)
+        return layers.Dense(units, activation="relu", kernel_initializer=initial["dense"])(x)
 
     x = image = layers.Input(input_shape, name="image")
     for filters, size, pooled in convolutions:

@@ -1,6 +1,5 @@
 """What the builders of networks share: blocks of layers, and three of Keras's layers that train
-faster on a processor (benchmarks/layers.py); backends other than TensorFlow take Keras's own way.
-"""
+faster on a processor with TensorFlow (benchmarks/layers.py)."""
 
 import keras
 from keras import layers, ops
@@ -14,9 +13,8 @@ Shape = tuple[int, int, int]
 
 @keras.saving.register_keras_serializable("fercore")
 class BatchNormalization(layers.BatchNormalization):
-    """Keras's layer, its training step on feature maps [b, h, w, channels] computed by TensorFlow's
-    fused kernel, which reads them once and sums in float32, where Keras passes over them several
-    times. The running variance is the unbiased one, n/(n-1) times Keras's."""
+    """Keras's layer, its training step on feature maps [b, h, w, channels] in one pass by
+    TensorFlow's fused kernel. The running variance is the unbiased one, n/(n-1) times Keras's."""
 
     def call(self, inputs, training=None, mask=None):
         maps = len(inputs.shape) == 4 and _on_tensorflow()

@@ -1,7 +1,5 @@
 """A trained network as ONNX: batch normalisation folded away, weights in float16 or 8-bit integers.
-
-float16 halves the file, and probabilities change by less than `AGREEMENT`, as `export` checks.
-"""
+float16 halves the file, and probabilities change by less than `AGREEMENT`, as `export` checks."""
 
 import json
 import logging

@@ -69,8 +69,14 @@ def inception_v1(
     x = convolution(convolution(x, 64, 1), 192)
     for modules in stages:
         x = layers.MaxPooling2D(3, 2, padding="same")(x)
-        for filters in modules:
-            x = _inception(x, *filters)
+        for one, before_3, three, before_5, five, pooled in modules:
+            views = [
+                convolution(x, one, 1),
+                convolution(convolution(x, before_3, 1), three, 3),
+                convolution(convolution(x, before_5, 1), five, 5),
+                convolution(layers.MaxPooling2D(3, 1, padding="same")(x), pooled, 1),
+            ]
+            x = layers.Concatenate()(views)
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     x = layers.Dense(256, activation="relu", kernel_initializer=HE)(x)
     return keras.Model({"image": image}, output(x, classes), name="inception_v1")
@@ -132,17 +138,6 @@ def _system_b(
         x = layers.Dense(units, kernel_initializer=HE)(x)
         x = Dropout(dropout)(layers.ReLU()(batch_norm(x)))
     return keras.Model({"image": image}, output(x, classes, activation), name=name)
-
-
-def _inception(x, one: int, before_3: int, three: int, before_5: int, five: int, pooled: int):
-    """Four views of the same map side by side: 1×1, 3×3, 5×5 and the largest of 3×3 neighbours."""
-    views = [
-        convolution(x, one, 1),
-        convolution(convolution(x, before_3, 1), three, 3),
-        convolution(convolution(x, before_5, 1), five, 5),
-        convolution(layers.MaxPooling2D(3, 1, padding="same")(x), pooled, 1),
-    ]
-    return layers.Concatenate()(views)
 
 
 def _imagenet(x, weights: str | None):

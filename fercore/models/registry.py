@@ -1,8 +1,5 @@
-"""`NETWORKS`, the registry of builders by name.
-
-A builder returns an untrained functional `keras.Model` with the input "image" [n, side, side, 1], a
-named input for each descriptor it takes, and one value a class in float32.
-"""
+"""`NETWORKS`, the builders by name. Each returns an untrained functional `keras.Model` with the
+input "image" [n, side, side, 1], one for each descriptor, and one value a class in float32."""
 
 from collections.abc import Callable
 

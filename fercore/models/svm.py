@@ -79,8 +79,8 @@ def fit(
     gamma: float,
     similar: np.ndarray | None = None,
 ) -> Machines:
-    """Machines that tell `classes` apart, from features float32 [n, d] and labels int [n]; `C` is
-    the price of an error, `similar` the `kernel` of `values` with themselves, where it is known."""
+    """Machines for `classes`, from features float32 [n, d] and labels int [n]; `C` is the price of
+    an error, `similar` the `kernel` of `values` with themselves, where it is known."""
     start = time.perf_counter()
     similar = kernel(values, values, gamma) if similar is None else similar
     coefficients = np.zeros((len(values), classes))

@@ -1,6 +1,5 @@
-"""Expressions in pictures and video: detector, inference, recogniser, annotation, video, app (extra
-[study]; videos need [video]). Imports neither Keras nor pandas nor matplotlib; `Recogniser` and
-`table` come by first use."""
+"""Expressions in pictures and video (extra [video]), and an app (extra [study]). Imports neither
+Keras nor pandas nor matplotlib; `Recogniser` and `table` come by first use."""
 
 __all__ = [
     *("Recogniser", "annotation", "app", "detection", "inference", "recogniser", "table", "video"),

@@ -1,6 +1,5 @@
-"""Recognised faces drawn into their picture: box, label with probability, a bar for each
-expression; and followed from picture to picture of a film. Pillow draws: OpenCV's letters have no
-accents, and matplotlib would take a second to import."""
+"""Recognised faces drawn into their picture, and followed from picture to picture of a film. Pillow
+draws: OpenCV's letters have no accents, and matplotlib would take a second to import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

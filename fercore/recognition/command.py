@@ -1,5 +1,4 @@
-"""`fercore recognise`: expressions in pictures, folders or a video, printed or written to files;
-`fercore camera`: live, in a window."""
+"""`fercore recognise`: expressions in pictures or a video; `fercore camera`: live, in a window."""
 
 import csv
 import json
@@ -213,10 +212,9 @@ def _say(line: object) -> None:
 def is_video(path: str | Path) -> bool:
     """Whether a file is a film: by its first bytes, whatever its name is; else by its name."""
     head = b""
-    with suppress(OSError):
-        if Path(path).is_file():
-            with open(path, "rb") as file:
-                head = file.read(1000)
+    if os.path.isfile(path):  # opening a FIFO would wait
+        with suppress(OSError), open(path, "rb") as file:
+            head = file.read(1000)
     return bool(MARKS.match(head) or NAMES.fullmatch(Path(path).name))
 
 

@@ -199,8 +199,8 @@ def read_card(path: Path) -> dict:
 
 
 def describe(path: Path) -> dict:
-    """What is known of a .keras file: by the card beside it, else by the record of its training,
-    where it lies in a run (models/SPLIT/NETWORK/seed0.keras); else the side of a face alone."""
+    """What is known of a .keras file: by its card, or the record of its training where it lies in a
+    run (models/SPLIT/NETWORK/seed0.keras); else the side of a face alone."""
     if path.with_suffix(".json").is_file():
         return {"side": SIDE} | read_card(path)
     place = path.resolve()

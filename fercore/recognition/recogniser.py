@@ -56,9 +56,9 @@ class Recogniser:
     """A network and a detector, ready for pictures.
 
     `model`, `views` and `known` (precision, prior, class_names) are those of `inference.load`;
-    `detector` that of `detection.detector`, or an object with `detect`; `margin`: share of a found
-    box's side that is added on each of its four sides, None for what was measured for this
-    detector. Raises `ModelError`, `DetectorError` or `RecognitionError`.
+    `detector` that of `detection.detector`, or an object with `detect`; `margin`: share of a box's
+    side that `crop` adds, None for the detector's own. Raises `ModelError`, `DetectorError` or
+    `RecognitionError`.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class Source:
     def __init__(self, path: Path):
         self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
         self.heard: list[Packet] = []
-        self._end, self._torn = 0.0, False
+        self.end, self.torn = 0.0, False  # s: of the last packet; whether reading failed
         name = printable(path.name)
         if not path.is_file():  # opening a FIFO would wait for ever
             raise RecognitionError(f"{name}: no such file")
@@ -66,7 +66,7 @@ class Source:
             for packet in self._file.demux():
                 if packet.pts is not None and packet.time_base:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    self._end = max(self._end, end - self.begin)
+                    self.end = max(self.end, end - self.begin)
                 if packet.stream is self.sound:
                     self.heard.append(packet)
                 for frame in self.decoded(packet) if packet.stream is self._stream else ():
@@ -75,12 +75,7 @@ class Source:
                     yield last, self._pixels(frame)
                     self.frames, self.seconds = self.frames + 1, last + 1 / self.rate
             return
-        self._torn = True
-
-    @property
-    def broken_off(self) -> bool:
-        """Whether no stream comes near to the length that the file announces."""
-        return self._torn or self._end < 0.97 * self.length - 2 / self.rate
+        self.torn = True
 
     def decoded(self, packet: Packet) -> list[Any]:
         """The frames in a packet of pictures or sound; none, counted, where it is damaged."""
@@ -101,8 +96,8 @@ class Source:
 
 
 class Film:
-    """An annotated video that grows frame by frame: H.264, and the sound of `source` as AAC; frames
-    `written`, and packets of sound `unheard`, as their time stamps fall back."""
+    """An annotated video, H.264, with the sound of `source`, AAC; counts frames `written`, and
+    packets of sound `unheard`, whose time stamps fall back."""
 
     def __init__(self, file: Any, source: Source):
         self.written, self.unheard = 0, 0
@@ -168,8 +163,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `recognise_video` made: its files (`video` is None for format csv), `frames` and
-    `seconds` done, `tracks` of faces, and `remarks` for the user."""
+    """What `recognise_video` made, no `video` for format csv; `remarks` are for the user."""
 
     video: Path | None
     table: Path
@@ -244,7 +238,8 @@ def _remarks(source: Source, tracker: annotation.Tracker, interrupted: bool) -> 
         what = "interrupted at once" if interrupted else "not one frame in it that can be read"
         raise RecognitionError(f"{printable(source.path.name)}: {what}")
     remarks = [] if tracker.begun else ["no face was found"]
-    if interrupted or source.broken_off:
+    short = source.end < 0.97 * source.length - 2 / source.rate  # in all of its streams
+    if interrupted or source.torn or short:
         what, done = "interrupted" if interrupted else "breaks off", f"{source.seconds:.1f} s"
         whole = f" of {source.length:.1f} s" if source.length else ""
         remarks.append(f"{what} after {done}{whole}; what was done is kept")

@@ -1,9 +1,6 @@
 """Soft targets: the probabilities that trained networks, the teachers, predict for the training
-faces, for a smaller network to learn from.
-
-Hinton, Vinyals, Dean, 'Distilling the knowledge in a neural network', arXiv:1503.02531, at
-temperature 1.
-"""
+faces, for a smaller network to learn from (Hinton, Vinyals, Dean, 'Distilling the knowledge in a
+neural network', arXiv:1503.02531, at temperature 1)."""
 
 import hashlib
 import itertools

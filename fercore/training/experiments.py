@@ -29,9 +29,8 @@ from fercore.training.loading import TrainingError
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained on what. `settings` is the network's file; `record` the code and machine at
-    the start; `tuning` the recipe of a second stage, where the file has `fine_tuning`; `votes` the
-    soft labels of all `faces`, float32 [n, c], where it says `soft_labels: ferplus`."""
+    """What is trained on what. `settings` is the network's file, `record` code and machine at the
+    start, `tuning` the recipe of a second stage, `votes` soft labels of `faces`, float32 [n, c]."""
 
     network: str
     split: str

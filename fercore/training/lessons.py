@@ -1,9 +1,4 @@
-"""What the notebooks that train share, in the order in which they show it.
-
-Before training: `answer`, `read`, `source`, `build`, `batch`, `one_step`. Training: `fit`. After
-it: `committed`, `curves`, `gap`, `validate` or `with_pixels`, `largest_confusion`, `mistakes`. The
-committed tables: `table`, `family`, `gains`.
-"""
+"""What the notebooks that train share, in the order in which they show it."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -36,8 +31,8 @@ Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Committed:
-    """A run in outputs/published: its history, of which only epoch and val_accuracy are always
-    known, and its validation predictions, in one view and averaged over views."""
+    """A run in outputs/published, with its validation predictions in one view and averaged over
+    views. Of its history only epoch and val_accuracy are always known."""
 
     title: str
     record: dict
@@ -58,8 +53,8 @@ def answer(split: str, networks: Sequence[str]) -> Markdown:
 
 
 def read(network: str, *, replay: bool, split: str, **given) -> Experiment:
-    """`experiments.read`; for a replay with few faces, by the network's own recipe, without
-    teachers. Raises `TrainingError` where no run is committed that could be replayed."""
+    """`experiments.read`; for a replay with few faces, the network's recipe and no teachers. Raises
+    `TrainingError` where there is no committed run."""
     if not replay:
         return experiments.read(network, split=split, **given)
     kept = {key: given[key] for key in ("seed", "profile", "data") if key in given}
@@ -103,10 +98,9 @@ def batch(experiment: Experiment, model: keras.Model, parts: Parts) -> Batch:
 
 
 def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
-    """The loss of a batch, one step against its gradient, the loss of the same batch again.
-
-    The step would take a tenth off the loss if that fell in a straight line. A copy of the model
-    takes it, without dropout, so that both losses are of one function."""
+    """The loss of a batch, one step against its gradient, the loss of the same batch again, by a
+    copy of the model without dropout. The step would take a tenth off a loss that fell in a
+    straight line."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     for layer in copy.layers:

@@ -84,8 +84,8 @@ def load(
 
 
 def distributions(outputs: np.ndarray, name: str) -> np.ndarray:
-    """Outputs [n, c] of the network `name`, each row divided by its sum where that is not one
-    already, as of a sigmoid. Raises `TrainingError` for outputs that are no probabilities."""
+    """Outputs [n, c] of the network `name`, divided by their sums where these are not one, as of a
+    sigmoid. Raises `TrainingError` for outputs that are no probabilities."""
     if not (outputs.min() >= 0 and outputs.max() <= 1.001):  # NaN fails as well
         found = f"outputs from {outputs.min():.3g} to {outputs.max():.3g} are no probabilities"
         raise TrainingError(f"{name}: {found}; end the model with softmax or sigmoid")

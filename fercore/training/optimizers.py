@@ -1,8 +1,5 @@
-"""Keras's optimizers, each weight updated in one pass over memory by TensorFlow's fused kernels.
-
-Keras's chain of operations reads and writes all weights several times: with millions of them in
-dense layers that takes a quarter of a training step on a processor. Other backends go Keras's way.
-"""
+"""Keras's optimizers, each weight updated in one pass over memory by TensorFlow's fused kernels:
+the several passes of Keras's own take a quarter of a training step with large dense layers."""
 
 from collections.abc import Sequence
 

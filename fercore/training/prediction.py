@@ -20,8 +20,7 @@ BATCH = 512  # faces of one prediction step
 @dataclass(frozen=True)
 class Examples:
     """Faces with all that a network may take of them: `images` uint8 [n, h, w]; `labels` int [n];
-    `descriptors` by name, float32 [n, 2, d], of the face and of its mirror image; `soft_labels`
-    float32 [n, c], soft targets beside the labels, or None."""
+    `descriptors` by name, float32 [n, 2, d], of face and mirror image; `soft_labels` [n, c]."""
 
     images: np.ndarray
     labels: np.ndarray

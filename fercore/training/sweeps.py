@@ -1,5 +1,4 @@
-"""Many short trainings in one table: each row is written as it ends, and a sweep that was stopped
-goes on. What is varied stands in the notebooks."""
+"""Many short trainings in one table; a sweep that was stopped goes on."""
 
 import dataclasses
 import json
@@ -39,9 +38,8 @@ def stored(path: Path, **key: str | int) -> pd.DataFrame:
 
 
 def identity(experiment: "Experiment", **changes: Any) -> dict[str, str]:
-    """What a row says of how it was trained: `faces`, so that rows of other data stay apart, and
-    `recipe`, its name and a check sum of all that training follows, `changes` of the builder's
-    parameters too, so that a row from before an edit is not taken."""
+    """What a row says of how it was trained: `faces`, and `recipe`, its name and a check sum of all
+    that training follows, with `changes` of the builder's parameters: rows of others stay apart."""
     recipe, settings = dataclasses.asdict(experiment.recipe), experiment.settings  # type: ignore
     values = [recipe, settings.get("parameters"), settings.get("soft_labels"), changes]
     digest = zlib.crc32(json.dumps(values, sort_keys=True, default=str).encode())
