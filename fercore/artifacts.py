@@ -110,8 +110,7 @@ def cached(
     compute: Callable[[], Mapping[str, np.ndarray]],
     compression: int = zipfile.ZIP_STORED,
 ) -> dict[str, np.ndarray]:
-    """The named arrays that `compute` gives, kept in `path` under the same `key`. A damaged file is
-    made again, a place that cannot be written is a warning."""
+    """The named arrays that `compute` gives, kept in `path` under the same `key` if it can be."""
     try:
         if path.exists():
             with np.load(path) as file:  # compares check sums

@@ -135,13 +135,11 @@ def _run(options: Namespace) -> int:
 def _recogniser(options: Namespace) -> int:
     """The exit status of a command that needs no clone."""
     match options.command:
-        case "recognise":
+        case "recognise" | "camera":
             from fercore.recognition import command
 
-            return command.run(options)
-        case "camera":
-            from fercore.recognition import command
-
+            if options.command == "recognise":
+                return command.run(options)
             command.check_windows()
             command.show(command.recogniser(options), options.device)
         case "export":

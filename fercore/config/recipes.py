@@ -107,9 +107,6 @@ class Recipe:
         return min(round(self.epochs * self.small_share), self.epochs - 1) if self.small_side else 0
 
 
-FIELDS = Recipe.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic's decorator adds it
-
-
 def files(name: str, *extending: Path) -> list[Path]:
     """The files that a recipe is read from: params/recipes/<name>.yaml, or a path that ends so,
     from the project's folder if relative; then those that it extends. Raises `ParameterError` when

@@ -78,11 +78,10 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
     found = {key[1:]: scoring.score(run, *key, part=part) for key in keys}
     most = max((len(scored.faces) for scored in found.values()), default=0)
     found = {member: scored for member, scored in found.items() if len(scored.faces) == most}
-    where = f"outputs/{run.profile}: {len(found)} network{'s' * (len(found) != 1)} on {split}"
-    if len(found) < 2:
-        raise EvaluationError(f"{where}; an ensemble needs two")
-    if (n := min(len(scored.labels) for scored in found.values())) < 2:
-        raise EvaluationError(f"{where}, {n} {part} faces; an ensemble needs two or more")
+    n = min((len(scored.labels) for scored in found.values()), default=0)
+    if min(len(found), n) < 2:
+        where = f"outputs/{run.profile}: networks on {split}: {len(found)}, {part} faces: {n}"
+        raise EvaluationError(f"{where}; an ensemble needs two or more of both")
     return found
 
 

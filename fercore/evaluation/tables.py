@@ -108,8 +108,7 @@ def select(
 def accuracy(
     results: pd.DataFrame, split: str | None, network: str, part: str = "test", *, tta: bool = True
 ) -> str:
-    """Accuracy in % as text: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', nothing where it was not
-    run; lines break at brackets alone."""
+    """Accuracy in %: '65.1 [63.5, 66.7]', '65.1 ± 0.3 (3 seeds)', ''; lines break at brackets."""
     rows = select(results, split, network, part, tta=tta)
     if len(rows) < 2:
         values = rows[["accuracy", "accuracy_low", "accuracy_high"]].to_numpy()

@@ -30,9 +30,8 @@ def intervals(
 
     Each table has the columns name, value, low, high, and may have: kind, which gives the colour
     and stands in the legend, several of one name side by side; tone, a colour of its own;
-    published, a cross just below (a number at the edge where it lies beyond all intervals). With
-    `changes` a line marks zero, and a mark is hollow where the interval holds it. With `numbers`
-    each value stands at the right.
+    published, a cross just below (beyond all intervals a number at the edge). With `changes` a
+    line marks zero, with hollow marks where the interval holds it; with `numbers`, numbers too.
     """
     tables = {title: _placed(table) for title, table in panels.items()}
     everything = pd.concat(tables.values())
@@ -119,8 +118,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """Test accuracy against parameters, multiply-adds and training seconds, a panel each. Points
     bear their place in `table`, which the list below explains; on the frontier, their name too.
 
-    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds; what
-    has no such cost is listed below the panel.
+    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds.
     """
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     tones = dict(zip("ABCDE", SERIES_COLOURS, strict=False))  # of the published systems

@@ -117,8 +117,7 @@ def provenance(run: dict, meta: Mapping) -> dict[str, str]:
         changed = ", with changes not committed" if state["git_dirty"] else ""
         found["Code"] = f"commit {(state['git_commit'] or 'unknown')[:12]}{changed}"
         found["Machine"] = f"{state['processor']}, {state['cores']} cores"
-    versions = {name: version for name, version in state["versions"].items() if version}
-    found["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    found["Versions"] = ", ".join(map(" ".join, state["versions"].items()))
     return found
 
 

@@ -147,8 +147,7 @@ def _job(
     after: Iterable[Job] = (),
 ) -> Job:
     """A job with the parameters that its notebook declares: the profile's, then its `own` split,
-    network and seed. No place of the data is among them unless the profile names it: no path of the
-    machine in any report."""
+    network and seed. Without a path of the machine unless the profile names it as data."""
     own = own or {}
     values: dict = {"profile": chosen.name} | ({"data": chosen.data} if chosen.data else {})
     values |= _given(chosen, notebook, own.get("split"), own.get("network")) | own

@@ -140,8 +140,7 @@ def main(name: str, cores: str, *options: str) -> int:
     jobs = plan.jobs(profile, run.get("left_out", ()))
     expected = expected_seconds(profile, run["data"], jobs)
     progress = Progress(expected, int(cores), out, "--dry-run" in options)
-    plugin: Any = _plugin(progress)
-    LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_fercore", plugin)
+    LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_fercore", _plugin(progress))
 
     def interrupt(*_) -> None:
         progress.interrupted = True
@@ -163,7 +162,7 @@ def main(name: str, cores: str, *options: str) -> int:
         return 1
 
 
-def _plugin(progress: Progress) -> SimpleNamespace:
+def _plugin(progress: Progress) -> Any:
     """A logger plugin that hands Snakemake's events to `progress`. If it fails, the run ends."""
     from snakemake_interface_logger_plugins.base import LogHandlerBase
 

@@ -27,17 +27,15 @@ def publish(profile: str) -> str:
     source, target = paths.outputs(profile), paths.outputs(PUBLISHED)
     keys = plan.predicted(source)
     if not keys:
-        raise ValueError(
-            f"outputs/{profile}: no predictions; run ./run_all.sh --profile {profile} first"
-        )
+        cure = f"run ./run_all.sh --profile {profile} first"
+        raise ValueError(f"outputs/{profile}: no predictions; {cure}")
     for key in keys:
         _check(artifacts.read_record(source, *key), " ".join(map(str, key)))
     files = [path for key in keys for path in _files(source, key)]
     size = sum(path.stat().st_size for path in files)
     if size > LIMIT:
-        raise ValueError(
-            f"outputs/{profile}: {size / 1e6:.1f} MB of predictions, more than {LIMIT / 1e6:.0f} MB"
-        )
+        over = f"{size / 1e6:.1f} MB of predictions, more than {LIMIT / 1e6:.0f} MB"
+        raise ValueError(f"outputs/{profile}: {over}")
     curve = source / "tables" / "learning_curve.csv"  # to which rows are added
     _copy(files + [path for path in _kept_tables(source) if path != curve], source, target)
     comparison.add_to_curve(target, comparison.read_curve(source), data=comparison.FER2013)

@@ -168,5 +168,5 @@ def test_a_value_given_by_a_notebook_is_not_blamed_on_the_file():
 
 
 def test_the_normalisations_are_those_of_the_data():
-    words = recipes.FIELDS["normalisation"].annotation.__args__
+    words = recipes.Recipe.__annotations__["normalisation"].__args__
     assert words == NORMALISATIONS

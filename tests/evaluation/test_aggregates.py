@@ -193,7 +193,8 @@ def test_one_network_makes_no_pool(tmp_path):
     data = faces()
     predict(tmp_path, data, "cnn")
     with pytest.raises(
-        EvaluationError, match=r"outputs/made_up: 1 network on official; an ensemble needs two"
+        EvaluationError,
+        match=r"outputs/made_up: networks on official: 1, .* needs two or more of both",
     ):
         aggregates.candidates(run(tmp_path, data), "official")
 
