@@ -230,8 +230,7 @@ def load_votes(faces: Faces) -> np.ndarray:
 
 def vote_shares(everybody: Faces, faces: Faces) -> np.ndarray:
     """Share of the votes for each class, float32 [n, c], of `faces` taken from `everybody` in their
-    order. Single votes and those for other classes do not count; a face without others has its
-    label."""
+    order. Single votes and other classes do not count; a face without votes has its label."""
     columns = COLUMNS[[EXPRESSIONS.index(name) for name in faces.class_names]]
     chosen = np.isin(everybody.row_ids, faces.row_ids)
     counted = load_votes(everybody)[chosen][:, columns].astype(np.float32)

@@ -92,8 +92,7 @@ def vgg16_imagenet(
     alone learn. Takes pixels 0..255.
 
     `weights`: 'imagenet' asks Keras, which downloads them once; a path, from the project's folder
-    unless absolute, is Keras's file without its top; None draws them at random. Raises
-    `WeightsError`.
+    unless absolute, is Keras's file without its top; None: random ones. Raises `WeightsError`.
     """
     image = layers.Input(input_shape, name="image")
     centred = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN])

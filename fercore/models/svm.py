@@ -46,8 +46,7 @@ def features(
     """Descriptors `names` side by side, float32 [n, 2, d], of each face and of its mirror image.
 
     Every value has mean 0 over the faces at `train`, and a deviation such that a descriptor's part
-    of a squared distance is in the mean twice the square of its weight, by default 1. `scalings`
-    are those of `descriptors.scale`.
+    of a squared distance is in the mean twice the square of its weight (1). `scalings` by name.
     """
     parts, scalings, weights = [], scalings or {}, weights or {}
     for name in names:

@@ -166,8 +166,8 @@ def _write(
 
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
-    """Where the result of each file goes: `out`, or in the folder `out` a file of the same stem, or
-    whole name where others have this stem. Raises `RecognitionError` for names that clash."""
+    """Where the result of each file goes: `out`, or in the folder `out` a file of the same stem or,
+    where others have it, name. Raises `RecognitionError` for names that clash."""
     if folder and out.suffix.lower() == ".png":
         raise RecognitionError(f"{printable(out)}: for several pictures, --out is a folder")
     if out.is_dir() and not folder:

@@ -96,8 +96,7 @@ class Source:
 
 
 class Film:
-    """An annotated video, H.264, with the sound of `source`, AAC; counts frames `written`, and
-    packets of sound `unheard`, whose time stamps fall back."""
+    """An annotated video, H.264 and AAC; `unheard` packets have time stamps that fall back."""
 
     def __init__(self, file: Any, source: Source):
         self.written, self.unheard = 0, 0
