@@ -97,7 +97,15 @@ def _study(options: Namespace) -> int:
     """The exit status of a command of the study."""
     match options.command:
         case "run":
-            return _run(options)
+            from fercore.workflow import run
+
+            given = {"cores": options.cores, "force": options.force, "dry_run": options.dry_run}
+            status = 0
+            for name in [options.profile] if options.profile else run.default():
+                status = run.run(name, **given, extra=options.snakemake) or status
+                if status == run.INTERRUPTED:
+                    break
+            return status
         case "execute":
             # jsonschema's parser of addresses is slow to start; no notebook's format needs it
             sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
@@ -118,18 +126,6 @@ def _study(options: Namespace) -> int:
 
             print(*documents.update_documents(), sep="\n")
     return 0
-
-
-def _run(options: Namespace) -> int:
-    from fercore.workflow import run
-
-    given = {"cores": options.cores, "force": options.force, "dry_run": options.dry_run}
-    status = 0
-    for name in [options.profile] if options.profile else run.default():
-        status = run.run(name, **given, extra=options.snakemake) or status
-        if status == run.INTERRUPTED:
-            break
-    return status
 
 
 def _recogniser(options: Namespace) -> int:

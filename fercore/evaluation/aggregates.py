@@ -41,10 +41,8 @@ def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> ar
 
 def save_all(folder: Path, split: str) -> pd.DataFrame:
     """Average and save every aggregate whose members are there, once for each seed that all have;
-    optional members that are not there with any seed are left out.
-
-    Returns a row for each of which a member is there: aggregate, seeds, state (or why not saved).
-    """
+    optional members that are not there with any seed are left out. Returns a row for each of which
+    a member is there: aggregate, seeds, state (or why not saved)."""
     trained: dict[str, set[int]] = defaultdict(set)
     for _, network, seed in (key for key in artifacts.list_predictions(folder) if key[0] == split):
         trained[network].add(seed)
@@ -87,11 +85,8 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
 
 def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
     """In which order candidates join: the best first, then whichever lowers cross-entropy most,
-    weights fitted anew; until no other lowers it.
-
-    A row a size: size, network and seed that joined, and of the pool of that size in
-    cross-validation cross_entropy (nats) and accuracy (%).
-    """
+    weights fitted anew; until no other lowers it. A row a size: size, network and seed that joined,
+    and of the pool of that size in cross-validation cross_entropy (nats) and accuracy (%)."""
     logs, labels = _logs(validation), next(iter(validation.values())).labels
     names, weights, rows = list(validation), np.zeros(0), []
     joined: list[int] = []

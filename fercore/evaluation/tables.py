@@ -29,11 +29,9 @@ def of_system(
     results: pd.DataFrame, system: str, *, fer2013: bool = True, split: str | None = None
 ) -> pd.DataFrame:
     """A system's networks and aggregates, a row for each split that they were run on, or for one.
-
     Accuracies in % with 95 % intervals, or mean and standard deviation of several seeds; difference
     of test to the published, in points; duplicates removed: views averaged, on test faces without
-    an exact duplicate in training or validation. No published columns where `fer2013` is False.
-    """
+    an exact duplicate in training or validation. No published columns where `fer2013` is False."""
     rows = [
         _beside(results, entry, place)
         for entry in scoring.catalogue().values()

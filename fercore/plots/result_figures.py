@@ -26,13 +26,11 @@ COSTS = {  # column -> label of its axis, and what a row without a value is
 def intervals(
     panels: Mapping[str, pd.DataFrame], *, xlabel: str, changes: bool = False, numbers: bool = False
 ) -> Figure:
-    """Values with their intervals, a line a name from the top, a panel a table.
-
-    Each table has the columns name, value, low, high, and may have: kind, which gives the colour
-    and stands in the legend, several of one name side by side; tone, a colour of its own;
-    published, a cross just below (beyond all intervals a number at the edge). With `changes` a
-    line marks zero, with hollow marks where the interval holds it; with `numbers`, numbers too.
-    """
+    """Values with their intervals, a line a name from the top, a panel a table. Each table has the
+    columns name, value, low, high, and may have: kind, which gives the colour and stands in the
+    legend, several of one name side by side; tone, a colour of its own; published, a cross just
+    below (beyond all intervals a number at the edge). With `changes` a line marks zero, with hollow
+    marks where the interval holds it; with `numbers`, numbers too."""
     tables = {title: _placed(table) for title, table in panels.items()}
     everything = pd.concat(tables.values())
     kinds = dict(zip(everything.kind.unique(), SERIES_COLOURS * 9, strict=False))
@@ -117,9 +115,7 @@ def predictions(
 def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """Test accuracy against parameters, multiply-adds and training seconds, a panel each. Points
     bear their place in `table`, which the list below explains; on the frontier, their name too.
-
-    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds.
-    """
+    `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds."""
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     tones = dict(zip("ABCDE", SERIES_COLOURS, strict=False))  # of the published systems
     named, (figure, axes) = [], new(3, 1, height=14.5)

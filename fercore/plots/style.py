@@ -80,8 +80,7 @@ def name_points(
     """Write its name beside each point, where it covers no other name or point if there is room; a
     line leads to a name that had to go far. Scales and limits of the `axis` must be set before.
     `points`: where no name may lie, x and y, if there are more points than names; `lines`: what
-    none may lie across, x and y of each.
-    """
+    none may lie across, x and y of each."""
     names, at = list(names), np.column_stack([x, y]).astype(float)
     if not names:
         return

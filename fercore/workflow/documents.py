@@ -102,11 +102,9 @@ def filled(document: str, content: Mapping[str, str], file: str) -> str:
 
 def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     """A row a system, as text: its highest published figure beside this study's, how many of its
-    figures and of its gains are reached, and the verdict; last the study's own ensemble.
-
-    A figure is reached when it is not above the 95 % interval of the accuracy here, views averaged,
-    on the split that it was published for; a gain, when not above that of the same change.
-    """
+    figures and of its gains are reached, and the verdict; last the study's own ensemble. A figure
+    is reached when it is not above the 95 % interval of the accuracy here, views averaged, on the
+    split that it was published for; a gain, when not above that of the same change."""
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
     figures = figures[figures.preferred & (figures.split == figures.measured_on)]
     catalogue, rows = scoring.catalogue(), []

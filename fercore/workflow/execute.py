@@ -17,10 +17,8 @@ from fercore.workflow import pages
 
 def execute(profile: str, notebook: str, executed: str, target: str, parameters: dict) -> int:
     """Execute `notebook` with `parameters` to `executed`, then export that to the page `target`.
-
     Returns 0; 1 when a cell fails, the kernel is killed or silent, or the page cannot be made: the
-    error is printed and its line kept for `failure`. The executed copy stays.
-    """
+    error is printed and its line kept for `failure`. The executed copy stays."""
     line = Path(executed).with_suffix(".error")
     line.unlink(missing_ok=True)
     try:

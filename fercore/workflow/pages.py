@@ -1,7 +1,5 @@
-"""Executed notebooks as web pages that stand alone, led to one another.
-
-What a page shows of data, names of folders and classes say, is escaped: a name is never a tag.
-"""
+"""Executed notebooks as web pages that stand alone, led to one another. What a page shows of data,
+names of folders and classes say, is escaped: a name is never a tag."""
 
 import base64
 import io

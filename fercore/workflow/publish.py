@@ -1,8 +1,5 @@
-"""What of a run on FER2013 is committed: predictions, records, histories of single networks. The
-rest follows.
-
-Of trainings on a share of the faces, which are many, the table of their accuracies alone.
-"""
+"""What of a run on FER2013 is committed: predictions, records, histories of single networks; of
+trainings on a share of the faces, which are many, the table of accuracies. The rest follows."""
 
 import shutil
 from pathlib import Path
