@@ -135,7 +135,8 @@ def score(
             f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
             "train it again on the data at hand"
         )
-    probabilities = predictions.of(PARTS[part])[tta][order].astype(np.float32)
+    plain, averaged = predictions.of(PARTS[part])
+    probabilities = (averaged if tta else plain)[order].astype(np.float32)
     return Scored(split, faces, expected, faces.labels[expected], probabilities)
 
 
