@@ -86,7 +86,9 @@ def run(
         if force and not dry_run and profile.networks:
             _forget(folder)
         _announce(profile, content)
-        extra = ["--forceall"] * force + ["--dry-run"] * dry_run + list(extra)
+        # A fresh clone has committed pages, but not all that they are made of
+        whole = force or not (folder / "notebooks").exists()
+        extra = ["--forceall"] * whole + ["--dry-run"] * dry_run + list(extra)
         options = _options(name, content["data"]["fingerprint"], cores, extra)
         return _supervise([name, str(cores), *options], folder / "run.log", lock)
 
