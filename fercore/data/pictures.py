@@ -129,7 +129,8 @@ def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: over 178 million pixels, {MOST}") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: no picture, whatever its name says; give JPEG or PNG") from None
+        fault = "no picture, whatever its name says; give a JPEG or a PNG"
+        raise PictureError(f"{name}: {fault}") from None
     except Exception as error:  # Pillow's decoders fail in many ways
         if isinstance(file, Path) and getattr(error, "strerror", None):
             raise PictureError(_unreadable(file, error)) from error
