@@ -18,7 +18,8 @@ from fercore.data import splits
 TRAINING, REPORTING, RECOGNISING = "1", "2", "4"
 # Reporting notebooks about one split, which they run on once
 ABOUT = dict.fromkeys(("22_batch_normalisation", "23_hyperparameter_search"), "official_five")
-ABOUT |= dict.fromkeys(("25_study_ensemble", "31_one_split"), "official")
+READING = ("25_study_ensemble", "31_one_split")  # those of them that want predictions on it
+ABOUT |= dict.fromkeys(READING, "official")
 TABLES = {  # measured once at length, shown by a profile that trains nothing
     "22_batch_normalisation": "learning_rates.*.csv",
     "23_hyperparameter_search": "search.*.csv",
@@ -67,7 +68,9 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
             found.append(_job(chosen, name, inputs=predictions))
         elif not REPORTING <= name < RECOGNISING:
             found.append(_job(chosen, name))
-        elif _about(chosen, name) not in left_out:
+        elif (split := _about(chosen, name)) not in left_out and (
+            name not in READING or split in {path.parts[-3] for path in predictions}
+        ):
             found += _reporting_jobs(chosen, name, predictions, found)
     return sorted(found, key=lambda job: job.notebook)
 

@@ -296,6 +296,13 @@ def test_a_notebook_about_a_split_is_left_out_with_it(project):
     assert found & plan.ABOUT.keys() == plan.ABOUT.keys() - {"22_batch_normalisation"}
 
 
+@pytest.mark.parametrize(("split", "there"), [("official", True), ("pooled_80_10_10", False)])
+def test_what_reads_predictions_on_a_split_runs_where_there_are_some(project, split, there):
+    notebook(project / "notebooks", "31_one_split", "split: str = 'official'\n")
+    profile = write_profile(project, f"networks: {{{split}: [cnn, sift_cnn]}}\n")
+    assert ("31_one_split" in [job.notebook for job in plan.jobs(profile)]) == there
+
+
 def test_a_notebook_that_trains_networks_of_the_profile_may_be_named(project):
     found = jobs_of(project, "networks: {official: [cnn]}\nnotebooks: [10_cnn]")
     assert [job.name for job in found] == ["10_cnn.official.cnn.seed0"]
