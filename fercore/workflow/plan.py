@@ -69,7 +69,7 @@ def jobs(chosen: Profile, left_out: Container[str] = ()) -> list[Job]:
         elif not REPORTING <= name < RECOGNISING:
             found.append(_job(chosen, name))
         elif (split := _about(chosen, name)) not in left_out and (
-            name not in READING or split in {path.parts[-3] for path in predictions}
+            name not in READING or not chosen.networks or split in chosen.networks
         ):
             found += _reporting_jobs(chosen, name, predictions, found)
     return sorted(found, key=lambda job: job.notebook)
