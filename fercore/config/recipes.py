@@ -85,7 +85,8 @@ class Recipe:
     small_share: Fraction = 0.5
     """Share of the epochs that see `small_side`."""
     dropout: Fraction | None = None
-    """Share of units dropped; null: as the network's builder has it."""
+    """Share of units dropped; null: as the network's builder has it. `parameters` of the network's
+    file win."""
     descriptor_follows: bool = True
     """A mirrored face gets the descriptor of the mirrored face; in system A not."""
     descriptor_dropout: Fraction = 0.0

@@ -1,4 +1,4 @@
-"""The study's own networks: `compact`, small enough to train in under an hour on two cores and to
+"""The study's own networks: `compact`, small enough to train in about an hour on two cores and to
 ship with the repository; `residual`, for a GPU, its teacher."""
 
 import json
