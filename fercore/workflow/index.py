@@ -28,9 +28,10 @@ def index(profile: str) -> Path:
     environment = jinja2.Environment(loader=pages.TEMPLATES, autoescape=True, trim_blocks=True)
     environment.filters["html"] = lambda text: Markup(pages.clean(markdown2html(text)))
     fer2013 = pages.is_fer2013(run)
-    told = fer2013 and pages.PUBLISHED in (profile, parameters.profile(profile).predictions)
+    complete = fer2013 and pages.PUBLISHED in (profile, parameters.profile(profile).predictions)
     sift = folder / "figures" / "33_changes" / "sift.svg"
-    told &= all((folder / "tables" / f"{name}.csv").exists() for name in documents.STORY)
+    complete &= all((folder / "tables" / f"{name}.csv").exists() for name in documents.STORY)
+    story = documents.story(folder) if complete else None
     points = _points(folder) if fer2013 else {}
     ends = ("low", "high", "published")  # what the scale of all accuracies must hold
     spread = [row[end] for rows in points.values() for row in rows for end in ends] or [0, 100]
@@ -40,9 +41,9 @@ def index(profile: str) -> Path:
         css=Markup(pages.css()),
         banner=pages.banner(run),
         failed=[name for name in names if name not in there],
-        story=documents.story(folder) if told else None,
+        story=story,
         points=points,
-        sift=pages.as_address("image/svg+xml", sift.read_text()) if told and sift.exists() else "",
+        sift=pages.as_address("image/svg+xml", sift.read_text()) if story and sift.exists() else "",
         ticks=list(range(low, high + 1, 10)),
         at=lambda accuracy: 100 * (accuracy - low) / (high - low),
         tables=_tables(folder, fer2013=fer2013),

@@ -102,7 +102,7 @@ def _training_job(chosen: Profile, split: str, name: str, seed: int) -> Job:
     given = _given(chosen, content["notebook"], split, name).get("recipe")
     second = content.get("fine_tuning", {}).get("recipe")
     for recipe in filter(None, (given or content["recipe"], second)):
-        recipes.read(recipe)  # what is wrong in it is told before anything runs
+        recipes.read(recipe)  # a mistake in it is an error before anything runs
         files += recipes.files(recipe)
     if content.get("model"):
         files.append(paths.ROOT / content["model"])

@@ -78,7 +78,7 @@ def run(
         # absolute, as notebooks run in another folder
         os.environ["FER2013"] = os.path.abspath(os.path.expanduser(named))
     profile = parameters.profile(name)
-    plan.jobs(profile)  # what is wrong in it is told before data are read
+    plan.jobs(profile)  # a mistake in it is an error before data are read
     folder = paths.outputs(name)
     with _locked(folder) as lock:
         artifacts.remove_unfinished(folder, paths.CACHE)

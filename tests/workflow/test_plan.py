@@ -1,4 +1,4 @@
-"""A profile becomes jobs; what is wrong in it is told before anything runs."""
+"""A profile becomes jobs; a mistake in it is an error before anything runs."""
 
 import json
 from pathlib import Path
