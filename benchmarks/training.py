@@ -6,7 +6,8 @@ A's way, or against another checkout of the study.
 Plain: float32, batches of 100, Keras's `ImageDataGenerator` augmenting one face at a time,
 `Model.fit`, Keras's own layers. Here: the network's own recipe. All train one epoch on the same
 faces to warm up and are timed on the next two. `--against` times both checkouts alternately, each
-in a process of its own, `--rounds` times, and gives the ratio of their best and of their medians.
+in a process of its own, `--rounds` times seven epochs, and gives the ratio of their best epochs and
+of their medians: other work on a machine disturbs single epochs by a tenth and more.
 Then the share of the machine's bfloat16 matrix-product rate that training reaches: three times the
 multiply-adds of one forward pass, doubled, by the images per second, against a product of two
 matrices.
@@ -37,11 +38,11 @@ except ImportError:  # checkouts of before the wings
     from fercore import parameters, prediction, recipes, training as trainer
 name, file = sys.argv[1:]
 settings = parameters.network(name)
-recipe = dataclasses.replace(recipes.read(settings["recipe"]), epochs=3)
+recipe = dataclasses.replace(recipes.read(settings["recipe"]), epochs=8)
 data = prediction.Examples(*np.load(file).values(), {})
 model = trainer.build(settings["base"], recipe, 0, **settings.get("parameters", {}))
 history = trainer.fit(model, data, data.select(np.arange(64)), recipe, seed=0)
-print(2 * len(data) / history.seconds[1:].sum())
+print(*len(data) / history.seconds[1:])
 """
 
 
@@ -79,7 +80,7 @@ def own_way(name: str, faces: datasets.Faces, **chosen) -> float:
 
 
 def against(checkout: str, network: str, faces: datasets.Faces, rounds: int) -> None:
-    """Time two checkouts in turn and print their images per second."""
+    """Time two checkouts in turn and print their images per second, an epoch each."""
     file, here = os.path.abspath("benchmark-faces.npz"), os.path.dirname(os.path.dirname(__file__))
     np.savez(file, images=faces.images, labels=faces.labels.astype(np.int64))
     found: dict[str, list[float]] = {os.path.abspath(checkout): [], os.path.abspath(here): []}
@@ -91,7 +92,7 @@ def against(checkout: str, network: str, faces: datasets.Faces, rounds: int) -> 
                 made = subprocess.run(
                     command, env=environment, cwd=path, capture_output=True, text=True, check=True
                 )
-                rates.append(float(made.stdout.split()[-1]))
+                rates += map(float, made.stdout.splitlines()[-1].split())
     finally:
         os.unlink(file)
     for path, rates in found.items():
