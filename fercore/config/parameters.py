@@ -82,6 +82,8 @@ class Network(Checked):
     """Networks whose probabilities are its soft targets, on the same split."""
     teacher_seeds: list[int] = []
     """Seeds of the teachers; not given: the seed of the network itself."""
+    starts_from: str | None = None
+    """A network whose trained weights it begins with, on the same split and seed."""
     soft_labels: Literal["ferplus"] | None = None
     """Shares of the FER+ votes as soft targets."""
     needs: str | None = None

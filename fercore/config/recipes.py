@@ -14,7 +14,7 @@ from fercore.config import SIDE, reading
 from fercore.config.reading import ParameterError, checked, read_yaml, shown, suggestion
 from fercore.paths import place
 
-UNAUGMENTED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0}
+UNAUGMENTED = {"rotation": 0, "shift": 0, "zoom": 0, "flip": False, "erasing": 0, "degrading": 0}
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 Amount = Annotated[float, Field(ge=0)]
@@ -75,6 +75,8 @@ class Recipe:
     sharp: Share = 0.0
     """Augmentation: share of the faces that are shifted by whole pixels and mirrored only, so that
     nothing is interpolated."""
+    degrading: Share = 0.0
+    """Augmentation: probability that a face gets noise or JPEG's artefacts (arXiv:1903.12261)."""
     mixup: Amount = 0.0
     """Each face and its target are mixed with another's by a weight from a beta distribution with
     both parameters so large (arXiv:1710.09412); 0: not."""

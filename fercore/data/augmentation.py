@@ -15,7 +15,9 @@ class Augmentation:
     axis by ± `shift` of the width, 1 ± `zoom` times as large; `flip` mirrors half of the faces;
     `erasing`: the probability that a rectangle of 2 to 20 % of the area is filled with the face's
     mean (Zhong et al. 2020, arXiv:1708.04896); `sharp`: the share of faces that are only shifted by
-    whole pixels and mirrored, so that nothing is interpolated."""
+    whole pixels and mirrored, so that nothing is interpolated; `degrading`: the probability that a
+    face gets noise or is compressed, as pictures are (Hendrycks, Dietterich 2019,
+    arXiv:1903.12261)."""
 
     rotation: float = 0.0
     shift: float = 0.0
@@ -23,6 +25,7 @@ class Augmentation:
     flip: bool = False
     erasing: float = 0.0
     sharp: float = 0.0
+    degrading: float = 0.0
 
 
 def augmentation(recipe) -> Augmentation:
@@ -106,6 +109,9 @@ def augment(
     if how.erasing:
         for k in np.flatnonzero(rng.random(len(images)) < how.erasing):
             _erase(augmented[k], rng)
+    if how.degrading:
+        for k in np.flatnonzero(rng.random(len(images)) < how.degrading):
+            augmented[k] = _degraded(augmented[k], rng)
     return augmented, mirrored
 
 
@@ -141,3 +147,11 @@ def _erase(image: np.ndarray, rng: np.random.Generator) -> None:
     h, w = min(height, round(np.sqrt(area * ratio))), min(width, round(np.sqrt(area / ratio)))
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     image[top : top + h, left : left + w] = image.mean()
+
+
+def _degraded(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """With noise of a deviation up to 12 grey levels, or after JPEG of a quality from 20 to 80."""
+    if rng.random() < 0.5:
+        return np.clip(image + rng.normal(0, rng.uniform(0, 12), image.shape), 0, 255).round()
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 81))]
+    return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_GRAYSCALE)

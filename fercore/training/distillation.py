@@ -58,12 +58,8 @@ def _teachers(experiment: "Experiment") -> Iterator[tuple[keras.Model, dict, Rec
     every = list(itertools.product(experiment.settings["teachers"], seeds))
     for name, seed in artifacts.progress(every, "teachers"):
         settings = parameters.network(name)
-        path = artifacts.model_path(experiment.folder, experiment.split, name, seed)
-        if not path.exists():
-            fault = f"no model of {name} on {experiment.split}, seed {seed}"
-            cure = f"train this teacher first, by notebook {settings['notebook']}"
-            raise TrainingError(f"outputs/{experiment.folder.name}: {fault}; {cure}")
-        model = loading.load(path, experiment.faces.class_names, inputs=settings["inputs"])
+        of = experiment.folder, experiment.split, name, seed
+        model = loading.trained(*of, experiment.faces.class_names)
         yield model, settings, recipes.read(settings["recipe"])
 
 

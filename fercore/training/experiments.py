@@ -175,6 +175,12 @@ def fit(
     if "model" in experiment.settings:
         return None
     recipe, seed, data = experiment.recipe, experiment.seed, (parts.train, parts.validation)
+    if first := experiment.settings.get("starts_from"):
+        of = experiment.folder, experiment.split, first, seed
+        start = loading.trained(*of, experiment.faces.class_names)
+        if [w.shape for w in start.weights] != [w.shape for w in model.weights]:
+            raise TrainingError(f"{model.name}: has other layers than {first}, its start")
+        model.set_weights(start.get_weights())
     key = trainer.key(model, recipe, seed, *data, parts.copies)
     file = artifacts.model_path(experiment.folder, *experiment.key)
     if not experiment.tuning and (done := loading.training_of(file)).get("key") == key:
@@ -230,7 +236,11 @@ def save(
     settings, faces = experiment.settings, experiment.faces
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {key: getattr(experiment, key) for key in ("network", "split", "seed")}
-    record |= {key: settings[key] for key in ("teachers", "teacher_seeds") if key in settings}
+    record |= {
+        key: settings[key]
+        for key in ("teachers", "teacher_seeds", "starts_from")
+        if key in settings
+    }
     data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "n": len(faces)}
     found, how = predictions(experiment, model, parts)
     record |= {"data": data | {"subset": experiment.subset}} | how

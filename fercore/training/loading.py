@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from fercore import artifacts
-from fercore.config import SIDE
+from fercore.config import SIDE, parameters
 from fercore.data.splits import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,18 @@ def load(
         raise TrainingError(f"{name}: its classes are {shown}; the data has {theirs}")
     taken = keras.ops.take(model.output, [known.index(one) for one in order], axis=1)
     return keras.Model(model.input, taken, name=model.name)
+
+
+def trained(
+    folder: Path, split: str, network: str, seed: int, classes: Sequence[str]
+) -> keras.Model:
+    """The model of a network that the run in `folder` trained. Raises `TrainingError`."""
+    settings, path = parameters.network(network), artifacts.model_path(folder, split, network, seed)
+    if not path.exists():
+        fault = f"no model of {network} on {split}, seed {seed}"
+        cure = f"train this network first, by notebook {settings['notebook']}"
+        raise TrainingError(f"outputs/{folder.name}: {fault}; {cure}")
+    return load(path, classes, inputs=settings["inputs"])
 
 
 def distributions(outputs: np.ndarray, name: str) -> np.ndarray:

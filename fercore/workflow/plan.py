@@ -115,6 +115,8 @@ def _training_job(chosen: Profile, split: str, name: str, seed: int) -> Job:
         for own in content.get("teacher_seeds", [seed])
         if teacher in chosen.networks[split] and own in chosen.seeds
     ]
+    if (first := content.get("starts_from")) in chosen.networks[split]:
+        taught.append(artifacts.prediction_path(Path(), split, first, seed))
     path = artifacts.prediction_path(Path(), split, name, seed)
     made = () if content.get("needs") else (path, path.with_suffix(".json"))
     own = {"split": split, "network": name, "seed": seed}
