@@ -77,6 +77,19 @@ def test_erasing_fills_a_rectangle_with_one_value():
     assert 0.01 < changed.mean() < 0.25 and len(np.unique(augmented[changed])) == 1
 
 
+def test_degraded_faces_have_noise_or_a_grid_of_blocks_and_the_others_are_as_they_were():
+    faces = np.tile(np.linspace(60, 180, 48).astype(np.uint8), (400, 48, 1))
+    augmented, _ = augmentation.augment(
+        faces, np.random.default_rng(0), Augmentation(degrading=0.5)
+    )
+    changes = augmented.astype(float) - faces
+    changed = changes[(changes != 0).any(axis=(1, 2))]
+    assert 0.4 < len(changed) / len(faces) < 0.6
+    assert abs(changed.mean()) < 0.5 and 3 < changed.std(axis=(1, 2)).max() < 13
+    same_rows = (changed == changed[:, :1]).all(axis=(1, 2))  # JPEG keeps the rows alike
+    assert 0.3 < same_rows.mean() < 0.7
+
+
 def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
     face = np.zeros((1, 48, 48), np.uint8)
     face[:, 10:20, 20:28] = 255  # above the middle

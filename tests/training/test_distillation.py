@@ -131,7 +131,7 @@ def test_a_missing_teacher_is_named_with_the_notebook_that_trains_it(experiment)
     teach(experiment, "first", 0)
     with pytest.raises(
         TrainingError,
-        match="outputs/try: no model of second on official, seed 0; train this teacher "
+        match="outputs/try: no model of second on official, seed 0; train this network "
         "first, by notebook 17_compact",
     ):
         experiments.examples(experiment)
@@ -150,3 +150,23 @@ def test_teachers_are_recorded_and_a_share_outside_0_to_1_is_refused(experiment)
         recipes.ParameterError, match=r"soft_share is 1\.5: should be less than or equal to 1"
     ):
         recipes.read("compact", soft_share=1.5)
+
+
+def test_a_network_starts_from_the_weights_of_another(experiment):
+    still = dataclasses.replace(experiment.recipe, learning_rate=1e-9, warmup=0.0)
+    settings = {key: experiment.settings[key] for key in experiment.settings if key != "teachers"}
+    settings |= {"starts_from": "first"}
+    follower = dataclasses.replace(experiment, settings=settings, recipe=still)
+    parts, model = experiments.examples(follower), experiments.build(follower)
+    with pytest.raises(TrainingError, match="no model of first on official, seed 0; train"):
+        experiments.fit(follower, model, parts)
+    start = teach(experiment, "first", 5)
+    history = experiments.fit(follower, model, parts)
+    for one, other in zip(model.get_weights(), start.get_weights(), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+    experiments.save(follower, model, parts, history)
+    record = artifacts.read_record(follower.folder, "official", "pupil", 0)
+    assert record["starts_from"] == "first"
+    other = keras.Model(model.input, keras.layers.Dense(7)(model.output), name="other")
+    with pytest.raises(TrainingError, match="other: has other layers than first, its start"):
+        experiments.fit(follower, other, parts)

@@ -111,6 +111,14 @@ def test_a_network_waits_for_all_seeds_of_its_teachers_that_run(project):
     assert waited == ["seed2", "seed3"]
 
 
+def test_a_network_waits_for_the_one_that_it_starts_from(project):
+    (project / "params/networks/pupil.yaml").write_text(CNN + "starts_from: cnn\n")
+    found = jobs_of(project, "seeds: [1]\nnetworks: {official: [pupil, cnn]}")
+    job = next(job for job in found if job.parameters.get("network") == "pupil")
+    waited = [str(path) for path in job.inputs if path.suffix == ".npz"]
+    assert waited == ["predictions/official/cnn/seed1.npz"]
+
+
 def test_the_profile_replaces_defaults_where_they_are_declared(project):
     found = jobs_of(
         project, "networks: {official: [cnn]}\nparameters: {all: {subset: null}, 10_cnn: {rate: 2}}"
