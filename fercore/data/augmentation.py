@@ -154,4 +154,4 @@ def _degraded(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         return np.clip(image + rng.normal(0, rng.uniform(0, 12), image.shape), 0, 255).round()
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 81))]
-    return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_GRAYSCALE)
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_GRAYSCALE))
