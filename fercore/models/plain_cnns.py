@@ -21,7 +21,7 @@ PATIENCE = 10  # seconds that a server may keep silent
 
 
 class WeightsError(ValueError):
-    """ImageNet weights that are neither at hand nor to be had."""
+    """ImageNet weights that are neither at hand nor to be downloaded."""
 
 
 def shallow_cnn(

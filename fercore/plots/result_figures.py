@@ -114,7 +114,7 @@ def predictions(
 @style()
 def costs(table: pd.DataFrame, *, n: int) -> Figure:
     """Test accuracy against parameters, multiply-adds and training seconds, a panel each. Points
-    bear their place in `table`, which the list below explains; on the frontier, their name too.
+    are numbered by their place in `table`; those on the frontier are named too.
     `table` columns: name, system, accuracy, low, high (in %), parameters, macs, train_seconds."""
     table = table.assign(number=[str(place + 1) for place in range(len(table))])
     tones = dict(zip("ABCDE", SERIES_COLOURS, strict=False))  # of the published systems
