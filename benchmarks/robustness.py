@@ -1,12 +1,13 @@
 """What shifts, turns, blur and the like take from a network's accuracy, and from that of `fer`.
 
-python benchmarks/robustness.py [--model compact] [--views 2] [--data PATH] [--peers-python PATH]
-[--write]
+python benchmarks/robustness.py [--model compact] [--others MODELS] [--views N] [--data PATH]
+[--peers-python PATH] [--write]
 
 PublicTest faces are changed as detectors and cameras change faces, and predicted with the prior of
 FER2013; PrivateTest is not looked at. Printed: accuracy and points lost, a line a change; the same
-of `fer`, in the environment that recognition.py makes or is given. --write puts them into the card
-of a network of the package, its model card, and outputs/published/recogniser/robustness.csv.
+of --others, networks by name or file, as the one that was shipped before, and of `fer`, in the
+environment that recognition.py makes or is given. --write puts them into the card of a network of
+the package, its model card, and outputs/published/recogniser/robustness.csv.
 """
 
 import argparse
@@ -102,27 +103,28 @@ def main() -> None:
 
     faces = datasets.load(options.data)
     validation = faces.select(splits.divide(faces, "official").validation)
-    network = inference.load(options.model, views=options.views, prior="fer2013")
+    networks = {
+        Path(model).stem: inference.load(model, views=options.views, prior="fer2013")
+        for model in (options.model, *options.others)
+    }
     how = {"as they are": np.asarray} | changes()
     changed = {
         name: np.stack([change(face) for face in validation.images]) for name, change in how.items()
     }
-    found = {name: network.untempered(some).argmax(axis=1) for name, some in changed.items()}
-    peer = by_peer(changed, recognition.peers_python(options.peers_python))
-    rows = []
-    for name in changed:
-        pair = [np.mean(np.array(one[name]) == validation.labels) for one in (found, peer)]
-        rows.append((name, *(round(float(share), 4) for share in pair)))
-    table = pd.DataFrame(rows, columns=["faces", options.model, "fer"])
-    lost = 100 * (table.iloc[:, 1:] - table.iloc[0, 1:])
-    print(f"{network.name}, {options.views} views; {len(validation):,} faces, {faces.origin}")
-    print(
-        table.assign(points=lost[options.model], points_fer=lost.fer)
-        .round(4)
-        .to_string(index=False)
-    )
+    answers = {
+        side: {name: network.untempered(some).argmax(axis=1) for name, some in changed.items()}
+        for side, network in networks.items()
+    }
+    answers["fer"] = by_peer(changed, recognition.peers_python(options.peers_python))
+    table = pd.DataFrame({"faces": list(changed)})
+    for side, labels in answers.items():
+        right = [np.mean(np.array(labels[name]) == validation.labels) for name in changed]
+        table[side] = np.round(right, 4)
+    lost = 100 * (table.iloc[:, 1:] - table.iloc[0, 1:]).astype(float)
+    print(f"{options.views} views; {len(validation):,} faces, {faces.origin}")
+    print(table.join(lost.add_suffix(", points")).round(4).to_string(index=False))
     if options.write:
-        _write(table, network, options.model)
+        _write(table, networks[options.model], options.model)
 
 
 def _write(table, network, model: str) -> None:
@@ -145,7 +147,8 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--model", default="compact")
-    arguments.add_argument("--views", type=int, default=2)
+    arguments.add_argument("--others", nargs="*", default=[])
+    arguments.add_argument("--views", type=int, default=1)
     arguments.add_argument("--data", default=None)
     arguments.add_argument("--peers-python", default=None)
     arguments.add_argument("--write", action="store_true")
