@@ -11,7 +11,7 @@ import time
 import warnings
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -87,6 +87,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     files = list(dict.fromkeys(file for group in listed for file in group))
     targets = _targets(files, out, folder=kind == "png" and several) if out else {}
     built, done, bad = recogniser(options), dict[Path, list[Face]](), 0
+    names = built.class_names
     try:
         with stops() as asked, ExitStack() as stack:
             stream = sys.stdout
@@ -108,9 +109,14 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                             Image.fromarray(marked).save(unfinished, "PNG")
                     elif kind is None:
                         _print(file, done[file])
+                    elif kind == "csv":
+                        _rows(stream, {file: done[file]}, names if len(done) == 1 else ())
                 if asked:
                     break
-            _write(stream, kind, done, built.class_names)
+            if kind == "json":
+                _items(stream, done)
+            elif kind == "csv" and not done:
+                _rows(stream, {}, names)
     except OSError as error:  # of what is written; reading has its own
         fault = f"cannot be written ({printable(error.strerror or error)})"
         raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
@@ -148,21 +154,23 @@ def _print(file: Path, faces: list[Face]) -> None:
         print(printable(file.name), place, *shares, sep="  ", flush=True)
 
 
-def _write(
-    stream: TextIO, kind: str | None, done: dict[Path, list[Face]], class_names: Iterable[str]
-) -> None:
-    """All faces as csv or json."""
-    if kind == "csv":
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*recognition.COLUMNS, *class_names])
-        for row in recognition.rows(map(_escaped, done), done.values()):
-            table.writerow(round(v, 4) if isinstance(v, float) else v for v in row.values())
-    elif kind == "json":
-        items = [
-            {"picture": _escaped(file), "faces": recognition.rows([_escaped(file)], [faces])}
-            for file, faces in done.items()
-        ]
-        stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
+def _rows(stream: TextIO, done: dict[Path, list[Face]], heading: Sequence[str] = ()) -> None:
+    """Faces as rows of csv; the first call has the classes for its `heading`."""
+    table = csv.writer(stream, lineterminator="\n")
+    if heading:
+        table.writerow([*recognition.COLUMNS, *heading])
+    for row in recognition.rows(map(_escaped, done), done.values()):
+        table.writerow(round(v, 4) if isinstance(v, float) else v for v in row.values())
+    stream.flush()
+
+
+def _items(stream: TextIO, done: dict[Path, list[Face]]) -> None:
+    """All faces as json."""
+    items = [
+        {"picture": _escaped(file), "faces": recognition.rows([_escaped(file)], [faces])}
+        for file, faces in done.items()
+    ]
+    stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
 
 
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:

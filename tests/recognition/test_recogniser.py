@@ -23,6 +23,7 @@ from PIL import Image
 
 from fercore import cli
 from fercore.data import augmentation, pictures
+from fercore.recognition import command as recognising
 from fercore.recognition import inference
 from fercore.recognition import recogniser as recognition
 from fercore.recognition.inference import ModelError
@@ -287,6 +288,21 @@ def test_results_are_written_in_every_format(capsys, model, tmp_path):
     ]
     assert command(capsys, source / "b.png", *options, "--out", tmp_path / "one.png")[0] == 0
     assert pictures.read(tmp_path / "one.png").shape == (40, 60, 3)
+
+
+def test_rows_of_csv_come_while_other_pictures_are_still_read(capsys, model, tmp_path, monkeypatch):
+    files = [save(tmp_path / f"{name}.png") for name in "abc"]
+    printed, recognised = [], recognising._recognised
+
+    def watched(*given):
+        printed.append(capsys.readouterr().out.count("\n"))
+        return recognised(*given)
+
+    monkeypatch.setattr(recognising, "_recognised", watched)
+    options = ("--model", model, "--detector", "whole", "--format", "csv")
+    status, last, errors = command(capsys, *files, *options)
+    assert (status, last.count("\n"), errors) == (0, 1, "")
+    assert printed == [0, 2, 1]  # the heading comes with the first row
 
 
 def test_several_pictures_and_folders_are_taken_at_once(capsys, model, tmp_path):
