@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from fercore import artifacts, paths
+from fercore.config import DEFAULT_VIEWS
 
 STUDY = ("run", "execute", "index", "publish", "documents")  # need a clone
 
@@ -89,7 +90,8 @@ def _recogniser_options(parser: ArgumentParser) -> None:
     add("--classes", help="what a .keras file of one's own predicts, in its order, by commas")
     add("--margin", type=float, help="share of a box's side to add on each side")
     add("--precision", choices=["int8", "float32"], help="arithmetic; default: int8")
-    add("--views", type=int, default=2, help="of each face to average: 1, 2 or 10; more is slower")
+    views = "of each face to average: 1, 2 or 10; more is slower"
+    add("--views", type=int, default=DEFAULT_VIEWS, help=views)
     add("--prior", help="shares of the classes: fer2013, uniform, or NAME=SHARE,...")
 
 

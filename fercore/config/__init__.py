@@ -6,3 +6,4 @@ __all__ = ["parameters", "reading", "recipes"]
 SIDE = 48  # pixels of a face of FER2013 along each side
 NORMALISATIONS = ("standardise", "unit", "raw")  # of light, as `augmentation.normalise` takes them
 VIEWS = (1, 2, 10)  # the face; with its mirror image; both as they are, smaller, larger and turned
+DEFAULT_VIEWS = 2  # that the recogniser averages

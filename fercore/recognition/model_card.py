@@ -9,6 +9,7 @@ import jinja2
 import numpy as np
 
 from fercore import artifacts
+from fercore.config import DEFAULT_VIEWS
 from fercore.data import augmentation, splits
 from fercore.data.faces import DatasetError, Faces
 from fercore.evaluation import metrics
@@ -18,7 +19,6 @@ from fercore.recognition import inference
 CALIBRATION_FACES = 512  # training faces that show the ranges of 8-bit numbers
 TAUS = np.round(np.arange(0, 1.01, 0.05), 2)
 ACCURACY_FOR_RECALL = 0.003  # what the default prior may cost on validation faces
-DEFAULT_VIEWS = 2  # as the recogniser's
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
 

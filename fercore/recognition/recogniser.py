@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fercore.config import DEFAULT_VIEWS
 from fercore.data import pictures
 from fercore.data.faces import SIDE
 from fercore.recognition import detection, inference
@@ -67,7 +68,7 @@ class Recogniser:
         detector: str | Path | detection.Detector | None = None,
         *,
         margin: float | None = None,
-        views: int = 2,
+        views: int = DEFAULT_VIEWS,
         **known,
     ):
         by_name = detector is None or isinstance(detector, str | Path)
