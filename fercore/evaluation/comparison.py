@@ -117,7 +117,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     rounded, times as durations; what is not known stays NaN."""
     text = tables.with_interval(table, "accuracy") if "accuracy" in table else table.copy()
     for column in text.select_dtypes("number"):
-        form = READABLE.get(str(column), ("", "{:.1f}".format))[1]
+        whole = pd.api.types.is_integer_dtype(text[column])
+        form = READABLE.get(str(column), ("", f"{{:{',' if whole else '.1f'}}}".format))[1]
         text[column] = text[column].map(form, na_action="ignore")
     text = text.replace(" ", "\u00a0", regex=True)  # one line a row
     return text.rename(columns={column: name for column, (name, _) in READABLE.items()})

@@ -166,6 +166,10 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         left.plot(best.epoch, 100 * best.val_accuracy, "o", color=tone, mec="white", ms=7)
     left.set(title="Accuracy", xlabel="epoch", ylabel="accuracy (%)")
     right.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
+    if all(history[["loss", "val_loss"]].isna().all(axis=None) for history in histories.values()):
+        right.clear()
+        right.set_axis_off()
+        right.text(0.5, 0.5, "loss was not kept", ha="center", color=MUTED)
     for axis in (left, right):
         axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     for kind, look in (("validation", "-"), ("training", "--"), ("best epoch", "o")):

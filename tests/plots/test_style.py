@@ -149,6 +149,11 @@ def test_epochs_are_whole():
         assert all(float(tick).is_integer() for tick in axis.get_xticks())
 
 
+def test_a_loss_that_was_not_kept_has_no_empty_axes():
+    left, right = style.learning_curves({"cnn": HISTORY.assign(loss=np.nan, val_loss=np.nan)}).axes
+    assert left.axison and not right.axison and right.texts[0].get_text() == "loss was not kept"
+
+
 def test_every_class_has_a_colour_of_its_own():
     assert len({plots.CLASS_COLOURS[name] for name in CLASS_NAMES}) == 7
     assert style.colours(["Happy", "Bored"]) == [
