@@ -15,6 +15,7 @@ from keras import layers
 from fercore import artifacts
 from fercore.config import SIDE, parameters
 from fercore.data.splits import SPLITS
+from fercore.models import registry  # noqa: F401  files name its layers
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,8 @@ line."""
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from fercore.config import parameters
+from fercore.models import registry
 from fercore.training import loading
 from fercore.training.loading import TrainingError
 
@@ -25,6 +29,21 @@ def network(shape=(48, 48, 1), classes=3, name="picture", activation="softmax"):
 @pytest.fixture
 def faces():
     return np.random.default_rng(0).normal(size=(4, 48, 48, 1)).astype(np.float32)
+
+
+def test_a_network_of_the_study_is_read_by_a_process_that_has_built_none(tmp_path):
+    names = ("model_b_landmarks_hog_windows_following", "compact_small")
+    for name in names:
+        settings = parameters.network(name)
+        built = registry.build(settings["base"], **settings["parameters"])
+        loading.save(
+            built, tmp_path / f"{name}.keras", {"class_names": [f"c{k}" for k in range(7)]}
+        )
+    code = (
+        "import sys; from fercore.training import loading; loading._read(loading.Path(sys.argv[1]))"
+    )
+    for name in names:
+        subprocess.run([sys.executable, "-c", code, tmp_path / f"{name}.keras"], check=True)
 
 
 def test_models_are_saved_without_what_the_optimizer_remembers(tmp_path, faces):
