@@ -83,7 +83,7 @@ def by_peer(changed: dict[str, np.ndarray], python: str) -> dict[str, list[int]]
 
 def work(file: Path) -> dict[str, list[int]]:
     """What `by_peer` gives, in a process of its own."""
-    classify = recognition.fer("fer", "")
+    classify = recognition.fer("fer")
     with np.load(file, allow_pickle=False) as given:
         changed = dict(given)
     parts = {name: np.array_split(faces, len(faces) // 64 + 1) for name, faces in changed.items()}
