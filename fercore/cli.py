@@ -85,7 +85,7 @@ def _parser() -> ArgumentParser:
 def _recogniser_options(parser: ArgumentParser) -> None:
     """Network and detector, as `command.recogniser` reads them."""
     add = parser.add_argument
-    add("--model", default="compact", help="a name, or a file .onnx or .keras")
+    add("--model", default="compact", help="compact, compact_small, or a file .onnx or .keras")
     add("--detector", help="yunet, haar, whole, a file .xml or .onnx; default: yunet, else haar")
     add("--classes", help="what a .keras file of one's own predicts, in its order, by commas")
     add("--margin", type=float, help="share of a box's side to add on each side")

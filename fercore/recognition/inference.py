@@ -103,7 +103,8 @@ def load(
     if path.suffix not in (".onnx", ".keras"):
         path = FOLDER / f"{model}.onnx"
     if not path.is_file():
-        cure = "give compact, or a file .onnx or .keras"
+        known = sorted(card.stem for card in FOLDER.glob("*.json"))
+        cure = f"give {', '.join(known)}, or a file .onnx or .keras"
         raise ModelError(f"{printable(model)}: no such model; {cure}")
     if path.suffix == ".keras":
         return fitted(_of_keras(path, class_names), views, prior)
