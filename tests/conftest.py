@@ -30,3 +30,8 @@ def faces_are_drawn_once():
     synthetic.faces = lru_cache(drawing)
     yield
     synthetic.faces = drawing
+
+
+def pytest_collection_modifyitems(items):
+    """The file that takes longest begins, so that the other processes do all others meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_run_all.py")
