@@ -114,7 +114,12 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 if asked:
                     break
             if kind == "json":
-                _items(stream, done)
+                shown = {_escaped(file): faces for file, faces in done.items()}
+                items = [
+                    {"picture": name, "faces": recognition.rows([name], [faces])}
+                    for name, faces in shown.items()
+                ]
+                stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
             elif kind == "csv" and not done:
                 _rows(stream, {}, names)
     except OSError as error:  # of what is written; reading has its own
@@ -164,15 +169,6 @@ def _rows(stream: TextIO, done: dict[Path, list[Face]], heading: Sequence[str] =
     stream.flush()
 
 
-def _items(stream: TextIO, done: dict[Path, list[Face]]) -> None:
-    """All faces as json."""
-    items = [
-        {"picture": _escaped(file), "faces": recognition.rows([_escaped(file)], [faces])}
-        for file, faces in done.items()
-    ]
-    stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
-
-
 def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
     """Where the result of each file goes: `out`, or in the folder `out` a file of the same stem or,
     where others have it, name. Raises `RecognitionError` for names that clash."""
@@ -197,7 +193,7 @@ def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
 
 
 def _format(wanted: str | None, out: Path | None) -> str | None:
-    """The format asked for, or that of the output's name; None: lines for people."""
+    """The format given, or that of the output's name; None: lines for people."""
     kind = wanted or (out and (out.suffix.lower().lstrip(".") or "png"))
     if out is None and kind == "png":
         raise RecognitionError("png needs --out, a file for one picture, a folder for several")

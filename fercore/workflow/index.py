@@ -1,4 +1,4 @@
-"""The page from which a reader of a run starts: what was asked and found, notebooks, tables."""
+"""The page from which a reader of a run starts: question and findings, notebooks, tables."""
 
 import base64
 import re

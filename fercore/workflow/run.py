@@ -172,7 +172,7 @@ def _supervise(arguments: list[str], log: Path, lock: int) -> int:
 
 
 def _stop(process: subprocess.Popen) -> None:
-    """End Snakemake and what it started: asked first, forced after 20 seconds."""
+    """End Snakemake and what it started: terminated first, killed after 20 seconds."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired, KeyboardInterrupt):
             os.killpg(process.pid, number)

@@ -586,14 +586,14 @@ def test_the_users_choice_of_a_prior_reaches_the_network(capsys, tmp_path):
 
 
 def test_importing_is_fast_and_takes_nothing_heavy():
-    """Processor time, as others use the machine; README promises 0.4 s."""
+    """Processor time, the least of ten, as others use the machine; README promises 0.4 s."""
     code = (
         "import sys, time; start = time.process_time(); import fercore.recognition.recogniser;"
         "print(time.process_time() - start, *sys.modules)"
     )
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
+        for _ in range(10)
     ]
     seconds, *loaded = min((run.stdout.split() for run in runs), key=lambda words: float(words[0]))
     assert float(seconds) < 0.4
