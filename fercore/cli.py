@@ -21,9 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command not in STUDY:
             return _recogniser(options)
         if not paths.IN_CLONE:
-            raise ValueError(
-                "pip brings the recogniser alone: clone the study and use ./run_all.sh"
-            )
+            fault = "pip brings the recogniser alone: clone the study and use ./run_all.sh"
+            raise ValueError(fault)
         return _study(options)
     except KeyboardInterrupt:
         mistake, status = "interrupted", 130

@@ -32,9 +32,8 @@ def mean(members: Sequence[artifacts.Predictions], named: str = "members") -> ar
     begins with `named`, unless they hold the same faces in the same order."""
     rows, parts, *probabilities = zip(*(vars(member).values() for member in members), strict=True)
     if not all(np.array_equal(one, other[0]) for other in (rows, parts) for one in other):
-        raise EvaluationError(
-            f"{named} hold other faces, or another order of them; train them on the same data"
-        )
+        cure = "train them on the same data"
+        raise EvaluationError(f"{named} hold other faces, or another order of them; {cure}")
     means = (np.mean([one.astype(np.float32) for one in ones], axis=0) for ones in probabilities)
     return artifacts.Predictions(rows[0], parts[0], *means)
 

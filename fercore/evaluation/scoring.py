@@ -103,10 +103,8 @@ def open_run(faces: Faces, profile: str | None = None) -> Run:
         if any(made_on(artifacts.read_record(folder, *key), faces) for key in keys):
             return Run(name, folder, faces)
     where = f"outputs/{profile}" if profile else "outputs/"
-    raise EvaluationError(
-        f"{where}: no predictions made on these data ({faces.origin}); execute ./run_all.sh or the "
-        "notebooks 10_cnn and 11_vgg on them first"
-    )
+    cure = "execute ./run_all.sh or the notebooks 10_cnn and 11_vgg on them first"
+    raise EvaluationError(f"{where}: no predictions made on these data ({faces.origin}); {cure}")
 
 
 def made_on(record: dict, faces: Faces) -> bool:
@@ -131,10 +129,8 @@ def score(
     order = np.argsort(predictions.row_ids[chosen])
     expected = positions[np.argsort(faces.row_ids[positions])]
     if not np.array_equal(predictions.row_ids[chosen][order], faces.row_ids[expected]):
-        raise EvaluationError(
-            f"{network} on {split}, seed {seed}: its {part} rows are not those of the split; "
-            "train it again on the data at hand"
-        )
+        fault = f"its {part} rows are not those of the split; train it again on the data at hand"
+        raise EvaluationError(f"{network} on {split}, seed {seed}: {fault}")
     plain, averaged = predictions.of(PARTS[part])
     probabilities = (averaged if tta else plain)[order].astype(np.float32)
     return Scored(split, faces, expected, faces.labels[expected], probabilities)
@@ -146,10 +142,9 @@ def score_all(run: Run, split: str, seed: int = 0, *, part: str = "test") -> dic
     there = {key[1] for key in run.predicted() if key[::2] == (split, seed)}
     names = [one for one in catalogue() if one in there and not one.endswith(PUBLISHED_RECIPE)]
     if not names:
-        raise EvaluationError(
-            f"outputs/{run.profile}: no predictions on {split} with seed {seed}; execute a "
-            "notebook that trains (1x) with them first"
-        )
+        fault = f"no predictions on {split} with seed {seed}"
+        cure = "execute a notebook that trains (1x) with them first"
+        raise EvaluationError(f"outputs/{run.profile}: {fault}; {cure}")
     return {name: score(run, split, name, seed, part=part) for name in names}
 
 
@@ -246,8 +241,9 @@ def _prepared(run: Run, split: str, record: dict) -> tuple[Faces, splits.Partiti
     `EvaluationError` where these were other data."""
     if not made_on(record, run.faces):
         origin = record.get("data", {}).get("origin", "unknown")
-        raise EvaluationError(
-            f"{record['network']}: its predictions were made on other data ({origin}) than "
-            f"these ({run.faces.origin}); choose another profile, or train it on these"
+        fault = (
+            f"its predictions were made on other data ({origin}) than these ({run.faces.origin})"
         )
+        cure = "choose another profile, or train it on these"
+        raise EvaluationError(f"{record['network']}: {fault}; {cure}")
     return splits.prepare(datasets.subset(run.faces, record["data"]["subset"]), split)

@@ -125,9 +125,8 @@ def training_time(rows: pd.DataFrame) -> str:
 
 
 def save(frame: pd.DataFrame, folder: Path, name: str) -> None:
-    """Write a table into the tables of a run, as .md and .html."""
+    """Write a table into the tables of a run, as .md."""
     artifacts.write_atomically(folder / "tables" / f"{name}.md", markdown(frame) + "\n")
-    artifacts.write_atomically(folder / "tables" / f"{name}.html", html(frame) + "\n")
 
 
 def save_csv(frame: pd.DataFrame, folder: Path, name: str, **how) -> Path:

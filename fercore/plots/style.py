@@ -129,11 +129,7 @@ def class_counts(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
 
 @style()
 def face_sheet(
-    images: np.ndarray,
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int = 8,
-    heading: str = "",
+    images: np.ndarray, titles: Sequence[str] | None = None, *, columns: int = 8, heading: str = ""
 ) -> Figure:
     """Faces in rows. `images` [n, h, w], uint8 or 0..255; `titles` one a face."""
     rows = max(1, -(-len(images) // columns))

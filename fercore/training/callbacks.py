@@ -64,8 +64,6 @@ class History(keras.callbacks.Callback):
         self.rows.append(row | {"seconds": time.perf_counter() - self.began})
         logs.update(learnt)
         self.bar.set_postfix(val_accuracy=f"{learnt['val_accuracy']:.4f}")
-        rounded = {key: round(value, 4) for key, value in row.items()}
-        logger.info("%s epoch %d: %s", self.model.name, epoch + 1, rounded)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         if self.plain is not None:  # Keras has set the averages; training goes on from these

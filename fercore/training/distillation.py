@@ -16,7 +16,7 @@ from fercore import artifacts, paths
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
-from fercore.training import loading, prediction
+from fercore.training import loading, prediction, trainer
 from fercore.training.loading import TrainingError
 from fercore.training.prediction import Examples
 
@@ -46,8 +46,7 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
             raise TrainingError(f"teacher {name}: {fault}")
     recipe = experiment.recipe
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
-    digest = _digest(*(copy.images for copy in made))
-    found = [_predicted(model, made, own, digest) for model, _, own in _teachers(experiment)]
+    found = [_predicted(model, made, own) for model, _, own in _teachers(experiment)]
     mean = np.stack(found).mean(axis=0, dtype=np.float32)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, mean, strict=True)]
 
@@ -74,12 +73,10 @@ def _copy(images: np.ndarray, k: int, recipe: Recipe) -> np.ndarray:
     return np.stack([cv2.addWeighted(one, w, other, 1 - w, 0) for one, w, other in pairs])
 
 
-def _predicted(
-    model: keras.Model, made: Sequence[Examples], recipe: Recipe, digest: str
-) -> np.ndarray:
-    """What a teacher trained by `recipe` predicts: float16 [copies, n, c], cached by `digest`."""
-    seen = f"{recipe.crop} {recipe.normalisation}"
-    key = "\n".join([digest, _digest(*model.get_weights()), seen])
+def _predicted(model: keras.Model, made: Sequence[Examples], recipe: Recipe) -> np.ndarray:
+    """What a teacher trained by `recipe` predicts: float16 [copies, n, c], kept in the cache."""
+    sums = trainer.checks([copy.images for copy in made] + model.get_weights())
+    key = f"{sums} {recipe.crop} {recipe.normalisation}"
     path = paths.CACHE / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
     def compute() -> dict[str, np.ndarray]:
@@ -88,10 +85,3 @@ def _predicted(
         return {"answers": np.stack(found)}
 
     return artifacts.cached(path, key, compute)["answers"]
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -236,11 +236,8 @@ def save(
     settings, faces = experiment.settings, experiment.faces
     record = experiment.record | {key: settings.get(key) for key in ("base", "recipe", "system")}
     record |= {key: getattr(experiment, key) for key in ("network", "split", "seed")}
-    record |= {
-        key: settings[key]
-        for key in ("teachers", "teacher_seeds", "starts_from")
-        if key in settings
-    }
+    learnt_from = ("teachers", "teacher_seeds", "starts_from")
+    record |= {key: one for key, one in settings.items() if key in learnt_from}
     data = {"origin": faces.origin, "fingerprint": faces.fingerprint, "n": len(faces)}
     found, how = predictions(experiment, model, parts)
     record |= {"data": data | {"subset": experiment.subset}} | how

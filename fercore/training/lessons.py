@@ -128,11 +128,9 @@ def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFram
     """`experiments.fit` with a line an epoch."""
 
     def line(epoch: int, logs: dict) -> None:
-        train, validation = (
-            f"{logs[f'{part}accuracy']:.1%} right, loss {logs[f'{part}loss']:.3f}"
-            for part in ("", "val_")
-        )
-        print(f"epoch {epoch + 1:2}: training {train}; validation {validation}")
+        train = "training {accuracy:.1%} right, loss {loss:.3f}"
+        validation = "validation {val_accuracy:.1%} right, loss {val_loss:.3f}"
+        print(f"epoch {epoch + 1:2}: {train}; {validation}".format(**logs))
 
     each = keras.callbacks.LambdaCallback(on_epoch_end=line)
     return experiments.fit(experiment, model, parts, callbacks=[each])

@@ -104,8 +104,8 @@ def key(
     for part in (train, validation):
         data += [part.images, part.labels, *part.descriptors.values()]
     weights = map(keras.ops.convert_to_numpy, model.variables)
-    checks = _checks(data), _first.setdefault(model, _checks(weights))
-    all_of_it = [model.name, structure(model), dataclasses.asdict(recipe), seed, checks]
+    sums = checks(data), _first.setdefault(model, checks(weights))
+    all_of_it = [model.name, structure(model), dataclasses.asdict(recipe), seed, sums]
     return hashlib.sha256(json.dumps(all_of_it, default=str).encode()).hexdigest()
 
 
@@ -182,7 +182,7 @@ def _compile(model: keras.Model, recipe: Recipe, rates: Sequence[float]) -> None
     optimizer.build(model.trainable_variables)
 
 
-def _checks(arrays: Iterable[np.ndarray]) -> list:
+def checks(arrays: Iterable[np.ndarray]) -> list:
     """Shape and check sum of each array."""
     return [
         [list(array.shape), zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)]

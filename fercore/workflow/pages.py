@@ -237,13 +237,11 @@ def _label(cell: nbformat.NotebookNode) -> str:
 def _near(executions: Mapping[str, list[plan.Job]], job: str) -> list[list[tuple[str, str]]]:
     """File and title of the page before that of a job in the series, if any, and of the next."""
     here = job.partition(".")[0]
-    sides = (
-        [one for one in executions if one < here][-1:],
-        [one for one in executions if one > here],
-    )
+    before = [one for one in executions if one < here][-1:]
+    after = [one for one in executions if one > here]
     return [
         [(f"{executions[k][0].name}.html", first_heading(reading.cells(k)) or k) for k in side[:1]]
-        for side in sides
+        for side in (before, after)
     ]
 
 

@@ -35,10 +35,9 @@ def prepare(profile: Profile) -> dict:
     if not (profile.networks or profile.data or faces.is_fer2013):
         faces = datasets.facts()  # the labels are all that predictions are scored by
     if profile.requires_fer2013 and not faces.is_fer2013:
-        raise ParameterError(
-            f"profile {profile.name}: needs the labels of FER2013, found {faces.origin}; "
-            "put fer2013.csv into data/ or say FER2013=path ./run_all.sh"
-        )
+        fault = f"needs the labels of FER2013, found {faces.origin}"
+        cure = "put fer2013.csv into data/ or say FER2013=path ./run_all.sh"
+        raise ParameterError(f"profile {profile.name}: {fault}; {cure}")
     if profile.predictions:
         from fercore.workflow import publish  # not above: it takes seconds to import
 
@@ -101,9 +100,8 @@ def _locked(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ParameterError(
-                f"profile {folder.name}: runs already, in another terminal; wait for it or stop it"
-            ) from None
+            fault = "runs already, in another terminal; wait for it or stop it"
+            raise ParameterError(f"profile {folder.name}: {fault}") from None
         yield lock.fileno()
 
 
