@@ -137,10 +137,9 @@ def ranking(results: pd.DataFrame, split: str) -> pd.DataFrame:
     groups = chosen.rename(columns=names).groupby(["name", "table", "system"], as_index=False)
     frame = groups[["accuracy", "low", "high", *costs]].mean()
     alike = [k for k, one in SPLITS.items() if one.class_names == SPLITS[split].class_names]
+    order = [split, *alike]
     theirs = {
-        name: next(
-            (one.published[k].get("test") for k in [split, *alike] if k in one.published), None
-        )
+        name: next((one.published[k].get("test") for k in order if k in one.published), None)
         for name, one in scoring.catalogue().items()
     }
     frame.insert(6, "published", frame.name.map(theirs).astype(float))

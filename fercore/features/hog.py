@@ -64,16 +64,24 @@ def layout(window: int, step: int, cell: int) -> tuple[np.ndarray, np.ndarray, n
 
 def _cell_sums(images, orientations: int, inner: np.ndarray, edge: np.ndarray) -> np.ndarray:
     """Gradient lengths by orientation, summed over cells: float32 [n, cells, orientations]."""
-    down, right = np.zeros((2, *images.shape))
-    down[:, 1:-1] = images[:, 2:].astype(float) - images[:, :-2]
-    right[:, :, 1:-1] = images[:, :, 2:].astype(float) - images[:, :, :-2]
-    angle = np.rad2deg(np.arctan2(down, right)) % 180
-    orientation = np.digitize(angle, 180 / orientations * np.arange(1, orientations))
+    down, right = np.zeros((2, *images.shape), np.int16)
+    np.subtract(images[:, 2:], images[:, :-2], down[:, 1:-1], dtype=np.int16)
+    np.subtract(images[:, :, 2:], images[:, :, :-2], right[:, :, 1:-1], dtype=np.int16)
+    orientation, length = (table[down, right] for table in _gradients(orientations))
     histograms = np.zeros((len(images), orientations, SIDE, SIDE), np.float32)
-    np.put_along_axis(histograms, orientation[:, None], np.hypot(down, right)[:, None], axis=1)
+    np.put_along_axis(histograms, orientation[:, None], length[:, None], axis=1)
     sums = inner @ (histograms @ inner.T)
     # At an edge only the gradient along it is left: horizontal (orientation 0) above and below,
     # vertical at the sides.
     sums[:, 0] += edge @ (np.abs(right).astype(np.float32) @ inner.T)
     sums[:, orientations // 2] += inner @ (np.abs(down).astype(np.float32) @ edge.T)
     return sums.reshape(len(images), orientations, -1).transpose(0, 2, 1)
+
+
+@cache
+def _gradients(orientations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orientation and length of all gradients (down, right); negative ones count from the end."""
+    down, right = (np.roll(one, (256, 256), (0, 1)) for one in np.mgrid[-255.0:256, -255.0:256])
+    angle = np.rad2deg(np.arctan2(down, right)) % 180
+    limits = 180 / orientations * np.arange(1, orientations)
+    return np.digitize(angle, limits), np.hypot(down, right).astype(np.float32)

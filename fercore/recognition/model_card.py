@@ -74,11 +74,9 @@ def measure(network: inference.Network, faces: Faces, split: splits.Partition) -
 def _of_views(network: inference.Network, views: int, faces: Faces, split) -> dict:
     network = inference.fitted(network, views, "fer2013")
     parts = {"validation": split.validation, "test": split.test}
+    parts["test_deduplicated"] = split.test[splits.deduplicated_test(faces, split)]
     raw = {part: network.untempered(faces.images[where]) for part, where in parts.items()}
     labels = {part: faces.labels[where].astype(int) for part, where in parts.items()}
-    unseen = splits.deduplicated_test(faces, split)
-    for arrays in (raw, labels):
-        arrays["test_deduplicated"] = arrays["test"][unseen]
     # 8 bits make 0 of what is less than half a step; one such face must not decide
     logits = np.log(np.maximum(raw["validation"], 1 / 512))
     temperature = metrics.temperature(logits, labels["validation"])

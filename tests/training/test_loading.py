@@ -39,11 +39,10 @@ def test_a_network_of_the_study_is_read_by_a_process_that_has_built_none(tmp_pat
         loading.save(
             built, tmp_path / f"{name}.keras", {"class_names": [f"c{k}" for k in range(7)]}
         )
-    code = (
-        "import sys; from fercore.training import loading; loading._read(loading.Path(sys.argv[1]))"
-    )
-    for name in names:
-        subprocess.run([sys.executable, "-c", code, tmp_path / f"{name}.keras"], check=True)
+    files = [tmp_path / f"{name}.keras" for name in names]
+    code = "import sys; from fercore.training import loading as one; "
+    code += "[one._read(one.Path(file)) for file in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", code, *files], check=True)
 
 
 def test_models_are_saved_without_what_the_optimizer_remembers(tmp_path, faces):
