@@ -105,8 +105,8 @@ def facex(name: str) -> Classify:
     )
 
     def classify(crops: np.ndarray) -> np.ndarray:
-        answers = [list(classifier.detect_emotion(crop).values()) for crop in crops]
-        return np.array(ORDER_OF_FACEX)[np.argmax(answers, axis=1)]
+        found = [list(classifier.detect_emotion(crop).values()) for crop in crops]
+        return np.array(ORDER_OF_FACEX)[np.argmax(found, axis=1)]
 
     return classify
 
@@ -270,7 +270,7 @@ def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -
     )
     call = subprocess.run(command, capture_output=True, text=True, env=surroundings)
     if call.returncode:
-        return (call.stderr.strip().splitlines() or ["no answer"])[-1]
+        return (call.stderr.strip().splitlines() or ["no output"])[-1]
     return json.loads(call.stdout.strip().splitlines()[-1])
 
 
@@ -311,7 +311,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.npz"
         np.savez(file, images=shown.images)
-        # labels do not change: one round tells them, the others measure speed
+        # labels do not change: one round has them all, the others measure speed
         few = Path(folder) / "few.npz"
         np.savez(few, images=shown.images[:64])
         rounds = [
@@ -341,27 +341,29 @@ def main() -> None:
         f"{'first answer, s':>16} {'memory, MB':>11}"
     )
     for name in pythons:
-        answers = [answer for turn in rounds if isinstance(answer := turn[name], dict)]
-        print(f"{name:25} {_line(answers, shown.labels) if answers else rounds[-1][name]}")
+        measures = [one for turn in rounds if isinstance(one := turn[name], dict)]
+        print(f"{name:25} {_line(measures, shown.labels) if measures else rounds[-1][name]}")
     print(f"films of {FRAMES} frames and two faces: frames/s with the start, faces found a frame")
-    for (size, name), answer in recognised.items():
-        said = f"{answer[0]:6.1f} {answer[1]:6.2f}" if isinstance(answer, list) else answer
+    for (size, name), measure in recognised.items():
+        said = "{:6.1f} {:6.2f}".format(*measure) if isinstance(measure, list) else measure
         print(f"{names[size]:10} {name.split(',')[0]:8} {said}")
 
 
-def _line(answers: list[dict], labels: np.ndarray) -> str:
+def _line(measures: list[dict], labels: np.ndarray) -> str:
     """The best of the rounds of one side, in the columns of the table."""
     from fercore.evaluation import metrics
 
-    matrix = metrics.confusion(labels, np.array(answers[0]["labels"]), 7)
+    matrix = metrics.confusion(labels, np.array(measures[0]["labels"]), 7)
     low, high = metrics.accuracy_interval(matrix)
     accuracy = f"{100 * metrics.accuracy(matrix):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
     quiet, beside = (
-        " ".join(f"{max(rates):,.0f}" for rates in zip(*(one[key] for one in answers), strict=True))
+        " ".join(
+            f"{max(rates):,.0f}" for rates in zip(*(one[key] for one in measures), strict=True)
+        )
         for key in ("rates", "beside")
     )
-    core = max(answer["core"] for answer in answers)
-    first, memory = (min(answer[key] for answer in answers) for key in ("first", "memory"))
+    core = max(one["core"] for one in measures)
+    first, memory = (min(one[key] for one in measures) for key in ("first", "memory"))
     return f"{accuracy:>19} {quiet:>20} {beside:>20} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
 
 

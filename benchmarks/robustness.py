@@ -29,7 +29,7 @@ def changes(side: int = 48) -> dict[str, Change]:
     middle, rng = ((side - 1) / 2, (side - 1) / 2), np.random.default_rng(0)
     noise = rng.normal(0, 10, (side, side))
 
-    def moved(angle: float = 0, scale: float = 1, x: float = 0, y: float = 0) -> Change:
+    def shifted(angle: float = 0, scale: float = 1, x: float = 0, y: float = 0) -> Change:
         matrix = cv2.getRotationMatrix2D(middle, angle, scale)
         matrix[:, 2] += x, y
         return lambda image: cv2.warpAffine(
@@ -52,12 +52,12 @@ def changes(side: int = 48) -> dict[str, Change]:
         return cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
 
     half = side // 2
-    shifts = {f"{d:+} px right": moved(x=d) for d in (-4, -2, 2, 4)}
-    shifts |= {f"{d:+} px down": moved(y=d) for d in (-4, -2, 2, 4)}
+    shifts = {f"{d:+} px right": shifted(x=d) for d in (-4, -2, 2, 4)}
+    shifts |= {f"{d:+} px down": shifted(y=d) for d in (-4, -2, 2, 4)}
     return {
         **shifts,
-        **{f"scale {scale}": moved(scale=scale) for scale in (0.8, 0.9, 1.1, 1.25)},
-        **{f"turned {angle:+}°": moved(angle) for angle in (-20, -10, 10, 20)},
+        **{f"scale {scale}": shifted(scale=scale) for scale in (0.8, 0.9, 1.1, 1.25)},
+        **{f"turned {angle:+}°": shifted(angle) for angle in (-20, -10, 10, 20)},
         "blurred, sigma 1 px": lambda image: cv2.GaussianBlur(image, (0, 0), 1),
         "JPEG, quality 30": compressed,
         "half as bright": lit(0.5, 0),
@@ -111,13 +111,13 @@ def main() -> None:
     changed = {
         name: np.stack([change(face) for face in validation.images]) for name, change in how.items()
     }
-    answers = {
+    predicted = {
         side: {name: network.untempered(some).argmax(axis=1) for name, some in changed.items()}
         for side, network in networks.items()
     }
-    answers["fer"] = by_peer(changed, recognition.peers_python(options.peers_python))
+    predicted["fer"] = by_peer(changed, recognition.peers_python(options.peers_python))
     table = pd.DataFrame({"faces": list(changed)})
-    for side, labels in answers.items():
+    for side, labels in predicted.items():
         right = [np.mean(np.array(labels[name]) == validation.labels) for name in changed]
         table[side] = np.round(right, 4)
     lost = 100 * (table.iloc[:, 1:] - table.iloc[0, 1:]).astype(float)

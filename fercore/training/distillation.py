@@ -82,6 +82,6 @@ def _predicted(model: keras.Model, made: Sequence[Examples], recipe: Recipe) -> 
     def compute() -> dict[str, np.ndarray]:
         shown = artifacts.progress(made, model.name, len(made))
         found = [prediction.predict(model, copy, recipe).astype(np.float16) for copy in shown]
-        return {"answers": np.stack(found)}
+        return {"predictions": np.stack(found)}
 
-    return artifacts.cached(path, key, compute)["answers"]
+    return artifacts.cached(path, key, compute)["predictions"]
