@@ -72,8 +72,9 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         copies: Sequence[Examples] = (),
     ):
-        # Keras makes the next batch while one is used: with TensorFlow by tf.data, else by workers.
-        super().__init__(workers=1 if keras.backend.backend() == "tensorflow" else 2)
+        # By one worker, tf.data would make them: its autotuner, asleep for ever longer times, is
+        # waited for at the end of an epoch, until up to twice the epoch's own time has passed.
+        super().__init__(workers=2)
         self.faces, self.size, self.recipe = len(train), recipe.batch_size, recipe
         self._names, self._side = registry.inputs(model), registry.side(model)
         self._classes, self._seed = model.output_shape[-1], seed
