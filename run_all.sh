@@ -89,7 +89,7 @@ find_python() {
 }
 
 has_everything() {
-    "$1" - "$PWD" <<'CODE' 2>/dev/null
+    "$1" -P - "$PWD" <<'CODE' 2>/dev/null  # -P: where it is installed, not where this stands
 import importlib.util as u, os, sys
 names = ("cv2", "ipykernel", "keras", "nbconvert", "papermill", "snakemake", "tensorflow")
 own = u.find_spec("fercore")
