@@ -72,8 +72,8 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         copies: Sequence[Examples] = (),
     ):
-        # By one worker, tf.data would make them: its autotuner, asleep for ever longer times, is
-        # waited for at the end of an epoch, until up to twice the epoch's own time has passed.
+        # With one worker tf.data makes them; an epoch's end then waits for tf.data's autotuner,
+        # which sleeps twice as long each time: up to as long again as the epoch took.
         super().__init__(workers=2)
         self.faces, self.size, self.recipe = len(train), recipe.batch_size, recipe
         self._names, self._side = registry.inputs(model), registry.side(model)
