@@ -1,4 +1,4 @@
-"""Soft labels: the mean of what teachers say of the training faces, mixed into what a network
+"""Soft labels: the mean of what teachers predict for the training faces, mixed into what a network
 learns."""
 
 import dataclasses
