@@ -166,9 +166,10 @@ def _is_harmless(tag: str, name: str, value: str) -> bool:
 
 def _tidy(cells: list[nbformat.NotebookNode], title: str) -> None:
     """Outputs without warnings of libraries, progress bars, programs, and paths of the machine;
-    figures small, each with the heading that it stands under."""
+    figures small, each with the heading that it stands under; ids of cells are their places."""
     heading = title
-    for cell in cells:
+    for place, cell in enumerate(cells):
+        cell.id = f"cell-{place:02}"
         if cell.cell_type != "code":
             heading = first_heading([cell]) or heading
             cell.source = SELF.sub("", cell.source)

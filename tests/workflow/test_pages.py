@@ -48,6 +48,7 @@ def notebook(path, *outputs, text="# Which way?\n\n**Question.** Up or down?"):
         new.new_code_cell("data = 'x'", metadata={"tags": ["injected-parameters"]}),
         new.new_code_cell("print('x')", execution_count=3, outputs=list(outputs)),
     ]
+    path.parent.mkdir(exist_ok=True)
     times = {"duration": 2.5, "end_time": "2026-01-02T03:04:05+00:00"}
     nbformat.write(new.new_notebook(cells=cells, metadata={"papermill": times}), path)
     return path
@@ -100,6 +101,14 @@ def test_pages_that_show_other_faces_than_fer2013s_say_so(run_folder, tmp_path):
     for name, told in (("01_eda", True), ("10_cnn", True), ("30_accuracy_tables", False)):
         made = pages.export("try", notebook(tmp_path / f"{name}.ipynb"), tmp_path / f"{name}.html")
         assert ("Faces: embedded synthetic faces." in made.read_text()) is told
+
+
+def test_a_notebook_executed_again_to_the_same_gives_the_same_page(run_folder, tmp_path):
+    executions = [notebook(tmp_path / f"{k}" / "a.ipynb") for k in range(2)]
+    first, second = (each.read_text() for each in executions)
+    assert first != second  # as every cell has a random id
+    made = [pages.export("try", each, each.with_suffix(".html")) for each in executions]
+    assert made[0].read_text() == made[1].read_text()
 
 
 def test_warnings_and_progress_bars_stay_out(page):
