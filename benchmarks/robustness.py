@@ -4,8 +4,8 @@ python benchmarks/robustness.py [--model compact] [--others MODELS] [--views N] 
 [--peers-python PATH] [--write]
 
 PublicTest faces are changed as detectors and cameras change faces, and predicted with the prior of
-FER2013; PrivateTest is not looked at. Printed: accuracy and points lost, a line a change; the same
-of --others, networks by name or file, as the one that was shipped before, and of `fer`, in the
+FER2013; PrivateTest is not looked at. Printed: accuracy and points lost, one line per change; the
+same of --others, networks by name or file, as the one that was shipped before, and of `fer`, in the
 environment that recognition.py makes or is given. --write puts them into the card of a network of
 the package, its model card, and outputs/published/recogniser/robustness.csv.
 """

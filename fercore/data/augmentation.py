@@ -49,7 +49,7 @@ def views(number: int) -> list[View]:
     """The views of a face whose probabilities are averaged, 1, 2 or 10: the face; its mirror image;
     both smaller, larger, turned left and right. `ValueError` for another number."""
     if number not in VIEWS:
-        raise ValueError(f"views {number!r} is none of {', '.join(map(str, VIEWS))}")
+        raise ValueError(f"views {number!r} is not one of {', '.join(map(str, VIEWS))}")
     others = [(0.9, 0), (1.1, 0), (1, -8), (1, 8)] if number == 10 else []
     return [View(m, *how) for how in [(1, 0), *others] for m in (False, True)[:number]]
 
@@ -75,7 +75,7 @@ def normalise(images: np.ndarray, how: str = "standardise") -> np.ndarray:
     if how == "standardise":
         pixels -= pixels.mean(axis=(1, 2), keepdims=True)
         return pixels / np.maximum(pixels.std(axis=(1, 2), keepdims=True), 1.0)
-    raise ValueError(f"normalisation {how!r} is none of {', '.join(NORMALISATIONS)}")
+    raise ValueError(f"normalisation {how!r} is not one of {', '.join(NORMALISATIONS)}")
 
 
 def crop(images: np.ndarray, side: int | None) -> np.ndarray:
@@ -123,7 +123,7 @@ def _warped(images: np.ndarray, matrices: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _affine_matrices(rng, mirrored: np.ndarray, how: Augmentation, size: np.ndarray) -> np.ndarray:
-    """A matrix a face, float64 [n, 2, 3]: flip, rotate and zoom about the centre, shift."""
+    """One matrix per face, float64 [n, 2, 3]: flip, rotate and zoom about the centre, shift."""
     n = len(mirrored)
     angle = np.deg2rad(rng.uniform(-1, 1, n) * how.rotation)
     zoom = 1 + rng.uniform(-1, 1, n) * how.zoom

@@ -89,7 +89,7 @@ def _row(header: list[str], fields: list[str]) -> tuple[np.ndarray, int, int]:
     if len(pixels) != SIDE * SIDE or pixels.max() > 255:
         raise ValueError("a pixel is not 0 to 255")
     if usage not in USAGES:
-        raise ValueError(f"Usage '{printable(usage, 20)}' is none of {', '.join(USAGES)}")
+        raise ValueError(f"Usage '{printable(usage, 20)}' is not one of {', '.join(USAGES)}")
     return pixels.astype(np.uint8), LABELS.index(label), USAGES.index(usage)
 
 

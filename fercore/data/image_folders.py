@@ -159,7 +159,7 @@ def make(
     """
     folder, target = (Path(os.path.expanduser(path)) for path in (folder, target))
     if not folder.is_dir():
-        raise DatasetError(f"{printable(folder)}: no such folder; give one with a folder a class")
+        raise DatasetError(f"{printable(folder)}: no such folder; give one with folders by class")
     if os.path.exists(target):  # Path's own raises for a name too long
         raise DatasetError(f"{printable(target)}: there already; delete it or give another name")
     if target.resolve().is_relative_to(folder.resolve()):

@@ -84,7 +84,7 @@ def candidates(run: Run, split: str, *, part: str = "validation") -> dict[Member
 
 def grow(validation: Mapping[Member, Scored]) -> pd.DataFrame:
     """In which order candidates join: the best first, then whichever lowers cross-entropy most,
-    weights fitted anew; until no other lowers it. A row a size: size, network and seed that joined,
+    weights fitted anew; until no other lowers it. By size: size, network and seed that joined,
     and of the pool of that size in cross-validation cross_entropy (nats) and accuracy (%)."""
     logs, labels = _logs(validation), next(iter(validation.values())).labels
     names, weights, rows = list(validation), np.zeros(0), []

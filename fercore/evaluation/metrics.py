@@ -78,7 +78,7 @@ def accuracy_interval(matrix: np.ndarray, *, seed: int = 0) -> tuple[float, floa
 
 
 def by_class(matrix: np.ndarray, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """A row a class that has faces: n, then in % precision, recall with 95 % interval, and F1."""
+    """Each class that has faces: n, then in % precision, recall with 95 % interval, and F1."""
     names = ["precision", "recall", "recall_low", "recall_high", "f1"]
     precise, recalled, f1 = class_scores(matrix)
     low, high = interval(recall(resample(matrix)))

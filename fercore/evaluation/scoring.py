@@ -159,7 +159,7 @@ def results_row(scored: Scored, deduplicated: np.ndarray | None = None) -> dict:
 
 
 def results(run: Run, split: str | None = None) -> pd.DataFrame:
-    """results.csv: a row a network or aggregate, split, seed, part and test-time augmentation;
+    """results.csv: one row per network or aggregate, split, seed, part and test-time augmentation;
     columns COLUMNS. Of one `split` alone, where it is given."""
     known, rows = catalogue(), []
     for key in ordered(key for key in run.predicted() if split in (None, key[0])):

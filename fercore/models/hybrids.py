@@ -164,7 +164,7 @@ def _system_e(
     if unknown:
         raise ValueError(f"feature {unknown} is unknown; there are {', '.join(FEATURE_LENGTHS)}")
     if weights not in INITIAL:
-        raise ValueError(f"weights {weights!r} is none of {', '.join(INITIAL)}")
+        raise ValueError(f"weights {weights!r} is not one of {', '.join(INITIAL)}")
     initial = INITIAL[weights]
 
     def fully_connected(x, units: int):

@@ -34,7 +34,7 @@ def shallow_cnn(
     builds it. `activation`: softmax or sigmoid."""
     variants = {"readme": ([(32, 3), (64, 3)], [512]), "source": ([(64, 3), (128, 5)], [256])}
     if variant not in variants:
-        raise ValueError(f"variant {variant!r} is none of {', '.join(variants)}")
+        raise ValueError(f"variant {variant!r} is not one of {', '.join(variants)}")
     return _system_b("shallow_cnn", *variants[variant], input_shape, classes, activation)
 
 

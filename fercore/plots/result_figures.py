@@ -26,8 +26,8 @@ COSTS = {  # column -> label of its axis, and what a row without a value is
 def intervals(
     panels: Mapping[str, pd.DataFrame], *, xlabel: str, changes: bool = False, numbers: bool = False
 ) -> Figure:
-    """Values with their intervals, a line a name from the top, a panel a table. Each table has the
-    columns name, value, low, high, and may have: kind, which gives the colour and stands in the
+    """Values with their intervals, one line per name from the top, one panel per table. Columns are
+    name, value, low, high, and may have: kind, which gives the colour and stands in the
     legend, several of one name side by side; tone, a colour of its own; published, a cross just
     below (beyond all intervals a number at the edge). With `changes` a line marks zero, with hollow
     marks where the interval holds it; with `numbers`, numbers too."""
@@ -52,7 +52,7 @@ def intervals(
         axis.set_yticks(names.line, names["name"], fontsize=8.5)
         axis.set(title=textwrap.fill(title, 42), ylim=(table.line.max() + 0.7, -0.7))
         axis.grid(axis="y", visible=False)
-        _crosses(axis, table, everything, "+.0f" if changes else ".0f")
+        _crosses(axis, table, everything, "+.1f" if changes else ".0f")
     axes[-1, 0].set_xlabel(xlabel)
     marks = _marks(kinds, everything, changes)
     figure.legend(handles=marks, loc="outside upper left", ncols=4, fontsize=8.5)

@@ -97,7 +97,7 @@ def load(
     recommends. Raises `ModelError`, of a .keras file also `TrainingError`.
     """
     if precision not in (None, *PRECISIONS):
-        raise ModelError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+        raise ModelError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     augmentation.views(views)  # which raises for another number
     path = Path(model).expanduser()
     if path.suffix not in (".onnx", ".keras"):

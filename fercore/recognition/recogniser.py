@@ -126,7 +126,7 @@ def crop(rgb: np.ndarray, box: np.ndarray, margin: float, tilt: float = 0.0) -> 
 
 
 def rows(names: Iterable[object], results: Iterable[Sequence[Face]]) -> list[dict]:
-    """A dictionary a face: `COLUMNS`, then the probability of each expression by its name."""
+    """One dictionary per face: `COLUMNS`, then the probability of each expression by its name."""
     found = []
     for name, faces in zip(names, results, strict=True):
         for number, face in enumerate(faces):

@@ -184,7 +184,7 @@ def recognise_video(
 
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video.
     `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
-    has a row a frame and face: `COLUMNS`, then smoothed probabilities. What was done is kept, but
+    has rows by frame and face: `COLUMNS`, then smoothed probabilities. What was done is kept, but
     with a `RecognitionError` nothing is left behind.
     """
     if not isinstance(path, str | os.PathLike):

@@ -125,7 +125,7 @@ def one_step(model: keras.Model, batch: Batch, recipe: Recipe) -> pd.Series:
 
 
 def fit(experiment: Experiment, model: keras.Model, parts: Parts) -> pd.DataFrame | None:
-    """`experiments.fit` with a line an epoch."""
+    """`experiments.fit` with one line per epoch."""
 
     def line(epoch: int, logs: dict) -> None:
         train = "training {accuracy:.1%} right, loss {loss:.3f}"
@@ -217,7 +217,7 @@ def mistakes(scored: Scored, number: int = 10) -> Figure | Styler:
 
 
 def family(networks: Sequence[str]) -> pd.DataFrame:
-    """Committed accuracies beside the published ones, as text: a row a network and split."""
+    """Committed accuracies beside the published ones, as text: one row per network and split."""
     results, systems = table("results"), {parameters.network(one)["system"] for one in networks}
     rows = pd.concat([tables.of_system(results, system) for system in sorted(systems)])
     shown = ["network", "split", "published test", "test", "views averaged", "training"]

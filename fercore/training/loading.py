@@ -68,7 +68,7 @@ def load(
     named = list(classes) if classes is not None else _known_classes(path)
     shown, shapes = artifacts.printable(", ".join(named)), [tuple(y.shape) for y in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 2:
-        raise TrainingError(f"{name}: must have one output, a probability a class; has {shapes}")
+        raise TrainingError(f"{name}: must have one output, class probabilities; has {shapes}")
     if (n := shapes[0][1]) != len(named):
         raise TrainingError(f"{name}: predicts {n} classes, expected are {len(named)}: {shown}")
     model = _fed(model, name, inputs, side)

@@ -51,7 +51,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Train `model` by Keras's `fit`; it ends with the weights of the epoch that was best on
-    `validation`. Returns the history, a row an epoch: epoch, side (pixels of the faces), accuracy,
+    `validation`. Returns the history by epoch: its number, side (pixels of the faces), accuracy,
     loss, val_accuracy, val_loss, learning_rate, seconds.
 
     With `checkpoint`, a folder, every epoch is saved there and a training of the same `key` that

@@ -45,8 +45,7 @@ def documents() -> dict[str, str]:
     said, read = story(folder), (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY[:3])
     content = generated(*read) | {key: said[key] for key in ("findings", "summary")}
     for one in said["systems"]:
-        verdict = one["verdict"].capitalize()
-        content[f"system {one['letter']}"] = f"**{verdict}.** {one['reason']}\n"
+        content[f"system {one['letter']}"] = f"**{one['verdict'].capitalize()}.** {one['reason']}\n"
     return {
         name: filled((paths.ROOT / name).read_text(), {key: content[key] for key in keys}, name)
         for name, keys in DOCUMENTS.items()
@@ -101,26 +100,27 @@ def filled(document: str, content: Mapping[str, str], file: str) -> str:
 
 
 def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
-    """A row a system, as text: its highest published figure beside this study's, how many of its
-    figures and of its gains are reached, and the verdict; last the study's own ensemble. A figure
+    """A row for each system, as text: its highest published figure beside this study's, how many of
+    its figures and gains are reached, and the verdict; last the study's own ensemble. A figure
     is reached when it is not above the 95 % interval of the accuracy here, views averaged, on the
-    split that it was published for; a gain, when not above that of the same change."""
+    split that it was published for; a gain above zero, when it is not above any of that change."""
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
     figures = figures[figures.preferred & (figures.split == figures.measured_on)]
     catalogue, rows = scoring.catalogue(), []
-    known = gains.dropna(subset="published")
+    known = gains[gains.published > 0]
     known = known[~known.after.str.endswith(parameters.PUBLISHED_RECIPE)]
     for system, ours in figures.groupby("system"):
         best = ours.iloc[int(ours.published.argmax())]
         pairs = known.loc[[catalogue[name].system == system for name in known.after]]
-        reached, gained = ours.high >= ours.published, pairs.high >= pairs.published
+        reached, once = ours.high >= ours.published, ["change", "split", "published"]
+        gained = pairs.assign(reached=pairs.high >= pairs.published).groupby(once).reached.all()
         whole = reached.all() and gained.all() and system not in LIMITED
         none = not (reached.any() or gained.any())
         row = {"system": system, "network": best["name"], "split": best.split}
         row |= {"published": f"{best.published:.2f}"}
         row |= {"here": tables.accuracy(results, best.split, best["name"])}
         row |= {"figures reached": f"{reached.sum()} of {len(ours)}"}
-        row |= {"gains reached": f"{gained.sum()} of {len(pairs)}" if len(pairs) else ""}
+        row |= {"gains reached": f"{gained.sum()} of {len(gained)}" if len(gained) else ""}
         verdict = "reproduced" if whole else "not reproduced" if none else "reproduced in part"
         rows.append(row | {"verdict": verdict})
     if own := tables.accuracy(results, "official", parameters.STUDY_ENSEMBLE):
@@ -135,29 +135,29 @@ def _numbers(
     """What the sentences of story.md are filled with: functions that give numbers as text."""
     known = scoring.catalogue()
     dense = curve[(curve.network == "dsift_cnn") & (curve.recipe == "study")]
+    few = dense.groupby("percent")[["gain", "gain_low", "gain_high"]].mean()
     size = results.groupby("network").macs.mean()
 
-    def accuracy(split: str, name: str) -> str:
-        return re.sub(r"(?= [\[(]|$)", " %", tables.accuracy(results, split, name), count=1)
+    def accuracy(*of: str, tta: bool = True) -> str:  # split, name
+        return re.sub(r"(?= [\[(]|$)", " %", tables.accuracy(results, *of, tta=tta), count=1)
+
+    def points(*values: float) -> str:
+        return tables.interval(*values, "+z.1f").replace("\u00a0[", " points [")
 
     def gain(before: str, after: str, split: str) -> str:
         pair = (gains.before == before) & (gains.after == after) & (gains.split == split)
-        row = gains[pair].iloc[0]
-        return tables.interval(row.gain, row.low, row.high, "+z.1f").replace("\u00a0[", " points [")
+        return points(*gains[pair][["gain", "low", "high"]].iloc[0])
 
     def claimed(before: str, after: str, split: str) -> str:
         one, other = (known[name].published[split]["test"] for name in (before, after))
         return f"{other - one:+z.1f}"
 
-    def unique(split: str, name: str) -> str:
-        return tables.number(tables.select(results, split, name).accuracy_deduplicated.mean())
-
     return {
         "accuracy": accuracy,
         "gain": gain,
         "claimed": claimed,
-        "unique": unique,
-        "few": lambda percent: f"{dense.gain[dense.percent == percent].mean():+z.1f}",
+        "unique": lambda *of: f"{tables.select(results, *of).accuracy_deduplicated.mean():.1f}",
+        "few": lambda percent: points(*few.loc[percent]),
         "times": lambda one, other: f"{size[one] / size[other]:.0f}",
         "votes": lambda name: list(votes.loc[name]),
     }

@@ -30,7 +30,7 @@ def test_unit_and_raw_ranges():
     faces = np.array([[[0, 255]]], np.uint8)
     assert augmentation.normalise(faces, "unit").ravel().tolist() == [0, 1]
     assert augmentation.normalise(faces, "raw").ravel().tolist() == [0, 255]
-    with pytest.raises(ValueError, match="'gamma' is none of standardise, unit, raw"):
+    with pytest.raises(ValueError, match="'gamma' is not one of standardise, unit, raw"):
         augmentation.normalise(faces, "gamma")
 
 
@@ -105,7 +105,7 @@ def test_ten_views_are_as_it_is_smaller_larger_turned_and_each_mirrored():
     ] == pytest.approx(1.2, abs=0.3)
     assert [len(augmentation.views(number)) for number in augmentation.VIEWS] == [1, 2, 10]
     assert len(augmentation.seen(face[:0], views[-1])) == 0
-    with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):
+    with pytest.raises(ValueError, match="views 3 is not one of 1, 2, 10"):
         augmentation.views(3)
 
 

@@ -201,7 +201,7 @@ DAMAGED_ROWS = {
     "label word": (row(9, lambda line: "Angry" + line[1:]), r"row 9 .*emotion 'Angry' is not 0"),
     "usage": (
         row(2, lambda line: line.replace("Training", "training")),
-        r"row 2 .*Usage 'training' is none of",
+        r"row 2 .*Usage 'training' is not one of",
     ),
     "no usage": (
         row(2, lambda line: line.rpartition(",")[0]),
@@ -252,7 +252,7 @@ DAMAGED_FILES = {
     "cut in Usage": (
         "fer2013.csv",
         lambda data: data[:-4],
-        r"row 24 \(line 25\): Usage 'PrivateT' is none of",
+        r"row 24 \(line 25\): Usage 'PrivateT' is not one of",
     ),
     "header only": ("fer2013.csv", lambda data: data[:21], r"a header and no rows; download"),
     "blank lines": ("fer2013.csv", lambda data: data[:21] + b"\n" * 5000, r"a header and no rows"),

@@ -112,7 +112,7 @@ def test_both_variants_of_the_shallow_cnn_are_there():
         ]
 
     assert convolutions("readme") == [32, 64] and convolutions("source") == [64, 128]
-    with pytest.raises(ValueError, match="variant 'paper' is none of readme, source"):
+    with pytest.raises(ValueError, match="variant 'paper' is not one of readme, source"):
         registry.build("shallow_cnn", variant="paper")
 
 
@@ -159,5 +159,5 @@ def test_initial_weights_of_system_e_are_its_own_where_asked():
     published, he = deviations("published"), deviations("he")
     assert published == pytest.approx([0.0176] * 2, rel=0.05)  # of 0.02, cut at two deviations
     assert he[0] == pytest.approx((2 / (6 * 6 * 128)) ** 0.5, rel=0.05)
-    with pytest.raises(ValueError, match="weights 'large' is none of he, published"):
+    with pytest.raises(ValueError, match="weights 'large' is not one of he, published"):
         registry.build("model_a", weights="large")

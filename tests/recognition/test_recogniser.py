@@ -185,7 +185,7 @@ def test_views_are_averaged(model):
     one, two = (inference.load(model, views=views) for views in (1, 2))
     mirrored = one.untempered(crop[:, :, ::-1])
     assert np.allclose(two.untempered(crop), (one.untempered(crop) + mirrored) / 2)
-    with pytest.raises(ValueError, match="views 3 is none of 1, 2, 10"):
+    with pytest.raises(ValueError, match="views 3 is not one of 1, 2, 10"):
         inference.load(model, views=3)
 
 
@@ -211,7 +211,7 @@ def test_models_that_cannot_be_used_are_told(model, tmp_path):
         inference.load("resnet")
     with pytest.raises(ModelError, match=r"none.onnx: no such model"):
         inference.load(tmp_path / "none.onnx")
-    with pytest.raises(ModelError, match="precision 'int4' is none of int8, float32"):
+    with pytest.raises(ModelError, match="precision 'int4' is not one of int8, float32"):
         inference.load(model, precision="int4")
     with pytest.raises(ModelError, match=r"tiny_int8.onnx: not there; take precision float32"):
         inference.load(model, precision="int8")

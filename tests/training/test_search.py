@@ -85,5 +85,5 @@ def test_a_search_goes_on_under_its_own_conditions_only(searched):
     with pytest.raises(AssertionError, match=r"was begun otherwise \(subset 60 then, 50 now\)"):
         searched(trials=2, subset=50)
     assert len(searched(trials=1, space="one_cycle")) == 1  # another name
-    with pytest.raises(AssertionError, match="space 'e' is none of system_e, one_cycle"):
+    with pytest.raises(AssertionError, match="space 'e' is not one of system_e, one_cycle"):
         searched(space="e")

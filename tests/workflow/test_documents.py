@@ -37,6 +37,22 @@ def test_the_story_is_told_with_the_numbers_of_the_tables():
     assert told["summary"].count("\n|") == 7 and rows["own"]["here"] in told["summary"]
 
 
+@has_results
+def test_a_gain_counts_once_and_a_published_loss_is_none():
+    results = pd.read_csv(PUBLISHED / "tables" / "results.csv")
+    gains = pd.read_csv(PUBLISHED / "tables" / "changes.csv")
+
+    def reached(**changed):
+        depth = (gains.change == "depth") & gains.published.notna()
+        assert depth.sum() == 2  # with softmax and with sigmoids, of one published figure
+        made = gains.assign(**{key: gains[key].mask(depth, one) for key, one in changed.items()})
+        return documents.verdicts(results, made).set_index("system").loc["B", "gains reached"]
+
+    assert reached() == "1 of 1"
+    assert reached(high=gains.published - 1) == "0 of 1"
+    assert reached(published=-1.0) == ""
+
+
 def test_a_document_is_filled_between_its_markers(tmp_path):
     data = faces()
     for name in ("cnn", "dsift_cnn"):
