@@ -61,7 +61,7 @@ def _parser() -> ArgumentParser:
     recognise = command("recognise", "expressions in pictures, folders or a video")
     add = recognise.add_argument
     add("paths", nargs="+", metavar="path", help="pictures and folders, or one video")
-    add("--out", help="file to write; for several annotated pictures, a folder")
+    add("--out", help="file to write, or a folder for annotated pictures")
     add("--format", help="csv, json, png; of a video mp4; default: by the name of --out")
     _recogniser_options(recognise)
     camera = command("camera", "expressions live, in a window; q quits")

@@ -85,7 +85,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
     several, kind = len(paths) > 1 or paths[0].is_dir(), _format(options.format, out)
     listed = (pictures.listed(path) if path.is_dir() else [path] for path in paths)
     files = list(dict.fromkeys(file for group in listed for file in group))
-    targets = _targets(files, out, folder=kind == "png" and several) if out else {}
+    targets = _targets(files, out, png=kind == "png") if out else {}
     built, done, bad = recogniser(options), dict[Path, list[Face]](), 0
     names = built.class_names
     try:
@@ -126,8 +126,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
         fault = f"cannot be written ({printable(error.strerror or error)})"
         raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
     if asked:
-        tried = len(done) + bad
-        _say(f"interrupted after {tried} of {len(files)} pictures; what was done is kept")
+        _say(f"interrupted after {len(done) + bad} of {len(files)} pictures; what was done is kept")
         return 130
     return int(bad > 0)
 
@@ -169,9 +168,10 @@ def _rows(stream: TextIO, done: dict[Path, list[Face]], heading: Sequence[str] =
     stream.flush()
 
 
-def _targets(files: list[Path], out: Path, *, folder: bool) -> dict[Path, Path]:
+def _targets(files: list[Path], out: Path, *, png: bool) -> dict[Path, Path]:
     """Where the result of each file goes: `out`, or in the folder `out` a file of the same stem or,
     where others have it, name. Raises `RecognitionError` for names that clash."""
+    folder = png and (len(files) > 1 or not out.suffix or out.is_dir())
     if folder and out.suffix.lower() == ".png":
         raise RecognitionError(f"{printable(out)}: for several pictures, --out is a folder")
     if out.is_dir() and not folder:

@@ -288,6 +288,10 @@ def test_results_are_written_in_every_format(capsys, model, tmp_path):
     ]
     assert command(capsys, source / "b.png", *options, "--out", tmp_path / "one.png")[0] == 0
     assert pictures.read(tmp_path / "one.png").shape == (40, 60, 3)
+    for folder in ("marked", "fresh"):  # there already, and made; one picture goes into it as well
+        (tmp_path / "marked" / "b.recognised.png").unlink(missing_ok=True)
+        assert command(capsys, source / "b.png", *options, "--out", tmp_path / folder)[0] == 0
+        assert pictures.read(tmp_path / folder / "b.recognised.png").shape == (40, 60, 3)
 
 
 def test_rows_of_csv_come_while_other_pictures_are_still_read(capsys, model, tmp_path, monkeypatch):
@@ -384,7 +388,7 @@ def test_in_a_folder_a_bad_picture_is_told_and_the_others_go_on(capsys, model, t
         ("light.png", ["--format", "mp4"], "'mp4': pictures take the formats csv, json, png"),
         ("light.png", ["--out", "o.xlsx"], "'xlsx': pictures take the formats"),
         ("light.png", ["--out", "text.jpg/o.csv"], "text.jpg/o.csv: cannot be written"),
-        ("light.png", ["--out", "."], "a folder; give the name of a file"),
+        ("light.png", ["--out", ".", "--format", "csv"], "a folder; give the name of a file"),
     ],
 )
 def test_each_mistake_is_one_line_and_leaves_nothing(
