@@ -96,11 +96,12 @@ def _model(model: keras.Model, half: bool) -> onnx.ModelProto:
 
 
 def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
-    """The model with dense layers and convolutions in 8-bit integers, but for the first: the
-    picture would be too coarse. Weights keep to 7 bits, so that processors without 8-bit dot
+    """The model with its layers in 8-bit integers, but for the first and the last: pictures and
+    probabilities would be too coarse. Weights keep to 7 bits, so that processors without 8-bit dot
     products do not overflow (ONNX Runtime, 'Quantize ONNX models')."""
     from onnxruntime import quantization
 
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     batches = iter([{"image": examples[k : k + 64]} for k in range(0, len(examples), 64)])
     reader = SimpleNamespace(get_next=lambda: next(batches, None))
     logging.disable(logging.WARNING)  # it advises a preparation that these models do not need
@@ -114,7 +115,7 @@ def _quantised(model: onnx.ModelProto, examples: np.ndarray) -> bytes:
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
-                nodes_to_exclude=[x.name for x in model.graph.node if x.op_type == "Conv"][:1],
+                nodes_to_exclude=[x.name for x in [*convolutions[:1], *model.graph.node[-3:]]],
             )
             return target.read_bytes()
     finally:
