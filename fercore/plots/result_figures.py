@@ -169,7 +169,7 @@ def _crosses(axis: Axes, table: pd.DataFrame, everything: pd.DataFrame, form: st
             axis.plot(row.published, place, "x", color=PUBLISHED, ms=6, mew=1.6)
         else:
             look: Any = {"ha": ("left", "right")[beyond], "fontsize": 7.5, "color": PUBLISHED}
-            axis.annotate(f"{row.published:{form}}", (beyond, place), **AT_EDGE, **look)
+            axis.annotate(f" {row.published:{form}} ", (beyond, place), **AT_EDGE, **look)
 
 
 def _marks(kinds: Mapping[str, str], table: pd.DataFrame, changes: bool) -> list[mpl.lines.Line2D]:
