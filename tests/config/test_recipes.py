@@ -98,7 +98,7 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path):
     assert recipes.read(str(path)) == recipes.read("compact", epochs=7)
     for missing in (str(tmp_path / "none.yaml"), "x" * 5000, "a\0b"):
         with pytest.raises(
-            ParameterError, match="no such file; there are compact, compact_d"
+            ParameterError, match="no such file; there are compact, compact_b"
         ) as error:
             recipes.read(missing)
         assert "\n" not in str(error.value)

@@ -43,7 +43,8 @@ def command():
 
 def told(command):
     """The notebook of a command and the values that it hands over."""
-    words = shlex.split(command)
+    setting, *words = shlex.split(command)
+    assert setting == "PAPERMILL=1"
     assert (words[0], words[3:6]) == ("papermill", ["--cwd", "notebooks", "-y"])
     return words[1], yaml.safe_load(words[6])
 

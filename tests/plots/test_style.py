@@ -117,7 +117,7 @@ def test_what_holds_zero_is_hollow_and_what_lies_beyond_is_a_number_at_the_edge(
     (axis,) = figure.axes
     marks = [line for line in axis.lines if line.get_marker() == "o"]
     assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True]
-    assert {text.get_text(): text.xy[0] for text in axis.texts} == {"-40": 0, "+50": 1}
+    assert {text.get_text(): text.xy[0] for text in axis.texts} == {" -40.0 ": 0, " +50.0 ": 1}
     told = [text.get_text() for text in figure.legends[0].get_texts()]
     assert told == ["networks", "aggregates", "hollow: no more than chance", "published"]
 
