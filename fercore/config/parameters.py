@@ -17,7 +17,7 @@ Accuracies = dict[str, dict[Literal["validation", "test"], float]]
 
 
 class Checked(BaseModel):
-    """A file, or a part of one: unknown keys are refused, no type is taken for another."""
+    """A file, or a part of one: unknown keys are refused, and so is a value of another type."""
 
     model_config = reading.STRICT
 

@@ -103,7 +103,7 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     """A row for each system, as text: its highest published figure beside this study's, how many of
     its figures and gains are reached, and the verdict; last the study's own ensemble. A figure
     is reached when it is not above the 95 % interval of the accuracy here, views averaged, on the
-    split that it was published for; a gain above zero, when it is not above any of that change."""
+    split that it was published for; a gain above zero, when no interval of that change is below it."""
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
     figures = figures[figures.preferred & (figures.split == figures.measured_on)]
     catalogue, rows = scoring.catalogue(), []
@@ -112,8 +112,8 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     for system, ours in figures.groupby("system"):
         best = ours.iloc[int(ours.published.argmax())]
         pairs = known.loc[[catalogue[name].system == system for name in known.after]]
-        reached, once = ours.high >= ours.published, ["change", "split", "published"]
-        gained = pairs.assign(reached=pairs.high >= pairs.published).groupby(once).reached.all()
+        reached, key = ours.high >= ours.published, ["change", "split", "published"]
+        gained = pairs.assign(reached=pairs.high >= pairs.published).groupby(key).reached.all()
         whole = reached.all() and gained.all() and system not in LIMITED
         none = not (reached.any() or gained.any())
         row = {"system": system, "network": best["name"], "split": best.split}

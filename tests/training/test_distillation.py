@@ -93,7 +93,7 @@ def test_teachers_answer_each_copy_which_all_students_share(experiment, copied, 
     for copy in parts.copies:
         said = [prediction.predict(model, copy, experiment.recipe) for model in models]
         assert np.allclose(copy.soft_labels, np.mean(said, axis=0), atol=1e-3)  # kept as float16
-    monkeypatch.setattr(prediction, "predict", None)  # nobody is asked again
+    monkeypatch.setattr(prediction, "predict", None)  # no teacher predicts again
     again = experiments.examples(dataclasses.replace(copied, seed=1))
     for one, other in zip(parts.copies, again.copies, strict=True):
         assert np.array_equal(one.images, other.images) and np.array_equal(

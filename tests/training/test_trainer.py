@@ -92,7 +92,7 @@ def test_copies_stand_in_for_the_faces_and_their_soft_labels_for_the_labels():
     assert history.val_accuracy.iloc[-1] > 0.9
 
 
-def test_all_batches_asked_are_of_one_size(monkeypatch):
+def test_all_batches_are_of_one_size(monkeypatch):
     model, _ = trained()
     whole = prediction.predict(model, examples(30, 1), RECIPE)
     sizes, ask = [], model.predict_on_batch

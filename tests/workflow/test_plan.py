@@ -281,7 +281,7 @@ def test_a_notebook_without_a_choice_of_recipe_keeps_the_one_of_its_network(proj
     assert recipes == {"10_cnn": "mild.yaml", "11_vgg": "longer.yaml"}
 
 
-def test_protocols_that_the_data_cannot_have_are_left_out(project):
+def test_splits_that_the_data_cannot_have_are_left_out(project):
     text = "networks: {official: [cnn], pooled_64_16_20: [cnn]}"
     found = plan.jobs(write_profile(project, text), {"pooled_64_16_20": "no votes"})
     assert [job.name for job in found] == [
