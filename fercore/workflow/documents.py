@@ -103,7 +103,7 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     """A row for each system, as text: its highest published figure beside this study's, how many of
     its figures and gains are reached, and the verdict; last the study's own ensemble. A figure
     is reached when it is not above the 95 % interval of the accuracy here, views averaged, on the
-    split that it was published for; a gain above zero, when no such change is below it."""
+    split that it was published for; a gain above zero likewise, by the intervals of its change."""
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
     figures = figures[figures.preferred & (figures.split == figures.measured_on)]
     catalogue, rows = scoring.catalogue(), []
