@@ -141,8 +141,8 @@ def _numbers(
     def accuracy(*of: str, tta: bool = True) -> str:  # split, name
         return re.sub(r"(?= [\[(]|$)", " %", tables.accuracy(results, *of, tta=tta), count=1)
 
-    def points(*values: float) -> str:
-        return tables.interval(*values, "+z.1f").replace("\u00a0[", " points [")
+    def points(gain: float, low: float, high: float) -> str:
+        return tables.interval(gain, low, high, "+z.1f").replace("\u00a0[", " points [")
 
     def gain(before: str, after: str, split: str) -> str:
         pair = (gains.before == before) & (gains.after == after) & (gains.split == split)
