@@ -32,13 +32,15 @@ class BatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("fercore")
 class Conv2D(layers.Conv2D):
-    """Keras's layer, in bfloat16 the gradient of its kernel on `SMALL` maps computed by products of
-    matrices: for each place of the kernel, the map shifted so far times the outer gradient."""
+    """Keras's layer with quicker gradients on a processor: in float32 that of its inputs by a
+    convolution with the kernel turned by 180°; on `SMALL` maps that of its kernel by products of
+    matrices, for each place of the kernel the map shifted so far times the outer gradient."""
 
     def convolution_op(self, inputs, kernel):
-        side = max(self.compute_output_shape(inputs.shape)[1:3])
         plain = self.strides == self.dilation_rate == (1, 1) != self.kernel_size
-        if not (plain and self.groups == 1 and side <= SMALL and _bfloat16_on_processor(inputs)):
+        small = max(self.compute_output_shape(inputs.shape)[1:3]) <= SMALL
+        quicker = _on_processor() and (small or inputs.dtype == "float32")
+        if not (plain and self.groups == 1 and quicker):
             return super().convolution_op(inputs, kernel)
         return _convolution(inputs, ops.cast(kernel, inputs.dtype), self.padding.upper())
 
@@ -104,12 +106,8 @@ def _on_tensorflow() -> bool:
     return keras.backend.backend() == "tensorflow"
 
 
-def _bfloat16_on_processor(inputs) -> bool:
-    if not _on_tensorflow() or keras.backend.standardize_dtype(inputs.dtype) != "bfloat16":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
+def _on_processor() -> bool:
+    return _on_tensorflow() and not keras.distribution.list_devices("gpu")
 
 
 def _convolution(inputs, kernel, padding: str):
@@ -119,18 +117,24 @@ def _convolution(inputs, kernel, padding: str):
     def convolve(inputs, kernel):
         def gradient(upstream):
             (tall, wide, channels, filters), (height, width) = kernel.shape, upstream.shape[1:3]
-            reach = (height + tall - 1, width + wide - 1)
-            added = [size - given for size, given in zip(reach, inputs.shape[1:3], strict=True)]
-            border = [[pixels // 2, pixels - pixels // 2] for pixels in added]
-            padded = tf.pad(inputs, [[0, 0], *border, [0, 0]])
-            flat = tf.reshape(upstream, [-1, filters])
+            added = [n - 1 if padding == "SAME" else 0 for n in (tall, wide)]
+            around = [[0, 0], *([n // 2, n - n // 2] for n in added), [0, 0]]
+            if inputs.dtype == tf.float32:
+                rest = [[tall - 1 - n for n in around[1]], [wide - 1 - n for n in around[2]]]
+                turned = tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2])
+                of_inputs = tf.nn.conv2d(upstream, turned, 1, [[0, 0], *rest, [0, 0]])
+            else:
+                of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
+            if max(height, width) > SMALL:
+                of_kernel = tf.compat.v1.nn.conv2d_backprop_filter
+                return of_inputs, of_kernel(inputs, kernel.shape, upstream, [1] * 4, padding)
+            padded, flat = tf.pad(inputs, around), tf.reshape(upstream, [-1, filters])
             shifted = [
                 tf.reshape(padded[:, y : y + height, x : x + width], [-1, channels])
                 for y in range(tall)
                 for x in range(wide)
             ]
             of_kernel = tf.stack([tf.matmul(one, flat, transpose_a=True) for one in shifted])
-            of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
             return of_inputs, tf.reshape(of_kernel, kernel.shape)
 
         return tf.nn.conv2d(inputs, kernel, 1, padding), gradient

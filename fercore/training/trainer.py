@@ -153,10 +153,6 @@ def device() -> str:
 
 def gpu() -> str | None:
     """The GPU that Keras's backend computes on, as its maker calls it; None without one."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
     if keras.backend.backend() == "jax":
         import jax
 

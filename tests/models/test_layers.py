@@ -28,8 +28,9 @@ def test_fused_batch_normalisation_is_keras_s_own():
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("side", "size"), [(6, 3), (5, 4), (13, 3)])
-def test_gradients_of_a_convolution_on_small_maps_are_keras_s_own(side, size, padding, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("side", "size"), [(6, 3), (5, 4), (13, 3), (14, 2)])
+def test_gradients_of_a_convolution_are_keras_s_own(side, size, precision, padding, monkeypatch):
     taken, convolution = [], layers._convolution
     monkeypatch.setattr(
         layers, "_convolution", lambda *given: taken.append(given) or convolution(*given)
@@ -37,9 +38,9 @@ def test_gradients_of_a_convolution_on_small_maps_are_keras_s_own(side, size, pa
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(size=(4, side, side, 8)), tf.float32)
     how = {"filters": 6, "kernel_size": size, "padding": padding, "use_bias": False}
-    fast, plain = layers.Conv2D(**how, dtype="mixed_bfloat16"), keras.layers.Conv2D(**how)
+    fast, plain = layers.Conv2D(**how, dtype=precision), keras.layers.Conv2D(**how)
     assert plain(x).shape == fast(x).shape
-    assert bool(taken) == (side <= layers.SMALL)
+    assert bool(taken) == (precision == "float32" or side <= layers.SMALL)
     plain.set_weights(fast.get_weights())
     gradients = {}
     for layer in (fast, plain):
@@ -47,9 +48,8 @@ def test_gradients_of_a_convolution_on_small_maps_are_keras_s_own(side, size, pa
             tape.watch(x)
             loss = tf.reduce_sum(tf.cast(layer(x), tf.float32) ** 2)
         gradients[layer] = tape.gradient(loss, [x, layer.kernel.value])
-    near = (
-        0.02 if taken else 0.1
-    )  # TensorFlow's own sums in bfloat16 where the processor does not know it
+    # TensorFlow's own sums are in bfloat16 where the processor does not know it
+    near = 1e-5 if precision == "float32" else 0.02 if taken else 0.1
     for ours, theirs in zip(gradients[fast], gradients[plain], strict=True):
         assert np.abs(ours - theirs).max() < near * np.abs(theirs).max()
 
