@@ -21,7 +21,7 @@ DOCUMENTS = {  # and what is made anew in them
     "README.md": ("findings", "summary"),
     "docs/results.md": ("findings", "verdicts", *SYSTEMS, "results", "changes", "few faces"),
 }
-STORY = ("results", "changes", "learning_curve", "by_votes")  # tables that story.md tells of
+STORY = ("results", "changes", "learning_curve", "by_votes")  # tables that story.md reads
 LIMITED = {  # systems that cannot be rebuilt whole, whatever the numbers say
     "C": "its split is not stated, and its third member needs ImageNet's weights",
     "D": "it was trained on AffectNet too, which is not public",
@@ -53,7 +53,7 @@ def documents() -> dict[str, str]:
 
 
 def story(folder: Path) -> dict[str, Any]:
-    """What the tables of a run tell, as Markdown: `findings`, `summary` (a table), and `systems`,
+    """What the tables of a run show, as Markdown: `findings`, `summary` (a table), and `systems`,
     each with letter, title, verdict and its reason."""
     results, gains, curve, votes = (pd.read_csv(folder / f"tables/{name}.csv") for name in STORY)
     rows: dict[Any, Any] = verdicts(results, gains).set_index("system").to_dict("index")
