@@ -1,5 +1,6 @@
 """What a run leaves behind: files written whole or not at all, predictions, provenance."""
 
+import errno
 import json
 import logging
 import os
@@ -64,7 +65,9 @@ def printable(text: object, limit: int = 80) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, which it replaces when the block ends well: `path` is whole
     or not there, also after a power cut. What a kill leaves is removed by `remove_unfinished`."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # what a link leads to
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "a folder or a device, not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}{UNFINISHED}")
     try:
@@ -230,7 +233,7 @@ def progress(
 ) -> tqdm:
     """A progress bar with time left, gone at the end; silent when nobody looks. In notebooks it is
     text on standard output: a widget would leave an error when the notebook is opened again."""
-    watched = in_kernel() or sys.stderr.isatty()
+    watched = in_kernel() or bool(sys.stderr and sys.stderr.isatty())
     silent = not watched or bool({"PAPERMILL", "NBCONVERT"} & os.environ.keys())
     file = sys.stdout if in_kernel() else sys.stderr
     return tqdm(iterable, description, total, leave=False, disable=silent, file=file)

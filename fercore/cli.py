@@ -1,6 +1,7 @@
 """Commands behind run_all.sh and those of the recogniser: fercore COMMAND."""
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -14,7 +15,8 @@ STUDY = ("run", "execute", "index", "publish", "documents")  # need a clone
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a mistake of the user's is one line, exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    ours = arguments[:1] != ["run"] or "--" not in arguments
+    end = len(arguments) if ours else arguments.index("--")
     options = _parser().parse_args(arguments[:end])
     options.snakemake, status = arguments[end + 1 :], 2
     try:
@@ -28,10 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         mistake, status = "interrupted", 130
     except ModuleNotFoundError as error:
         mistake = f"{error.name} is not installed; pip install 'fercore[study]' brings it"
+    except BrokenPipeError:  # as `| head` ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         mistake = f"{place}{error.strerror or error}"
-    except (ValueError, RuntimeError, TypeError) as error:
+    except (ImportError, ValueError, RuntimeError, TypeError) as error:
         mistake = str(error)
     print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
     return status
@@ -47,7 +52,7 @@ def _parser() -> ArgumentParser:
             one.add_argument(argument)
         return one
 
-    run = command("run", "run a profile; options of Snakemake go behind --")
+    run = command("run", "run a profile; options of Snakemake go after --")
     run.add_argument("profile", nargs="?", help="default: by the data at hand")
     run.add_argument("--cores", type=int, default=artifacts.cores())
     run.add_argument("--force", action="store_true")
@@ -77,7 +82,7 @@ def _parser() -> ArgumentParser:
     train.add_argument("--out", help="NAME.keras; default: named as the folder")
     what = "the data set TARGET of FOLDER, which holds a folder of pictures for each class"
     dataset = command("dataset", what, "folder", "target")
-    dataset.add_argument("--faces", default="haar", help="a detector; whole: pictures are faces")
+    dataset.add_argument("--faces", help="a detector, or whole; default: yunet, else haar")
     return parser
 
 

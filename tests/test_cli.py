@@ -1,6 +1,11 @@
 """The commands: what goes wrong is one line, what belongs to Snakemake reaches it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from PIL import Image
 
 from fercore import cli, paths
 from fercore.recognition import command
@@ -14,6 +19,7 @@ from fercore.recognition import command
         (TypeError("a number is no path"), "a number is no path"),
         (PermissionError(13, "Permission denied", "a.png"), "a.png: Permission denied"),
         (OSError("disk full"), "disk full"),
+        (ImportError("initialization failed"), "initialization failed"),
         (ModuleNotFoundError(name="keras"), "keras is not installed; pip install 'fercore[study]'"),
     ],
 )
@@ -52,6 +58,26 @@ def test_options_behind_two_dashes_are_snakemakes(monkeypatch):
     [(name, options)] = calls
     assert name == "smoke" and options["extra"] == ["--executor", "slurm"]
     assert options["cores"] == 2 and not options["force"] and not options["dry_run"]
+
+
+def test_names_that_begin_with_a_dash_go_behind_two(monkeypatch):
+    taken = []
+    monkeypatch.setattr(command, "run", lambda options: taken.append(options.paths) or 0)
+    assert cli.main(["recognise", "a.png", "--", "-b.png"]) == 0
+    assert taken == [["a.png", "-b.png"]]
+
+
+def test_a_reader_that_has_gone_is_no_mistake(tmp_path):
+    Image.new("RGB", (400, 400)).save(tmp_path / "a.png")
+    code = "from fercore import cli; raise SystemExit(cli.main())"
+    options = [tmp_path / "a.png", "--detector", "whole", "--format", "csv"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "recognise", *options], stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert done.returncode == 141 and done.stderr == b""
 
 
 def test_a_bare_run_takes_the_profiles_of_the_data_at_hand_and_tells_the_worst_end(monkeypatch):

@@ -38,7 +38,7 @@ def read(source, name: str = "", smallest: int | None = None) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return as_rgb(source)
     if isinstance(source, Image.Image):
-        return _of_pillow(source.copy(), printable(name or "a Pillow image"))
+        return _decoded(source, printable(name or "a Pillow image"), None)
     if isinstance(source, (bytes, bytearray, memoryview)):
         source = io.BytesIO(source)
         if not source.getbuffer().nbytes:
@@ -87,7 +87,8 @@ def listed(folder: str | Path) -> list[Path]:
         raise PictureError(f"{printable(folder)}: no pictures in this folder ({known})")
     others = sorted(path.name for path in set(files).difference(found))
     if others:
-        log.warning("%s: %d files passed over, first %s", folder, len(others), printable(others[0]))
+        shown = printable(folder), len(others), printable(others[0])
+        log.warning("%s: files passed over: %d, first %s", *shown)
     return sorted(found, key=lambda path: natural(path.name.lower()))
 
 
@@ -120,7 +121,7 @@ def _decoded(file, name: str, smallest: int | None) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `MAX_PIXELS` is lower
-            with Image.open(file) as image:
+            with file.copy() if isinstance(file, Image.Image) else Image.open(file) as image:
                 if smallest:
                     image.draft(None, (smallest, smallest))
                 return _of_pillow(image, name)

@@ -1,9 +1,7 @@
 """Expressions in pictures and video (extra [video]), and an app (extra [study]). Imports neither
 Keras nor pandas nor matplotlib; `Recogniser` and `table` come by first use."""
 
-__all__ = [
-    *("Recogniser", "annotation", "app", "detection", "inference", "recogniser", "table", "video"),
-]
+__all__ = ["Recogniser", "annotation", "detection", "inference", "recogniser", "table", "video"]
 
 
 def __getattr__(name: str):

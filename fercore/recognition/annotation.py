@@ -1,4 +1,4 @@
-"""Recognised faces drawn into their picture, and followed from picture to picture of a film. Pillow
+"""Recognised faces drawn into their picture, and followed from frame to frame of a video. Pillow
 draws: OpenCV's letters have no accents, and matplotlib would take a second to import."""
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ INK, PAPER = "#181818", "white"
 SMALLEST = 9  # pixels: lower letters cannot be read, and nothing is written
 PLATE, EMPTY = "#181818B8", "#4B4B4BD2"  # under the bars, and what a bar does not fill
 LONGEST = 480  # pixels: larger frames are reduced for the search; faces of 5 % of it are found
-SLOW = 4  # frames from search to search with a detector that cannot keep up with a film
+SLOW = 4  # frames from search to search with a detector that cannot keep up with a video
 SMOOTHING = 0.35  # s: time constant of the mean over time
 OVERLAP = 0.3  # of intersection and union: from there on a box found belongs to a track
 STILL = 0.9  # of them: from there on a face has not moved, its detector trembles

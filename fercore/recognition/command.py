@@ -46,21 +46,21 @@ def run(options: Namespace) -> int:
     read; 130: interrupted, what was done is kept; 2, by a `ValueError`: nothing done."""
     paths = [Path(os.path.expanduser(path)) for path in options.paths]
     out = Path(os.path.expanduser(options.out)) if options.out else None
-    films = [path for path in paths if is_video(path)]
-    if films and len(paths) > 1:
-        name = printable(films[0].name)
+    videos = [path for path in paths if is_video(path)]
+    if videos and len(paths) > 1:
+        name = printable(videos[0].name)
         raise RecognitionError(f"{name}: give a video by itself, {len(paths)} paths were given")
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: _say(message)
-        if not films:
+        if not videos:
             return _pictures(paths, out, options)
         from fercore.recognition import video
 
         built = recogniser(options)
-        outcome = video.recognise_video(films[0], built, out=out, format=options.format)
+        outcome = video.recognise_video(videos[0], built, out=out, format=options.format)
     for remark in outcome.remarks:
-        _say(f"{printable(films[0].name)}: {remark}")
+        _say(f"{printable(videos[0].name)}: {remark}")
     for file in filter(None, (outcome.video, outcome.table)):
         print(_escaped(file))
     return 130 if outcome.interrupted else 0
@@ -122,13 +122,15 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
             elif kind == "csv" and not done:
                 _rows(stream, {}, names)
+    except BrokenPipeError:
+        raise
     except OSError as error:  # of what is written; reading has its own
         fault = f"cannot be written ({printable(error.strerror or error)})"
         raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
     if asked:
         _say(f"interrupted after {len(done) + bad} of {len(files)} pictures; what was done is kept")
         return 130
-    return int(bad > 0)
+    return 0 if not bad else 1 if done else 2
 
 
 def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarray, list[Face]]:
@@ -214,7 +216,7 @@ def _say(line: object) -> None:
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file is a film: by its first bytes, whatever its name is; else by its name."""
+    """Whether a file is a video: by its first bytes, whatever its name is; else by its name."""
     head = b""
     if os.path.isfile(path):  # opening a FIFO would wait
         with suppress(OSError), open(path, "rb") as file:

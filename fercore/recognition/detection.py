@@ -4,6 +4,7 @@ best comes first. A score is the detector's own measure: two detectors' scores d
 
 import hashlib
 import os
+import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ class YuNet:
 
     def __init__(self, file: str | Path | None = None):
         path = yunet_file() if file is None else Path(file).expanduser()
+        self._lock = threading.Lock()  # the network keeps state from call to call
         try:
             content = np.frombuffer(path.read_bytes(), np.uint8)
             self._network = cv2.FaceDetectorYN.create(
@@ -73,8 +75,9 @@ class YuNet:
         """Boxes in pixels of the whole picture, tilts, scores: float [k, 6]."""
         if min(rgb.shape[:2]) < SMALLEST:  # in a strip of pixels it sees faces of any size
             return np.empty((0, 6))
-        self._network.setInputSize(rgb.shape[1::-1])
-        found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
+        with self._lock:
+            self._network.setInputSize(rgb.shape[1::-1])
+            found = self._network.detect(np.ascontiguousarray(rgb[:, :, ::-1]))[1]
         found = np.empty((0, 15)) if found is None else found
         # of a low picture it may see faces without end
         found = found[np.abs(found).max(axis=1) < 4 * max(rgb.shape)]
@@ -94,7 +97,10 @@ class Cascade:
         self, file: str | Path = HAAR, scale: float = 1.1, neighbours: int = 5, smallest: int = 30
     ):
         self.scale, self.neighbours, self.smallest = scale, neighbours, smallest
+        self._lock = threading.Lock()
         path, self._cascade = Path(file).expanduser(), cv2.CascadeClassifier()
+        if not path.is_file():
+            raise DetectorError(f"{printable(path)}: no such file")
         with suppress(cv2.error, SystemError):
             self._cascade.load(str(path))
         if self._cascade.empty():
@@ -104,9 +110,10 @@ class Cascade:
         """Boxes and scores of the faces in a picture."""
         small, factor = _reduced(pictures.gray(rgb), LONGEST, 2 * COARSEST)  # it is slower
         smallest = (self.smallest, self.smallest)
-        boxes, _, weights = self._cascade.detectMultiScale3(
-            small, self.scale, self.neighbours, minSize=smallest, outputRejectLevels=True
-        )
+        with self._lock:
+            boxes, _, weights = self._cascade.detectMultiScale3(
+                small, self.scale, self.neighbours, minSize=smallest, outputRejectLevels=True
+            )
         found = np.column_stack([np.reshape(boxes, (-1, 4)), np.reshape(weights, -1)])
         found = found[np.argsort(-found[:, 4], kind="stable")]
         return _typed(found[:, :4] * factor, found[:, 4])

@@ -108,6 +108,8 @@ def load(
         raise ModelError(f"{printable(model)}: no such model; {cure}")
     if path.suffix == ".keras":
         return fitted(_of_keras(path, class_names), views, prior)
+    if class_names is not None:
+        raise ModelError(f"{printable(path.name)}: its card names the classes; leave them out")
     card, integers = read_card(path), path.with_name(f"{path.stem}_int8.onnx")
     precision = precision or ("int8" if integers.is_file() else "float32")
     file = integers if precision == "int8" else path
@@ -162,8 +164,8 @@ def from_bytes(name: str, content: bytes, card: dict, precision: str = "float32"
         classes, image = session.get_outputs()[0].shape[-1], session.get_inputs()[0]
     except Exception as error:  # ONNX Runtime's own classes share no other base
         raise ModelError(f"{name}: damaged or no ONNX model ({printable(error)})") from error
-    takes, said = image.shape[1:], [card["side"], card["side"], 1]
-    if (takes, classes) != (said, count := len(card["class_names"])):
+    takes, said, count = image.shape[1:], [card["side"], card["side"], 1], len(card["class_names"])
+    if (takes, classes) != (said, count):
         fault = f"predicts {classes} classes of {takes}, its card says {count} of {said}"
         raise ModelError(f"{name}: {fault}")
     return network(name, lambda images: session.run(None, {image.name: images})[0], card, precision)
@@ -174,7 +176,8 @@ def network(name: str, forward: Forward, card: dict, precision: str = "float32")
     names = tuple(card["class_names"])
     made = Network(name, forward, names, card["side"], card["normalisation"], card, precision)
     tried = made.untempered(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(1, SIDE, SIDE))
-    if tried.shape != (1, len(names)) or not abs(tried.sum() - 1) < 0.01 > -tried.min():
+    valid = abs(tried.sum() - 1) < 0.01 and tried.min() > -0.01  # False for NaN
+    if tried.shape != (1, len(names)) or not valid:
         raise ModelError(f"{name}: its outputs are no probabilities; end the network with softmax")
     return made
 
@@ -190,6 +193,10 @@ def read_card(path: Path) -> dict:
         names, how = card["class_names"], card.get("normalisation", "raw")
         sound = set(needed) <= card.keys() and how in known and isinstance(names, list)
         sound &= all(isinstance(name, str) for name in names)
+        for fit in card.get("precisions", {}).values():
+            fits = (fit, *fit.get("views", {}).values())
+            sound &= all(one.get("temperature", 1) > 0 for one in fits)
+        sound &= all(card["shares"][name] >= 0 for name in names if "shares" in card)
     except (ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:

@@ -5,6 +5,7 @@ margin, made gray and 48×48; a network predicts the probabilities of the expres
     table(["one.jpg", "two.jpg"], results)
 """
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _pixels(given: Picture | Iterable[Picture]) -> Iterator[np.ndarray]:
     if isinstance(given, single) or hasattr(given, "read") or not isinstance(given, Iterable):
         given = [given]
     for picture in given:
-        if not (isinstance(picture, str | Path) and Path(picture).is_dir()):
+        if not (isinstance(picture, str | Path) and os.path.isdir(picture)):
             yield pictures.read(picture)
             continue
         for path in pictures.listed(picture):

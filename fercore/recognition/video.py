@@ -27,14 +27,14 @@ except ImportError:
     raise RecognitionError('videos need PyAV: pip install "fercore[video]"') from None
 
 COLUMNS = ("time", "frame", "track", *recognition.COLUMNS[2:])
-TICKS = 60_000  # a second of the films written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
+TICKS = 60_000  # of a second in videos written: whole numbers for 24, 25, 30, 50, 60 and 300 frames
 SOUND: dict[str, Any] = {"rate": 48_000, "layout": "stereo"}
 
 
 class Source:
     """The frames of a video file in RGB, upright and with square pixels, and when each is shown:
     `rate` frames a second, a `length` in seconds as announced, 0.0 where it is not. `frames` and
-    `seconds` were read, `damaged` packets left out; `heard`: packets of `sound`, for a `Film`."""
+    `seconds` were read, `damaged` packets left out; `heard`: packets of `sound`, to write."""
 
     def __init__(self, path: Path):
         self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
@@ -95,7 +95,7 @@ class Source:
         return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
-class Film:
+class VideoWriter:
     """An annotated video, H.264 and AAC; `unheard` packets have time stamps that fall back."""
 
     def __init__(self, file: Any, source: Source):
@@ -183,7 +183,7 @@ def recognise_video(
     """Mark the faces of a video; write it, and beside it a table (.csv).
 
     `out`: a folder, or the file of the annotated video; None: NAME.recognised.mp4 beside the video.
-    `format`: mp4, or csv for a table without a film; None: as `out` is named, else mp4. The table
+    `format`: mp4, or csv for a table without a video; None: as `out` is named, else mp4. The table
     has rows by frame and face: `COLUMNS`, then smoothed probabilities. What was done is kept, but
     with a `RecognitionError` nothing is left behind.
     """
@@ -196,22 +196,24 @@ def recognise_video(
     with (
         one_line(target, "cannot be written; choose another place by --out"),
         artifacts.replacing(table) as rows,
-        writing(target, source) if marked else nullcontext() as film,
+        writing(target, source) if marked else nullcontext() as writer,
     ):
         known = ",".join(COLUMNS)
         if marked and table.exists() and not table.read_text(errors="replace").startswith(known):
             name = printable(table.name)
             raise RecognitionError(f"{name} is there already; choose another --out")
-        interrupted = _work(source, tracker, film, rows)
+        interrupted = _work(source, tracker, writer, rows)
         remarks = _remarks(source, tracker, interrupted)
-    if film and film.unheard > film.written / 10:
+    if writer and writer.unheard > writer.written / 10:
         remarks.append("part of the sound is left out: its time stamps fall back")
     counts = source.frames, source.seconds, tracker.begun
     return Outcome(target if marked else None, table, *counts, interrupted, remarks)
 
 
-def _work(source: Source, tracker: annotation.Tracker, film: Film | None, table: Path) -> bool:
-    """Frame by frame into table and film; whether it was stopped."""
+def _work(
+    source: Source, tracker: annotation.Tracker, output: VideoWriter | None, table: Path
+) -> bool:
+    """Frame by frame into table and video; whether it was stopped."""
     name, total = printable(source.path.name), round(source.length * source.rate) or None
     with open(table, "w", newline="", encoding="utf-8") as file, suppress(KeyboardInterrupt):
         writer = csv.writer(file, lineterminator="\n")
@@ -222,8 +224,8 @@ def _work(source: Source, tracker: annotation.Tracker, film: Film | None, table:
                     return True
                 seen = tracker.step(rgb, seconds)
                 faces = [face for _, face in seen]
-                if film:
-                    film.add(annotation.annotate(rgb, faces), seconds)
+                if output:
+                    output.add(annotation.annotate(rgb, faces), seconds)
                 for (track, _), row in zip(seen, recognition.rows([name], [faces]), strict=True):
                     values = [seconds, source.frames, track, *list(row.values())[2:]]
                     writer.writerow(round(v, 4) if isinstance(v, float) else v for v in values)
@@ -243,17 +245,17 @@ def _remarks(source: Source, tracker: annotation.Tracker, interrupted: bool) -> 
         whole = f" of {source.length:.1f} s" if source.length else ""
         remarks.append(f"{what} after {done}{whole}; what was done is kept")
     elif source.damaged:
-        remarks.append(f"{source.damaged} damaged packets were left out")
+        remarks.append(f"damaged packets left out: {source.damaged}")
     return remarks
 
 
 def _target(path: Path, out: Path, format: str | None) -> Path:
-    """The file of the film, or of the table when none is wanted."""
+    """The file of the video, or of the table when none is wanted."""
     if out.is_dir() or not out.suffix:
         out = out / f"{path.stem}.recognised.{format or 'mp4'}"
     kind = out.suffix.lower()[1:]
     if kind not in ("mp4", "csv") or format not in (None, kind):
-        what = f"format {printable(format, 20)}, output {printable(out.name)}"
+        what = f"format {printable(format or out.suffix, 20)}, output {printable(out.name)}"
         raise RecognitionError(f"{what}: for videos choose mp4 or csv, or name a folder")
     if out.resolve() == path.resolve():
         raise RecognitionError(f"{printable(out.name)}: the output would overwrite the video")
@@ -261,17 +263,17 @@ def _target(path: Path, out: Path, format: str | None) -> Path:
 
 
 @contextmanager
-def writing(target: Path, source: Source) -> Iterator[Film]:
-    """A film that becomes `target` at the end, once all its frames are found in it."""
+def writing(target: Path, source: Source) -> Iterator[VideoWriter]:
+    """A video that becomes `target` at the end, once all its frames are found in it."""
     with artifacts.replacing(target) as path:
         with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as file:
-            film = Film(file, source)
-            yield film
-            film.finish()
+            writer = VideoWriter(file, source)
+            yield writer
+            writer.finish()
         with av.open(f"file:{path}") as written:
             there = sum(packet.size > 0 for packet in written.demux(written.streams.video[0]))
-        if there < film.written:
-            raise RecognitionError(f"only {there} of {film.written} frames could be written")
+        if there < writer.written:
+            raise RecognitionError(f"only {there} of {writer.written} frames could be written")
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from fercore.artifacts import printable
 from fercore.config import recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation, image_folders, pictures
-from fercore.data import faces as gathered
-from fercore.data.faces import CLASS_NAMES, DatasetError, Faces
+from fercore.data.faces import CLASS_NAMES, DatasetError, Faces, from_arrays, pixel_hashes
 from fercore.evaluation import metrics
 from fercore.models import compact, layers, onnx_export
 from fercore.training import callbacks, loading, trainer
@@ -66,14 +65,15 @@ def read(folder: Path) -> Faces:
         raise DatasetError(f"{printable(folder)}: no such folder; {fault}")
     names = _class_names(folder)
     arrays = image_folders.read_folder(folder, names)
-    faces = gathered.from_arrays(*arrays, printable(folder.resolve().name), names)
-    hashes, learnt = gathered.pixel_hashes(faces.images), faces.usage == "Training"
+    faces = from_arrays(*arrays, printable(folder.resolve().name), names)
+    hashes, learnt = pixel_hashes(faces.images), faces.usage == "Training"
     given, usage = (faces.usage == "PublicTest").any(), faces.usage.copy()
+    least = 1 if given else 2
     rng = np.random.default_rng(0)
     for label, name in enumerate(names):
         own = np.unique(hashes[learnt & (faces.labels == label)])
-        if len(own) < 2 - given:
-            fault = f"{len(own)} different pictures to learn from; at least {2 - given} are needed"
+        if len(own) < least:
+            fault = f"{len(own)} different pictures to learn from; at least {least} are needed"
             raise DatasetError(f"{printable(folder.name)}: class {printable(name)}: {fault}")
         if not given:  # duplicates go with each other
             kept = rng.permutation(own)[: max(1, round(VALIDATION * len(own)))]
@@ -107,15 +107,17 @@ def fit(
     parts = examples(faces, "Training"), examples(faces, "PublicTest")
     rate, epochs = 5 * recipe.learning_rate, -(-recipe.epochs // 3)
     head = replace(recipe, epochs=epochs, learning_rate=rate)
-    layers.learn_from(model, "expression")
+    layers.unfreeze_from(model, "expression")
     folder = checkpoint and checkpoint / "head"
     first = trainer.fit(model, *parts, head, seed=seed, checkpoint=folder).assign(stage=1)
     begun = model.get_weights()
-    layers.learn_from(model, model.layers[0].name)
+    layers.unfreeze_from(model, model.layers[0].name)
     folder = checkpoint and checkpoint / "all"
     second = trainer.fit(model, *parts, recipe, seed=seed, checkpoint=folder).assign(stage=2)
     second["epoch"] += epochs
     history = pd.concat([first, second], ignore_index=True)
+    if not np.isfinite(history.loss).all():
+        raise loading.TrainingError("the training diverged; give a lower --learning-rate")
     if artifacts.best_epoch(history).stage == 1:
         model.set_weights(begun)
     return history

@@ -90,7 +90,7 @@ def test_with_the_programs_a_cascade_is_made_that_loads_as_a_detector(own):
         (own / "bin" / name).chmod(0o755)
     values = run(own)
     assert isinstance(detection.detector(values["cascade"]), detection.Cascade)
-    assert values["share"] == "25.000%" and "the cascade of one's own finds" in values["text"]
+    assert values["share"] == "25.000%" and "the cascade trained here finds" in values["text"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ from PIL import Image
 
 from fercore import cli
 from fercore.data import augmentation, pictures
+from fercore.data.faces import CLASS_NAMES
 from fercore.recognition import command as recognising
 from fercore.recognition import inference
 from fercore.recognition import recogniser as recognition
@@ -409,7 +411,7 @@ def test_each_mistake_is_one_line_and_leaves_nothing(
 
 
 def test_heavy_packages_stay_out_of_the_way_to_an_answer(model, tmp_path):
-    """The first answer comes within 3 s only without them; `-X importtime` shows what the rest
+    """The first prediction comes within 3 s only without them; `-X importtime` shows what the rest
     costs."""
     code = (
         "from fercore import cli; import sys; cli.main(["
@@ -670,3 +672,71 @@ def test_any_argument_is_an_answer_or_one_line(capsys, tmp_path, name, option, v
         status = error.code
     errors = capsys.readouterr().err
     assert status in (0, 1, 2, 130) and "Traceback" not in errors
+
+
+@pytest.mark.parametrize("detector", ["haar", Left()])
+def test_threads_may_share_a_recogniser(model, detector):
+    """OpenCV's detectors keep state from call to call: two at once find another picture's faces."""
+    scene = pytest.importorskip("skimage.data").astronaut()
+    shared, scenes = Recogniser(model, detector), [scene, np.ascontiguousarray(scene[:300, 100:])]
+    alone = [shared.recognise(scene)[0] for scene in scenes]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda k: shared.recognise(scenes[k % 2])[0], range(12)))
+    for k, faces in enumerate(together):
+        assert [face.box for face in faces] == [face.box for face in alone[k % 2]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precisions": {"float32": {"temperature": 0}}},
+        {"precisions": {"float32": {"views": {"2": {"temperature": "x"}}}}},
+        {"precisions": []},
+        {"precisions": {"int8": None}},
+        {"shares": {}},
+        {"shares": "x"},
+        {"shares": dict.fromkeys(CLASS_NAMES, -0.1)},
+    ],
+)
+def test_a_damaged_card_is_one_line(model, changes):
+    file = model.with_suffix(".json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(ModelError, match=r"^tiny\.json: no model card"):
+        inference.load(model, prior="uniform")
+
+
+def test_classes_are_not_given_for_a_network_whose_card_names_them(model):
+    with pytest.raises(ModelError, match=r"^tiny\.onnx: its card names the classes"):
+        Recogniser(model, Left(), class_names=["a", "b"])
+
+
+def test_an_output_follows_a_link_and_spares_what_is_no_file(tmp_path, capsys, model):
+    save(tmp_path / "a.png")
+    options = ["--detector", "whole", "--model", str(model), "--format", "csv"]
+    (tmp_path / "real.csv").write_text("before\n")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    assert command(capsys, tmp_path / "a.png", *options, "--out", tmp_path / "link.csv")[0] == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("picture,face")
+    os.mkfifo(tmp_path / "pipe")
+    status, _, errors = command(
+        capsys, tmp_path / "a.png", *options, "--out", str(tmp_path / "pipe")
+    )
+    assert status == 2 and "not a file" in errors and (tmp_path / "pipe").is_fifo()
+
+
+def test_pictures_of_which_none_can_be_read_are_an_error(tmp_path, capsys, model):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    status, _, errors = command(capsys, tmp_path, "--model", str(model))
+    assert status == 2 and errors.count("no picture, whatever its name says") == 2
+
+
+def test_a_pillow_image_that_breaks_off_is_one_line(recogniser, tmp_path):
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(
+        whole, "JPEG"
+    )
+    cut = Image.open(io.BytesIO(whole.getvalue()[:-2000]))
+    with pytest.raises(pictures.PictureError, match="damaged or cut off"):
+        recogniser.recognise(cut)

@@ -41,7 +41,7 @@ class Marks:
 
 
 class Brightness:
-    """A recogniser that calls the brighter half Happy, the darker one Sad, by its mean grey
+    """A recogniser that calls the brighter half Happy, the darker one Sad, by its mean gray
     level."""
 
     class_names = CLASS_NAMES
@@ -63,7 +63,7 @@ class Brightness:
 
 
 def frame(number, faces=2):
-    """Squares with some texture: one goes right and grows bright, one stands still and is grey."""
+    """Squares with some texture: one goes right and grows bright, one stands still and is gray."""
     rgb = np.full((SIZE[1], SIZE[0], 3), 20, np.uint8)
     texture = np.random.default_rng(0).integers(-20, 20, (60, 60, 1))
     x, bright = 20 + 3 * number, 120 + 2 * number
@@ -97,7 +97,7 @@ def read(path):
 def encode(
     path, stamps, *, sound=None, sound_from=0.0, rate=16_000, aspect=None, box=None, **options
 ):
-    """A film by PyAV: a frame at each of `stamps` (s); `sound` seconds of a tone."""
+    """A video by PyAV: a frame at each of `stamps` (s); `sound` seconds of a tone."""
     with av.open(str(path), "w", format=box, options=options) as file:
         video = file.add_stream("libx264", rate=25, options={"crf": "15"})
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
@@ -122,7 +122,7 @@ def encode(
 
 
 def streams(path):
-    """(codec, first time, last time) of each stream of a film."""
+    """(codec, first time, last time) of each stream of a video."""
     with av.open(str(path)) as file:
         times = {stream.index: [] for stream in file.streams}
         for packet in file.demux():
@@ -237,7 +237,7 @@ def test_sound_is_kept(tmp_path, seconds):
     (_, _, pictures_end), (codec, begin, end) = streams(outcome.video)
     assert codec == "aac" and outcome.remarks == []
     assert begin == pytest.approx(0, abs=0.1) and end == pytest.approx(seconds, abs=0.15)
-    assert pictures_end == pytest.approx((FRAMES - 1) / RATE), "sound has cut the film"
+    assert pictures_end == pytest.approx((FRAMES - 1) / RATE), "sound has cut the video"
     assert len(read(outcome.video)) == FRAMES
 
 
@@ -555,7 +555,7 @@ def test_frames_that_are_missing_from_the_film_are_found(clip, tmp_path, monkeyp
         for packet in packets[::2]:
             self._file.mux(packet)
 
-    monkeypatch.setattr(video.Film, "_write", forgetful)
+    monkeypatch.setattr(video.VideoWriter, "_write", forgetful)
     with pytest.raises(RecognitionError, match=r"only \d+ of 40 frames could be written"):
         video.recognise_video(clip, Brightness(), out=tmp_path)
     assert names(tmp_path) == []
