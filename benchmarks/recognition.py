@@ -17,9 +17,9 @@ switched off, which suits these faces, and 64 faces as one picture with 64 boxes
 that it knows; `facex` one by one, as it knows none. Printed: accuracy with its 95 % interval; faces
 a second by 1, 8 and 64, the best call, and the median one beside processes that keep each core busy
 (the best of the rounds); faces by 64 in a second of one core's time; seconds from the start of the
-process to the first answer (imports included); and the largest memory of the process. Peers look
-at a face once, as this study does unless it averages more views. Then films of two moving faces, by
-this study and by `fer` with the detectors that they take by default: frames a second, start
+process to the first prediction (imports included); and the largest memory of the process. Peers
+predict from one view, as this study does unless it averages more. Then videos of two moving faces,
+by this study and by `fer` with the detectors that they take by default: frames a second, start
 included, and faces found a frame. Each side is a process of its own; sides take turns. Where other
 programs use the machine, compare the core's time.
 """
@@ -61,7 +61,7 @@ OURS = (
     "compact_small, int8, 2 views",
 )
 BATCHES = (1, 8, 64)
-FILMED, FRAMES = [0, 1], 50  # faces of the films, which both detectors find, and their length
+FILMED, FRAMES = [0, 1], 50  # faces of the videos, which both detectors find, and their length
 ORDER_OF_FACEX = (0, 1, 2, 3, 6, 4, 5)  # anger, disgust, fear, happy, neutral, sadness, surprise;
 # MobileFaceNet's as well
 ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -180,30 +180,30 @@ SIDES: dict[str, Callable[[str, str], Classify]] = {
 }
 
 
-def film_by_fercore(film: Path) -> tuple[int, float]:
+def video_by_fercore(clip: Path) -> tuple[int, float]:
     """Frames done and faces found a frame."""
     from fercore.recognition import video
     from fercore.recognition.recogniser import Recogniser
 
     with tempfile.TemporaryDirectory() as folder:
-        outcome = video.recognise_video(film, Recogniser(), out=folder, format="csv")
+        outcome = video.recognise_video(clip, Recogniser(), out=folder, format="csv")
         return outcome.frames, (outcome.table.read_text().count("\n") - 1) / outcome.frames
 
 
-def film_by_fer(film: Path) -> tuple[int, float]:
+def video_by_fer(clip: Path) -> tuple[int, float]:
     """The same by `fer`, frame by frame, with its Haar cascade."""
     import cv2
     from fer.fer import FER
 
-    detector, capture, found = FER(), cv2.VideoCapture(str(film)), []
+    detector, capture, found = FER(), cv2.VideoCapture(str(clip)), []
     while (frame := capture.read()[1]) is not None:
         found.append(len(detector.detect_emotions(frame)))
     return len(found), sum(found) / len(found)
 
 
-FILMS: dict[str, Callable[[Path], tuple[int, float]]] = {
-    "compact": film_by_fercore,
-    "fer": film_by_fer,
+VIDEOS: dict[str, Callable[[Path], tuple[int, float]]] = {
+    "compact": video_by_fercore,
+    "fer": video_by_fer,
 }
 
 
@@ -218,7 +218,7 @@ def _rgb(crops: np.ndarray) -> np.ndarray:
 
 
 def work(name: str, faces: Path, started: float, seconds: float) -> dict:
-    """One side, in its own process: first answer, speed, labels of all faces, memory."""
+    """One side, in its own process: first prediction, speed, labels of all faces, memory."""
     with np.load(faces, allow_pickle=False) as file:
         images = file["images"]
     classify = SIDES[name.split(",")[0]](name)
@@ -250,7 +250,7 @@ def work(name: str, faces: Path, started: float, seconds: float) -> dict:
 
 
 def measured(name: str, python: str, faces: Path, options: argparse.Namespace) -> dict | list | str:
-    """What `work` finds in a process of its own, or `FILMS` of a film; the last line that it says
+    """What `work` finds in a process of its own, or `VIDEOS` of a video; the last line that it says
     where it fails."""
     command = [
         python,
@@ -296,7 +296,7 @@ def main() -> None:
     if options.worker:
         name, faces, started = options.worker
         if faces.endswith(".mp4"):
-            frames, found = FILMS[name.split(",")[0]](Path(faces))
+            frames, found = VIDEOS[name.split(",")[0]](Path(faces))
             print(json.dumps([frames / (time.time() - float(started)), found]))
             return
         print(json.dumps(work(name, Path(faces), float(started), options.seconds)))
@@ -322,13 +322,13 @@ def main() -> None:
             for turn in range(options.rounds)
         ]
         names = {(640, 480): "640×480", (1920, 1080): "1920×1080"}
-        films = {
+        clips = {
             size: filmed(shown.images[FILMED], Path(folder) / f"{size[1]}.mp4", size)
             for size in names
         }
         recognised = {
-            (size, name): measured(name, pythons[name], film, options)
-            for size, film in films.items()
+            (size, name): measured(name, pythons[name], clip, options)
+            for size, clip in clips.items()
             for name in (OURS[0], PEERS[0])
         }
     print(
@@ -338,12 +338,12 @@ def main() -> None:
     print("faces/s by 1, 8 and 64 faces: quiet, then beside a process that keeps each core busy")
     print(
         f"{'':25} {'accuracy, %':>19} {'quiet':>20} {'beside busy':>20} {'a core':>7} "
-        f"{'first answer, s':>16} {'memory, MB':>11}"
+        f"{'first prediction, s':>20} {'memory, MB':>11}"
     )
     for name in pythons:
         measures = [one for turn in rounds if isinstance(one := turn[name], dict)]
         print(f"{name:25} {_line(measures, shown.labels) if measures else rounds[-1][name]}")
-    print(f"films of {FRAMES} frames and two faces: frames/s with the start, faces found a frame")
+    print(f"videos of {FRAMES} frames and two faces: frames/s with the start, faces found a frame")
     for (size, name), measure in recognised.items():
         said = "{:6.1f} {:6.2f}".format(*measure) if isinstance(measure, list) else measure
         print(f"{names[size]:10} {name.split(',')[0]:8} {said}")
@@ -364,7 +364,7 @@ def _line(measures: list[dict], labels: np.ndarray) -> str:
     )
     core = max(one["core"] for one in measures)
     first, memory = (min(one[key] for one in measures) for key in ("first", "memory"))
-    return f"{accuracy:>19} {quiet:>20} {beside:>20} {core:7,.0f} {first:16.2f} {memory:11,.0f}"
+    return f"{accuracy:>19} {quiet:>20} {beside:>20} {core:7,.0f} {first:20.2f} {memory:11,.0f}"
 
 
 def _rate(
@@ -382,7 +382,7 @@ def _rate(
 
 
 def filmed(faces: np.ndarray, path: Path, size: tuple[int, int]) -> Path:
-    """A film of two of the faces, a third of the picture high, that move to and fro."""
+    """A video of two of the faces, a third of the picture high, that move to and fro."""
     import av
     import cv2
     import skimage.data

@@ -61,9 +61,9 @@ def changes(side: int = 48) -> dict[str, Change]:
         "blurred, sigma 1 px": lambda image: cv2.GaussianBlur(image, (0, 0), 1),
         "JPEG, quality 30": compressed,
         "half as bright": lit(0.5, 0),
-        "40 grey levels brighter": lit(1, 40),
+        "40 gray levels brighter": lit(1, 40),
         "half the contrast": lit(0.5, 64),
-        "noise, 10 grey levels": lambda image: _bytes(image + noise),
+        "noise, 10 gray levels": lambda image: _bytes(image + noise),
         "upper half covered": covered((slice(0, half), slice(None))),
         "lower half covered": covered((slice(half, None), slice(None))),
         "left half covered": covered((slice(None), slice(0, half))),
@@ -119,10 +119,10 @@ def main() -> None:
     table = pd.DataFrame({"faces": list(changed)})
     for side, labels in predicted.items():
         right = [np.mean(np.array(labels[name]) == validation.labels) for name in changed]
-        table[side] = np.round(right, 4)
+        table[side] = np.round(right, 6)
     lost = 100 * (table.iloc[:, 1:] - table.iloc[0, 1:]).astype(float)
     print(f"{options.views} views; {len(validation):,} faces, {faces.origin}")
-    print(table.join(lost.add_suffix(", points")).round(4).to_string(index=False))
+    print(table.join(lost.add_suffix(", points")).round(3).to_string(index=False))
     if options.write:
         _write(table, networks[options.model], options.model)
 
