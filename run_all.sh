@@ -30,7 +30,7 @@ TEXT
     for file in params/profiles/*.yaml; do
         printf '  %-13s %s\n' "$(basename "$file" .yaml)" "$(sed -n 's/^description: *//p' "$file")"
     done
-    printf '\nAll cluster options of Snakemake go behind --, for instance\n'
+    printf '\nAll cluster options of Snakemake go after --, for instance\n'
     printf '  ./run_all.sh --profile full -- --executor slurm --jobs 8\n'
     printf 'after .venv/bin/pip install snakemake-executor-plugin-slurm; where jobs are not accounted, with\n'
     printf '  --slurm-status-command squeue\n'
@@ -113,7 +113,7 @@ make_venv() {
         new_venv
     fi
     touch $unfinished
-    printf 'Installing the packages of requirements.txt into .venv (about 2 GB, some minutes) ...\n'
+    printf 'Installing the packages of requirements.txt into .venv (3.8 GB on disk, some minutes) ...\n'
     install --requirement requirements.txt
     install --no-deps --no-build-isolation --editable .
     printf '%s\n' "$wanted" >$stamp

@@ -63,7 +63,7 @@ def valid(schema: dict) -> str:
     if words := schema.get("enum", [schema["const"]] if "const" in schema else None):
         return ", ".join(f"`{word}`" for word in words)
     if schema.get("type") == "array":
-        return f"list of {valid(schema['items'])}"
+        return f"list of {valid(schema['items'])}s"
     if schema.get("type") == "boolean":
         return "true or false"
     kind = KINDS.get(schema.get("type", ""), "mapping")
