@@ -11,13 +11,13 @@ from fercore.data.faces import USAGES, Faces, from_arrays
 from fercore.evaluation import scoring
 
 
-def faces(per_split: int = 70, origin: str = "FER2013, complete", seed: int = 0) -> Faces:
+def faces(per_usage: int = 70, origin: str = "FER2013, complete", seed: int = 0) -> Faces:
     """Random faces, every class in every split; the last test face is a copy of the first training
     face."""
-    n = 3 * per_split
+    n = 3 * per_usage
     images = np.random.default_rng(seed).integers(0, 256, (n, 48, 48), np.uint8)
     images[-1] = images[0]
-    return from_arrays(images, np.arange(n) % 7, np.repeat(range(len(USAGES)), per_split), origin)
+    return from_arrays(images, np.arange(n) % 7, np.repeat(range(len(USAGES)), per_usage), origin)
 
 
 def predict(

@@ -21,10 +21,11 @@ NAMES = ["03_sift_dsift", "04_hog_landmarks", *REPORTING]
 
 
 def answer(name):
-    """What the last cell of code before the parameters shows."""
+    """What the cell of the answer shows; parameters that stand before it are as declared."""
     cells = [cell for cell in reading.cells(name) if cell["cell_type"] == "code"]
-    tagged = ["parameters" in cell["metadata"].get("tags", []) for cell in cells]
-    source = "\n".join("".join(cell["source"]) for cell in cells[: tagged.index(True)])
+    sources = ["".join(cell["source"]) for cell in cells]
+    place = next(k for k, one in enumerate(sources) if "**Answer.**" in one)
+    source = "\n".join(sources[: place + 1])
     *body, last = ast.parse(source).body
     namespace = {}
     exec(compile(ast.Module(body, []), name, "exec"), namespace)

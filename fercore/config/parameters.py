@@ -33,7 +33,7 @@ class Profile(Checked):
     seeds: list[int] = [0]
     """Each network is trained with each of these seeds."""
     notebooks: list[str] = []
-    """Notebooks that run once; empty: all that train nothing, with `replay: true` so all."""
+    """Notebooks that run once; empty: all that do not train, with `replay: true` all of them."""
     predictions: str | None = None
     """A run whose predictions are copied in; then the tables of both are compared."""
     networks: dict[str, list[str]] = {}

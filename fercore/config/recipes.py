@@ -38,7 +38,7 @@ class Recipe:
     momentum: Fraction = 0.9
     """Share of the last step that the next one keeps."""
     ema_momentum: Fraction = 0.0
-    """Share that each step leaves of the average of the weights that is kept; 0: no average."""
+    """Momentum of the exponential moving average of the weights; 0: none."""
     schedule: Literal["one_cycle", "constant", "exponential"] = "one_cycle"
     """`one_cycle` rises linearly over `warmup` and falls along a half cosine (arXiv:1708.07120);
     `exponential` is multiplied by `decay` every `decay_steps` steps."""
@@ -67,7 +67,7 @@ class Recipe:
     shift: Amount = 0.08
     """Augmentation: share of the side, at most, each way."""
     zoom: Fraction = 0.1
-    """Augmentation: larger or smaller by at most so much."""
+    """Augmentation: the scale is drawn between 1 − zoom and 1 + zoom."""
     flip: bool = True
     """Augmentation: half of the faces are mirrored."""
     erasing: Share = 0.0
@@ -78,8 +78,8 @@ class Recipe:
     degrading: Share = 0.0
     """Augmentation: probability that a face gets noise or JPEG's artefacts (arXiv:1903.12261)."""
     mixup: Amount = 0.0
-    """Each face and its target are mixed with another's by a weight from a beta distribution with
-    both parameters so large (arXiv:1710.09412); 0: not."""
+    """Mixup (arXiv:1710.09412): each face and its target are mixed with another's, by a weight
+    drawn from Beta(α, α) with this α; 0: off."""
     crop: Pixels | None = None
     """Side in pixels of the centre that the network sees; null: all of it."""
     small_side: Pixels | None = None

@@ -29,7 +29,7 @@ class Augmentation:
 
 
 def augmentation(recipe) -> Augmentation:
-    """What of a `recipes.Recipe` augments faces."""
+    """The settings of a `recipes.Recipe` for augmentation."""
     return Augmentation(**{one.name: getattr(recipe, one.name) for one in fields(Augmentation)})
 
 
@@ -150,7 +150,7 @@ def _erase(image: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _degraded(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """With noise of a deviation up to 12 grey levels, or after JPEG of a quality from 20 to 80."""
+    """With noise of a deviation up to 12 gray levels, or after JPEG of a quality from 20 to 80."""
     if rng.random() < 0.5:
         return np.clip(image + rng.normal(0, rng.uniform(0, 12), image.shape), 0, 255).round()
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 81))]

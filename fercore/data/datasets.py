@@ -14,8 +14,6 @@ from fercore import artifacts, paths
 from fercore.artifacts import printable
 from fercore.data import fer2013, image_folders, pictures, synthetic
 from fercore.data.faces import CLASS_NAMES, USAGES, DatasetError, Faces, from_arrays
-from fercore.data.fer2013 import VOTE_NAMES as VOTE_NAMES
-from fercore.data.fer2013 import load_votes as load_votes
 
 SYNTHETIC = "synthetic"
 KAGGLE_DATASET = "deadskull7/fer2013"  # fer2013.csv as in the challenge, not recompressed pictures
@@ -53,12 +51,13 @@ def facts() -> Faces:
 
 
 @lru_cache(maxsize=4)
-def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
-    """At most `per_split` faces of each usage, all for None, drawn class by class, in order."""
-    if per_split is None:
+def subset(faces: Faces, per_usage: int | None, seed: int = 0) -> Faces:
+    """At most `per_usage` faces of each usage, all for None, drawn class by class, in order.
+    Raises `DatasetError` for a number below 1."""
+    if per_usage is None:
         return faces
-    if per_split < 1:
-        raise DatasetError(f"subset is {per_split}; give a number of faces per split, or None")
+    if per_usage < 1:
+        raise DatasetError(f"subset is {per_usage}; give a number of faces of each usage, or None")
     rng = np.random.default_rng(seed)
     chosen = []
     for usage in USAGES:  # shuffled classes are interleaved by rank, and the first ones taken
@@ -67,7 +66,7 @@ def subset(faces: Faces, per_split: int | None, seed: int = 0) -> Faces:
         for label in np.unique(faces.labels[positions]):
             members = np.flatnonzero(faces.labels[positions] == label)
             rank[members] = np.arange(len(members)) / len(members)
-        chosen.append(positions[np.argsort(rank, kind="stable")[:per_split]])
+        chosen.append(positions[np.argsort(rank, kind="stable")[:per_usage]])
     return faces.select(np.sort(np.concatenate(chosen)))
 
 
@@ -161,7 +160,7 @@ def _read(path: Path | None) -> Faces:
     arrays = image_folders.read_folder(path, class_names) if folder else fer2013.read_csv(path)
     faces = from_arrays(*arrays, f"not FER2013: {shown}", class_names)
     if class_names == CLASS_NAMES:
-        faces = fer2013.recognised(faces, shown)
+        faces = fer2013.identified(faces, shown)
     present = np.unique(faces.labels)
     if len(present) < len(class_names):
         missing = [name for k, name in enumerate(class_names) if k not in present]

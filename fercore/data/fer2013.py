@@ -146,7 +146,7 @@ def counts(labels: np.ndarray, codes: np.ndarray, classes: int = len(CLASS_NAMES
     return np.bincount(cells, minlength=len(USAGES) * classes).reshape(len(USAGES), -1)
 
 
-def recognised(faces: Faces, file_name: str) -> Faces:
+def identified(faces: Faces, file_name: str) -> Faces:
     """Faces as they were read, with what they are as `origin`: 'FER2013, complete', 'FER2013, 177
     faces differ', 'not FER2013: …'. Where nine in ten are known, a row id is the row of
     fer2013.csv, or, of a face that cannot be placed, a number beyond the last."""

@@ -60,7 +60,7 @@ class Partition:
 @lru_cache(maxsize=4)
 def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     """The faces that a split uses, with the labels that it gives them, and their partition. Raises
-    `DatasetError` for an unknown name and where votes or classes lack."""
+    `DatasetError` for an unknown name and where votes or classes are missing."""
     split = _split(name, faces)
     if split.voted:  # the faces on whose expression the voters agree
         labels = fer2013.majority(fer2013.load_votes(faces))

@@ -158,7 +158,8 @@ def _compared(
     )
     by_seed = 100 * (after.mean(1) - before.mean(1))
     theirs = [known[name].published.get(split, {}).get("test", np.nan) for name in pair]
-    published = (theirs[1] - theirs[0] if run.faces.is_fer2013 else 0) or np.nan
+    differ = run.faces.is_fer2013 and theirs[0] != theirs[1]  # variants share what was published
+    published = theirs[1] - theirs[0] if differ else np.nan
     size = averaged.pop() if tta else 1, len(seeds), before.shape[1]
     accuracies = 100 * before.mean(), 100 * after.mean()
     gain = *metrics.accuracy_change(before, after), by_seed.min(), by_seed.max()

@@ -241,9 +241,7 @@ def _prepared(run: Run, split: str, record: dict) -> tuple[Faces, splits.Partiti
     `EvaluationError` where these were other data."""
     if not made_on(record, run.faces):
         origin = record.get("data", {}).get("origin", "unknown")
-        fault = (
-            f"its predictions were made on other data ({origin}) than these ({run.faces.origin})"
-        )
+        fault = f"its predictions are of other data ({origin}) than these ({run.faces.origin})"
         cure = "choose another profile, or train it on these"
         raise EvaluationError(f"{record['network']}: {fault}; {cure}")
     return splits.prepare(datasets.subset(run.faces, record["data"]["subset"]), split)

@@ -150,7 +150,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def html(frame: pd.DataFrame) -> str:
     """A frame as an HTML table without row numbers, escaped; names longer than 20 letters may break
-    behind underscores. Cells in columns of words are of class `words`."""
+    after underscores. Cells in columns of words are of class `words`."""
     kinds = [' class="words"' if _of_words(frame[name]) else "" for name in frame]
     columns = iter(kinds * (len(frame) + 1))
     text = frame.to_html(index=False, border=0, na_rep="")

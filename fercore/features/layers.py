@@ -26,7 +26,7 @@ class DenseSiftLayer(layers.Layer):
     def build(self, input_shape: tuple) -> None:
         side = input_shape[1]
         if tuple(input_shape[1:]) != (side, side, 1):
-            wanted = "grey square pictures [b, side, side, 1]"
+            wanted = "gray square pictures [b, side, side, 1]"
             raise ValueError(f"dense SIFT takes {wanted}, not {list(input_shape)}")
         keypoints = sift.grid(self.step, self.size, self.first, side)
         # what blurs a column of pixels as OpenCV does
@@ -78,7 +78,7 @@ class HogLayer(layers.Layer):
     def build(self, input_shape: tuple) -> None:
         if tuple(input_shape[1:]) != (SIDE, SIDE, 1):
             given = list(input_shape)
-            raise ValueError(f"HOG takes grey pictures [b, {SIDE}, {SIDE}, 1], not {given}")
+            raise ValueError(f"HOG takes gray pictures [b, {SIDE}, {SIDE}, 1], not {given}")
         where = (self.sizes[name] for name in ("window", "step", "cell"))
         self._inner, self._edge, self._order = hog.layout(*where)
 
@@ -112,7 +112,7 @@ def _length(values):
 
 
 def _places(keypoint: cv2.KeyPoint, side: int) -> np.ndarray:
-    """What of the gradient at each pixel goes to each place of the keypoint, float32 [pixels, 16]:
+    """How much of each pixel's gradient goes to each place of the keypoint, float32 [pixels, 16]:
     linear in the distance from the place's middle, Gaussian in that from the keypoint."""
     cell = 1.5 * keypoint.size  # side of a place: 3 times half the diameter
     turned = np.deg2rad(360 - keypoint.angle)

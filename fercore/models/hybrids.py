@@ -52,26 +52,26 @@ def vgg(
 
 
 def sift_cnn(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
-    """System A's CNN joined with a histogram of SIFT visual words; `options` of `_hybrid`."""
-    return _hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, **options)
+    """System A's CNN joined with a histogram of SIFT visual words; `options` of `hybrid`."""
+    return hybrid("sift_cnn", "sift", _cnn_trunk, input_shape, classes, **options)
 
 
 def dsift_cnn(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
-    """System A's CNN joined with dense SIFT on a 4×4 grid; `options` of `_hybrid`."""
-    return _hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, **options)
+    """System A's CNN joined with dense SIFT on a 4×4 grid; `options` of `hybrid`."""
+    return hybrid("dsift_cnn", "dsift", _cnn_trunk, input_shape, classes, **options)
 
 
 def sift_vgg(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
-    """System A's VGG joined with a histogram of SIFT visual words; `options` of `_hybrid`."""
-    return _hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes, **options)
+    """System A's VGG joined with a histogram of SIFT visual words; `options` of `hybrid`."""
+    return hybrid("sift_vgg", "sift", _vgg_trunk, input_shape, classes, **options)
 
 
 def dsift_vgg(input_shape: Shape = FACE, classes: int = 7, **options) -> keras.Model:
-    """System A's VGG joined with dense SIFT on a 4×4 grid; `options` of `_hybrid`."""
-    return _hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, **options)
+    """System A's VGG joined with dense SIFT on a 4×4 grid; `options` of `hybrid`."""
+    return hybrid("dsift_vgg", "dsift", _vgg_trunk, input_shape, classes, **options)
 
 
-def _hybrid(
+def hybrid(
     name: str,
     descriptor: str,
     trunk_of: Callable,
@@ -83,9 +83,10 @@ def _hybrid(
     dropout: float | None = None,
     kernel_initializer: str = HE,
 ) -> keras.Model:
-    """A trunk and a descriptor branch, joined. `trunk` 'published' leaves out batch normalisation,
-    as system A's CNN hybrids do. `following`: dense SIFT is no input but computed from the picture
-    that the network sees."""
+    """A trunk and a branch for a `descriptor` of 2,048 numbers, joined. `trunk` 'published' leaves
+    out batch normalisation, as system A's CNN hybrids do. `following`: dense SIFT is no input but
+    computed from the picture that the network sees. `dropout`: share of units, None as published;
+    `kernel_initializer` of the convolutions, as Keras takes it. Raises `ValueError`."""
     if trunk not in ("plain", "published"):
         raise ValueError(f"trunk {trunk!r} is neither 'plain' nor 'published'")
     if following and descriptor != "dsift":
@@ -131,18 +132,18 @@ def _trunk(x, blocks: list[tuple[int, list[str], float]], normalised: bool, init
 
 
 def model_a(input_shape: Shape = FACE, classes: int = 5, **options) -> keras.Model:
-    """System E's model A: three convolutions, Dense 1024. `options` are those of `_system_e`."""
+    """System E's model A: three convolutions, Dense 1024. `options` are those of `system_e`."""
     convolutions = [(64, 5, True), (64, 5, True), (128, 4, False)]
-    return _system_e("model_a", convolutions, [1024], (1024, 40), input_shape, classes, **options)
+    return system_e("model_a", convolutions, [1024], (1024, 40), input_shape, classes, **options)
 
 
 def model_b(input_shape: Shape = FACE, classes: int = 5, **options) -> keras.Model:
     """System E's model B: three convolutions, Dense 4096 and 1024. `options` as of model A."""
     convolutions, dense = [(64, 3, True), (128, 3, True), (256, 3, True)], [4096, 1024]
-    return _system_e("model_b", convolutions, dense, (1024, 128), input_shape, classes, **options)
+    return system_e("model_b", convolutions, dense, (1024, 128), input_shape, classes, **options)
 
 
-def _system_e(
+def system_e(
     name: str,
     convolutions: list[tuple[int, int, bool]],
     dense: list[int],

@@ -37,7 +37,7 @@ class Conv2D(layers.Conv2D):
     matrices, for each place of the kernel the map shifted so far times the outer gradient."""
 
     def convolution_op(self, inputs, kernel):
-        plain = self.strides == self.dilation_rate == (1, 1) != self.kernel_size
+        plain = {self.strides, self.dilation_rate} == {(1, 1)} and self.kernel_size != (1, 1)
         small = max(self.compute_output_shape(inputs.shape)[1:3]) <= SMALL
         quicker = _on_processor() and (small or inputs.dtype == "float32")
         if not (plain and self.groups == 1 and quicker):
@@ -92,8 +92,8 @@ def output(x, classes: int, activation: str = "softmax", initializer="glorot_uni
     return layers.Dense(classes, name="expression", **how)(x)
 
 
-def learn_from(model: keras.Model, name: str) -> None:
-    """Let the layer `name` and all after it learn, none before it. Raises `ValueError`."""
+def unfreeze_from(model: keras.Model, name: str) -> None:
+    """Freeze all layers before `name`; it and all after it learn. Raises `ValueError`."""
     names = [layer.name for layer in model.layers]
     if name not in names:
         there = ", ".join(layer.name for layer in model.layers if layer.weights)

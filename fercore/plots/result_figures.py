@@ -131,7 +131,7 @@ def costs(table: pd.DataFrame, *, n: int) -> Figure:
         axis.plot(*frontier, color=MUTED, lw=1, ls="--", zorder=0)
         without = ", ".join(table.number[~table.index.isin(shown.index)])
         axis.set(xscale="log", ylabel="accuracy (%)")
-        axis.set_xlabel(label + f"\n{lacks}: {without}" * bool(without))
+        axis.set_xlabel(f"{label}\n{lacks}: {without}" if without else label)
         axis.margins(x=0.18)
         plain = mpl.ticker.EngFormatter(sep="")  # 20k, 3M
         axis.xaxis.set_minor_locator(mpl.ticker.LogLocator(subs=(2, 5)))

@@ -135,7 +135,7 @@ def face_sheet(
     rows = max(1, -(-len(images) // columns))
     titles = [""] * len(images) if titles is None else list(map(str, titles))
     lines = max((title.count("\n") + 1 for title in titles if title), default=0)
-    height = rows * (WIDTH / columns + 0.16 * lines) + 0.35 * bool(heading)
+    height = rows * (WIDTH / columns + 0.16 * lines) + (0.35 if heading else 0)
     figure, axes = new(rows, columns, height=height, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

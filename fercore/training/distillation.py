@@ -2,9 +2,8 @@
 faces, for a smaller network to learn from (Hinton, Vinyals, Dean, 'Distilling the knowledge in a
 neural network', arXiv:1503.02531, at temperature 1)."""
 
-import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ import cv2
 import keras
 import numpy as np
 
-from fercore import artifacts, paths
+from fercore import artifacts
 from fercore.config import parameters, recipes
 from fercore.config.recipes import Recipe
 from fercore.data import augmentation
-from fercore.training import loading, prediction, trainer
+from fercore.training import loading, prediction
 from fercore.training.loading import TrainingError
 from fercore.training.prediction import Examples
 
@@ -46,8 +45,9 @@ def copies(experiment: "Experiment", train: Examples) -> list[Examples]:
             raise TrainingError(f"teacher {name}: {fault}")
     recipe = experiment.recipe
     made = [replace(train, images=_copy(train.images, k, recipe)) for k in range(recipe.copies)]
-    found = [_predicted(model, made, own) for model, _, own in _teachers(experiment)]
-    mean = np.stack(found).mean(axis=0, dtype=np.float32)
+    teachers = _teachers(experiment)
+    found = [[prediction.predict(model, one, own) for one in made] for model, _, own in teachers]
+    mean = np.asarray(found, np.float32).mean(axis=0)
     return [replace(copy, soft_labels=soft) for copy, soft in zip(made, mean, strict=True)]
 
 
@@ -71,17 +71,3 @@ def _copy(images: np.ndarray, k: int, recipe: Recipe) -> np.ndarray:
     weight = rng.beta(recipe.mixup, recipe.mixup, len(changed))
     pairs = zip(changed, weight, changed[rng.permutation(len(changed))], strict=True)
     return np.stack([cv2.addWeighted(one, w, other, 1 - w, 0) for one, w, other in pairs])
-
-
-def _predicted(model: keras.Model, made: Sequence[Examples], recipe: Recipe) -> np.ndarray:
-    """What a teacher trained by `recipe` predicts: float16 [copies, n, c], kept in the cache."""
-    sums = trainer.checks([copy.images for copy in made] + model.get_weights())
-    key = f"{sums} {recipe.crop} {recipe.normalisation}"
-    path = paths.CACHE / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-
-    def compute() -> dict[str, np.ndarray]:
-        shown = artifacts.progress(made, model.name, len(made))
-        found = [prediction.predict(model, copy, recipe).astype(np.float16) for copy in shown]
-        return {"predictions": np.stack(found)}
-
-    return artifacts.cached(path, key, compute)["predictions"]

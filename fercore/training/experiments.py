@@ -22,8 +22,8 @@ from fercore.config.recipes import Recipe
 from fercore.data import augmentation, datasets, fer2013, splits
 from fercore.data.faces import SIDE, Faces
 from fercore.models import layers
-from fercore.training import callbacks as keeping
 from fercore.training import distillation, loading, prediction, trainer
+from fercore.training.callbacks import forget
 from fercore.training.loading import TrainingError
 
 
@@ -192,7 +192,7 @@ def fit(
     history = trainer.fit(model, *data, recipe, seed=seed, copies=parts.copies, **how)
     _keep(experiment, model, history, {"key": key, "history": history.to_dict("records")})
     if not experiment.tuning:  # whose second stage begins where the first one ended
-        keeping.forget(checkpoint)
+        forget(checkpoint)
     return history
 
 
@@ -212,7 +212,7 @@ def fine_tune(
     seed, data = experiment.seed, (parts.train, parts.validation)
     first = trainer.key(model, experiment.recipe, seed, *data)  # what this stage follows on
     checkpoint = _checkpoint(experiment, f"_tuned_{first[:8]}")
-    layers.learn_from(model, experiment.settings["fine_tuning"]["trainable_from"])
+    layers.unfreeze_from(model, experiment.settings["fine_tuning"]["trainable_from"])
     how: dict[str, Any] = {"checkpoint": checkpoint, "callbacks": callbacks}
     try:
         tuned = trainer.fit(model, *data, experiment.tuning, seed=seed, **how)
@@ -225,7 +225,7 @@ def fine_tune(
         model.set_weights(frozen)
     _keep(experiment, model, history)
     for folder in (checkpoint, _checkpoint(experiment)):
-        keeping.forget(folder)
+        forget(folder)
     return history
 
 

@@ -27,6 +27,7 @@ EDITED = "_edited"  # ends the name of a network that a reader has changed
 REPLAYED = 300  # faces of each usage that illustrate a replay
 TINY = 1e-3  # learning rate of a step that only measures the gradient
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
+FIELDS: dict = Recipe.__pydantic_fields__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,33 @@ class Committed:
     averaged: Scored
 
 
-def answer(split: str, networks: Sequence[str]) -> Markdown:
-    """Test accuracies of the committed runs on a split, and the differences between them."""
-    results, changes = table("results"), tables.with_interval(gains(networks), "gain")
-    ran = [name for name in networks if len(tables.select(results, split, name))]
-    here = ", ".join(f"`{name}` {tables.accuracy(results, split, name)}" for name in ran)
-    changes = changes[changes.split == split]
-    apart = ", ".join("`" + changes.after + "` over `" + changes.before + "` " + changes.gain)
-    start = f"Test accuracy of the committed runs on `{split}`, views averaged, in %: {here}."
-    return Markdown(f"**Answer.** {start}" + f" Differences in points: {apart}." * bool(apart))
-
-
 def read(network: str, *, replay: bool, split: str, **given) -> Experiment:
-    """`experiments.read`; for a replay with few faces, the network's recipe and no teachers. Raises
+    """`experiments.read`; for a replay with few faces, the run's recipe and no teachers. Raises
     `TrainingError` where there is no committed run."""
     if not replay:
         return experiments.read(network, split=split, **given)
     kept = {key: given[key] for key in ("seed", "profile", "data") if key in given}
     experiment = experiments.read(network, split=split, subset=REPLAYED, **kept)
-    if committed(experiment) is None:
+    if (ran := committed(experiment)) is None:
         raise TrainingError(f"{network}: no committed run to replay; set replay = False")
     known = {key: one for key, one in experiment.settings.items() if key != "teachers"}
-    return replace(experiment, settings=known)
+    followed = Recipe(**ran.record.get("recipe_parameters", vars(experiment.recipe)))
+    return replace(experiment, settings=known, recipe=followed)
+
+
+def recipe(experiment: Experiment) -> Styler:
+    """The values of the recipe that take effect, each with what it means."""
+    used, given = vars(experiment.recipe), parameters.network(experiment.network)
+    effective = {
+        "soft_share": {"teachers", "soft_labels"} & given.keys(),
+        "small_share": used["small_side"],
+        "warmup": used["schedule"] == "one_cycle",
+        **dict.fromkeys(("decay", "decay_steps"), used["schedule"] == "exponential"),
+        **dict.fromkeys((key for key in used if "descriptor" in key), len(given["inputs"]) > 1),
+    }
+    fields = {key: one for key, one in FIELDS.items() if used[key] and effective.get(key, True)}
+    rows = [(key, str(used[key]), one.description.replace("`", "")) for key, one in fields.items()]
+    return tables.styled(pd.DataFrame(rows, columns=["key", "value", "meaning"]))
 
 
 def source(builder: Callable) -> Markdown:
@@ -169,7 +175,10 @@ def gap(history: pd.DataFrame, whose: str) -> Markdown:
     text += "the validation faces right in one view"
     apart = f" and {seen:.1f} % of the augmented training faces. The generalisation gap: "
     missing = "; what it reached on training faces was not kept."
-    return Markdown(text + (missing if np.isnan(seen) else f"{apart}{seen - unseen:.1f} points."))
+    return Markdown(
+        text
+        + (missing if np.isnan(seen) else f"{apart}{round(seen, 1) - round(unseen, 1):.1f} points.")
+    )
 
 
 def validate(
@@ -196,7 +205,9 @@ def largest_confusion(scored: Scored) -> Markdown:
     counts, names = scored.matrix, scored.faces.class_names
     wrong, totals = counts - np.diag(np.diag(counts)), counts.sum(1)
     one, other = np.unravel_index(wrong.argmax(), wrong.shape)
-    share = f"{wrong[one, other]:,} of {totals[one]:,} ({wrong[one, other] / totals[one]:.0%})"
+    share = (
+        f"{wrong[one, other]:,} of {totals[one]:,} ({100 * wrong[one, other] / totals[one]:.0f} %)"
+    )
     text = f"The largest confusion: of the faces labelled {names[one]}, {share} are predicted to be"
     back = f"the other way round {wrong[other, one]:,} of {totals[other]:,}"
     return Markdown(f"{text} {names[other]}; {back}.")

@@ -175,10 +175,7 @@ def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None)
 
 def _check_probabilities(model: keras.Model, name: str) -> None:
     rng = np.random.default_rng(0)
-    probe = {
-        tensor.name: rng.normal(size=(2, *tensor.shape[1:])).astype(np.float32)
-        for tensor in model.inputs
-    }
+    probe = {one.name: rng.normal(size=(2, *one.shape[1:])).astype("f4") for one in model.inputs}
     try:
         outputs = np.asarray(model.predict_on_batch(probe))
     except Exception as error:  # whatever its layers raise

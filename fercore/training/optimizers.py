@@ -56,14 +56,10 @@ class SGD(_OnePass, keras.optimizers.SGD):
         import tensorflow as tf
 
         place = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle,
-            accum=self.momentums[place].value.handle,
-            grad=gradient,
-            use_nesterov=self.nesterov,
-            lr=ops.cast(learning_rate, gradient.dtype),
-            momentum=ops.cast(self.momentum, gradient.dtype),
-        )
+        of = {"var": variable.handle, "accum": self.momentums[place].value.handle, "grad": gradient}
+        rate, momentum = (ops.cast(one, gradient.dtype) for one in (learning_rate, self.momentum))
+        how = {"lr": rate, "momentum": momentum, "use_nesterov": self.nesterov}
+        tf.raw_ops.ResourceApplyKerasMomentum(**of, **how)
 
 
 @keras.saving.register_keras_serializable("fercore")
@@ -78,15 +74,8 @@ class Adam(_OnePass, keras.optimizers.Adam):
         step = ops.cast(self.iterations + 1, dtype)
         values = (learning_rate, self.beta_1, self.beta_2, self.epsilon)
         rate, beta_1, beta_2, epsilon = (ops.cast(value, dtype) for value in values)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[place].value.handle,
-            v=self._velocities[place].value.handle,
-            beta1_power=ops.power(beta_1, step),
-            beta2_power=ops.power(beta_2, step),
-            lr=rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=epsilon,
-            grad=gradient,
-        )
+        state = {"m": self._momentums[place], "v": self._velocities[place], "var": variable}
+        powers = {"beta1_power": ops.power(beta_1, step), "beta2_power": ops.power(beta_2, step)}
+        how = {"lr": rate, "beta1": beta_1, "beta2": beta_2, "epsilon": epsilon, "grad": gradient}
+        handles = {name: one.handle for name, one in state.items()}
+        tf.raw_ops.ResourceApplyAdam(**handles, **powers, **how)

@@ -88,7 +88,7 @@ def generated(results: pd.DataFrame, gains: pd.DataFrame, curve: pd.DataFrame) -
 
 def filled(document: str, content: Mapping[str, str], file: str) -> str:
     """The text of a document with `content` between its markers. Raises `EvaluationError` that
-    names the `file` where markers lack."""
+    names the `file` where markers are missing."""
     for name, text in content.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, _, rest = document.partition(begin)
@@ -100,8 +100,8 @@ def filled(document: str, content: Mapping[str, str], file: str) -> str:
 
 
 def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
-    """A row for each system, as text: its highest published figure beside this study's, how many of
-    its figures and gains are reached, and the verdict; last the study's own ensemble. A figure
+    """A row for each system, as text: its highest published accuracy beside this study's, how many
+    of its accuracies and gains are reached, and the verdict; last the study's ensemble. An accuracy
     is reached when it is not above the 95 % interval of the accuracy here, views averaged, on the
     split that it was published for; a gain above zero likewise, by the intervals of its change."""
     figures = tables.outcome(results).dropna(subset=["published", "accuracy"])
@@ -119,7 +119,7 @@ def verdicts(results: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
         row = {"system": system, "network": best["name"], "split": best.split}
         row |= {"published": f"{best.published:.2f}"}
         row |= {"here": tables.accuracy(results, best.split, best["name"])}
-        row |= {"figures reached": f"{reached.sum()} of {len(ours)}"}
+        row |= {"accuracies reached": f"{reached.sum()} of {len(ours)}"}
         row |= {"gains reached": f"{gained.sum()} of {len(gained)}" if len(gained) else ""}
         verdict = "reproduced" if whole else "not reproduced" if none else "reproduced in part"
         rows.append(row | {"verdict": verdict})

@@ -25,15 +25,9 @@ def execute(profile: str, notebook: str, executed: str, target: str, parameters:
         with tempfile.TemporaryDirectory() as folder:
             # sockets in a folder: a TCP port, once chosen, may be taken before the kernel listens
             kernel = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
-            papermill.execute_notebook(
-                notebook,
-                executed,
-                parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                config=Config(KernelManager=kernel),
-                iopub_timeout=120,  # s for the last outputs: the usual 4 are few on a busy machine
-            )
+            how: dict = {"kernel_name": "python3", "config": Config(KernelManager=kernel)}
+            how["iopub_timeout"] = 120  # s for the last outputs: 4 are few on a busy machine
+            papermill.execute_notebook(notebook, executed, parameters, progress_bar=False, **how)
         pages.export(profile, Path(executed), Path(target))
         return 0
     except PapermillExecutionError as error:

@@ -54,17 +54,12 @@ def export(profile: str, executed: Path, target: Path) -> Path:
         "subtitle": executed.stem,
         "css": css(),
         "banner": banner(run, executed.stem),
-        "provenance": provenance(run, meta),
+        "provenance": provenance(run, meta, reported(notebook.cells)),
         "label": _label,
         "near": _near(executions, executed.stem),
     }
-    exporter = HTMLExporter(
-        template_name="basic",
-        template_file="page.html",
-        extra_loaders=[TEMPLATES],
-        filters={"clean": clean},
-        exclude_anchor_links=True,
-    )
+    how = {"template_name": "basic", "template_file": "page.html", "exclude_anchor_links": True}
+    exporter = HTMLExporter(**how, extra_loaders=[TEMPLATES], filters={"clean": clean})
     body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     pages = {f"{name}.ipynb": f"{jobs[0].name}.html" for name, jobs in executions.items()}
     body = _linked(UNCOLOURED.sub(r"\1", body), pages, target.parent)
@@ -103,10 +98,17 @@ def banner(run: dict, notebook: str = "") -> str:
     return ""
 
 
-def provenance(run: dict, meta: Mapping) -> dict[str, str]:
-    """What a reader needs to make the page again; of published ones, what each run has alike."""
+def reported(cells: Iterable) -> str:
+    """The data that a notebook itself names, by `display(..., metadata={"data": ...})`; else ''."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return next((o.metadata["data"] for o in outputs if "data" in o.get("metadata", {})), "")
+
+
+def provenance(run: dict, meta: Mapping, data: str = "") -> dict[str, str]:
+    """What a reader needs to make the page again; of published ones, what each run has alike.
+    `data` stands in place of the run's, where a notebook takes other data."""
     state = artifacts.provenance()
-    data = f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
+    data = data or f"{run['data']['origin']}, fingerprint {run['data']['fingerprint']}"
     found = {"Data": data, "Profile": run["profile"]}
     if run["profile"] != PUBLISHED:
         if meta.get("duration"):

@@ -1,8 +1,5 @@
-"""What Snakemake does, in lines with the time left: its logger plugin, and the process it runs in.
-
-`python -m fercore.workflow.progress PROFILE CORES ...` runs Snakemake with the options that follow.
-Its own text goes to standard error, which `run` sends to run.log.
-"""
+"""What Snakemake does, in lines with the time left: its logger plugin, and the process it runs in,
+`python -m fercore.workflow.progress PROFILE CORES OPTIONS`, whose standard error is run.log."""
 
 import json
 import logging
@@ -92,8 +89,8 @@ class Progress:
         if count := len(self.planned):
             again = len(self.expected) - count
             kept = f" ({again} up to date)" if again else ""
-            to_do = f"{count} notebook{'s' * (count > 1)}{kept}"
-            left, ending = artifacts.duration(self.seconds_left()), "s" * (self.cores > 1)
+            to_do = f"{count} notebook{'s' if count > 1 else ''}{kept}"
+            left, ending = artifacts.duration(self.seconds_left()), "s" if self.cores > 1 else ""
             self.say(f"To do:   {to_do}, about {left} on {self.cores} core{ending}")
         for name in self.planned if self.dry_run else ():
             self.say(f"  {name}  {artifacts.duration(self.expected[name])}")

@@ -1,4 +1,4 @@
-"""What of a run on FER2013 is committed: predictions, records, histories of single networks; of
+"""Which files of a run are committed: predictions, records, histories of single networks; of
 trainings on a share of the faces, which are many, the table of accuracies. The rest follows."""
 
 import shutil

@@ -30,7 +30,7 @@ INTERRUPTED = 130
 def prepare(profile: Profile) -> dict:
     """Find and verify the data of a profile, write run.json into its folder, return it. Its
     `left_out` says why by split, if the data cannot be divided by one. Raises
-    `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013 in vain."""
+    `datasets.DatasetError`, or `ParameterError` when the profile needs FER2013, not found."""
     faces = at_hand = datasets.load(profile.data)
     if not (profile.networks or profile.data or faces.is_fer2013):
         faces = datasets.facts()  # the labels are all that predictions are scored by
@@ -87,7 +87,8 @@ def run(
         _announce(profile, content)
         # A fresh clone has committed pages, but not all that they are made of
         whole = force or not (folder / "notebooks").exists()
-        extra = ["--forceall"] * whole + ["--dry-run"] * dry_run + list(extra)
+        chosen = {"--forceall": whole, "--dry-run": dry_run}
+        extra = [option for option, on in chosen.items() if on] + list(extra)
         options = _options(name, content["data"]["fingerprint"], cores, extra)
         return _supervise([name, str(cores), *options], folder / "run.log", lock)
 
@@ -145,15 +146,9 @@ def _supervise(arguments: list[str], log: Path, lock: int) -> int:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # of nohup
             signal.signal(number, signal.default_int_handler)
     with open(log, "wb") as text:
-        process = subprocess.Popen(
-            [sys.executable, "-m", progress.__name__, *arguments],
-            stdin=subprocess.DEVNULL,
-            stderr=text,
-            env=os.environ | QUIET,
-            start_new_session=True,
-            pass_fds=(lock,),
-            cwd=paths.ROOT,
-        )
+        how: dict = {"stdin": subprocess.DEVNULL, "stderr": text, "env": os.environ | QUIET}
+        how |= {"start_new_session": True, "pass_fds": (lock,), "cwd": paths.ROOT}
+        process = subprocess.Popen([sys.executable, "-m", progress.__name__, *arguments], **how)
     try:
         status = process.wait()
     except KeyboardInterrupt:

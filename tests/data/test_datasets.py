@@ -447,7 +447,7 @@ def reference(monkeypatch, arrays):
 
 
 def named(images, labels, codes, file_name="f"):
-    return fer2013.recognised(from_arrays(images, labels, codes, ""), file_name)
+    return fer2013.identified(from_arrays(images, labels, codes, ""), file_name)
 
 
 def test_data_are_named_by_what_differs(reference, arrays):
@@ -498,18 +498,18 @@ def test_duplicates_get_their_own_votes_or_none(arrays, monkeypatch, request, go
 
 def test_votes_go_by_row(reference, arrays):
     read = named(*arrays)
-    votes = datasets.load_votes(read.select(np.array([5, 3])))
+    votes = fer2013.load_votes(read.select(np.array([5, 3])))
     assert votes.dtype == np.int8 and votes.tolist() == [[5] * 10, [3] * 10]
     chosen = read.select(read.labels >= 2)
     five = replace(chosen, labels=chosen.labels - 2, class_names=CLASS_NAMES[2:])
-    assert (datasets.load_votes(five)[:, 0] == five.row_ids % 11).all()
+    assert (fer2013.load_votes(five)[:, 0] == five.row_ids % 11).all()
 
 
 def test_votes_that_do_not_belong_are_refused(reference, arrays):
     read = from_arrays(*arrays, "made-up faces")
     for other in (255 - arrays[0], np.roll(arrays[0], 5, axis=0), arrays[0][::-1]):
         with pytest.raises(DatasetError, match=r"known of FER2013's faces only.*made-up faces"):
-            datasets.load_votes(replace(read, images=other))
+            fer2013.load_votes(replace(read, images=other))
 
 
 def test_the_packed_facts_are_those_of_fer2013():
@@ -541,7 +541,7 @@ def test_the_packed_facts_are_those_of_fer2013():
 def test_facts_and_pixels_give_the_same_partitions():
     real, known = datasets.load(FER2013), datasets.facts()
     assert (real.labels == known.labels).all() and (real.row_ids == known.row_ids).all()
-    assert (datasets.load_votes(real) == datasets.load_votes(known)).all()
+    assert (fer2013.load_votes(real) == fer2013.load_votes(known)).all()
     for name in splits.SPLITS:
         (one, parts), (other, same) = (splits.prepare(faces, name) for faces in (real, known))
         assert (one.labels == other.labels).all() and (one.row_ids == other.row_ids).all()

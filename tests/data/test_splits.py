@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from fercore.data import datasets, fer2013, splits, synthetic
+from fercore.data import fer2013, splits, synthetic
 from fercore.data.faces import CLASS_NAMES, DatasetError, from_arrays
 from fercore.data.splits import SPLITS, Partition
 
@@ -69,7 +69,7 @@ def test_voted_labels_follow_their_faces():
     faces = made_up(300)
     voted, _ = splits.prepare(faces, "ferplus")
     names = np.array(fer2013.EXPRESSIONS)[voted.labels]
-    expected = fer2013.majority(datasets.load_votes(faces))[voted.row_ids]
+    expected = fer2013.majority(fer2013.load_votes(faces))[voted.row_ids]
     assert (names == np.array(fer2013.EXPRESSIONS)[expected]).all() and 200 < len(voted) <= 300
     given = np.array(faces.class_names)[faces.labels[voted.row_ids]]
     assert (names == given).mean() > 0.95  # synthetic voters agree in four of five votes

@@ -99,7 +99,7 @@ def test_members_that_share_no_seed_are_named(tmp_path):
 
 def test_members_trained_on_other_faces_stop_with_one_line(tmp_path):
     predict(tmp_path, faces(), "cnn")
-    predict(tmp_path, faces(per_split=77), "sift_cnn")
+    predict(tmp_path, faces(per_usage=77), "sift_cnn")
     with pytest.raises(
         EvaluationError, match=r"cnn\+sift_cnn on official, seed 0: members hold other faces"
     ):

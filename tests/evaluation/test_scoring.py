@@ -129,7 +129,7 @@ def test_results_csv_reads_back(tmp_path, data):
 
 def test_predictions_on_other_data_are_refused(tmp_path, data):
     predict(tmp_path, faces(seed=1, origin="embedded synthetic faces"), "cnn")
-    with pytest.raises(EvaluationError, match=r"made on other data \(embedded synthetic faces\)"):
+    with pytest.raises(EvaluationError, match=r"are of other data \(embedded synthetic faces\)"):
         scoring.score(run(tmp_path, data), "official", "cnn")
 
 

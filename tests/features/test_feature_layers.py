@@ -54,11 +54,11 @@ def test_a_constant_picture_has_zeros(images):
 
 def test_pictures_of_other_sides_and_cells_that_do_not_fit_are_refused():
     with pytest.raises(
-        ValueError, match=r"grey square pictures \[b, side, side, 1\], not \[None, 40, 48, 1\]"
+        ValueError, match=r"gray square pictures \[b, side, side, 1\], not \[None, 40, 48, 1\]"
     ):
         layers.DenseSiftLayer()(keras.layers.Input((40, 48, 1)))
     with pytest.raises(
-        ValueError, match=r"grey pictures \[b, 48, 48, 1\], not \[None, 40, 40, 1\]"
+        ValueError, match=r"gray pictures \[b, 48, 48, 1\], not \[None, 40, 40, 1\]"
     ):
         layers.HogLayer()(keras.layers.Input((40, 40, 1)))
     with pytest.raises(DescriptorError, match="cells of 30 in windows of 24"):

@@ -205,7 +205,7 @@ def test_a_finished_training_leaves_no_checkpoint_and_is_not_repeated(experiment
 
 def test_fine_tuning_goes_on_from_a_layer_and_keeps_the_better_stage(tuned):
     model, parts = experiments.build(tuned), experiments.examples(tuned)
-    layers.learn_from(model, "above")
+    layers.unfreeze_from(model, "above")
     before = model.get_layer("below").get_weights()[0]
     first = experiments.fit(tuned, model, parts)
     assert (model.get_layer("below").get_weights()[0] == before).all()
@@ -240,7 +240,7 @@ def test_fine_tuning_that_was_stopped_goes_on_and_follows_its_first_stage(tuned)
 
     def built():
         model = experiments.build(tuned)
-        layers.learn_from(model, "above")
+        layers.unfreeze_from(model, "above")
         return model
 
     def train(model, stop=None, **changes):
@@ -270,7 +270,7 @@ def test_a_layer_that_is_not_there_is_told_with_those_that_are():
     with pytest.raises(
         ValueError, match=r"layer 'block9': small has none of this name; there are below, above"
     ):
-        layers.learn_from(small(), "block9")
+        layers.unfreeze_from(small(), "block9")
 
 
 def test_system_c_learns_in_two_stages_and_b_with_sigmoid():
@@ -319,7 +319,7 @@ def test_imagenet_weights_come_from_keras_own_file(tmp_path):
             model.get_layer(name).get_weights()[0], drawn.get_layer(name).get_weights()[0]
         )
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855
-    layers.learn_from(model, "block5_conv1")
+    layers.unfreeze_from(model, "block5_conv1")
     assert (
         sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 2_638_855 + 3 * 2_359_808
     )

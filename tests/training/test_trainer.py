@@ -105,8 +105,8 @@ def test_all_batches_are_of_one_size(monkeypatch):
 
 
 def test_mixed_faces_have_labels_mixed_by_the_same_weight():
-    grey = np.arange(30, dtype=np.uint8) % 3
-    data = Examples(grey[:, None, None] * np.ones((1, 12, 12), np.uint8), grey.astype(int), {})
+    gray = np.arange(30, dtype=np.uint8) % 3
+    data = Examples(gray[:, None, None] * np.ones((1, 12, 12), np.uint8), gray.astype(int), {})
     unmoved = Recipe(
         batch_size=30, rotation=0, shift=0, zoom=0, flip=False, normalisation="raw", mixup=0.4
     )

@@ -106,7 +106,7 @@ def test_the_readme_lists_each_notebook_with_the_time_that_it_says_itself(name):
     lines = (paths.ROOT / "README.md").read_text().splitlines()
     row = next(line for line in lines if f"(notebooks/{name}.ipynb)" in line)
     first = "".join(reading.cells(name)[0]["source"])
-    page, takes = re.search(r"/(reports/[^)]*\)) · (?:about )?(.*?) on two cores", first).groups()
+    page, takes = re.search(r"/(reports/[^)]*\)) ·\s(?:about )?(.*?) on two cores", first).groups()
     assert page in row and takes in row
 
 
