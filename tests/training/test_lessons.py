@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fercore import artifacts, paths
-from fercore.config import parameters, reading
+from fercore.config import parameters, reading, recipes
 from fercore.data import datasets
 from fercore.models import registry
 from fercore.training import experiments, lessons, trainer
@@ -102,6 +102,26 @@ def test_a_run_that_is_not_committed_is_replaced_by_the_nearest_one():
     assert "pooled_64_16_20" in lessons.committed(experiment).title
     with pytest.raises(TrainingError, match="replay = False"):
         lessons.read("vgg16_imagenet", replay=True, **GIVEN)
+
+
+def test_a_replay_follows_the_recipe_of_its_record_not_of_today():
+    given = {"split": "ferplus_five_tenth", "seed": 1, "data": "synthetic"}
+    replay = lessons.read("five_class_cnn", replay=True, **given)
+    today = recipes.read(replay.settings["recipe"])
+    assert replay.recipe.epochs == lessons.committed(replay).record["epochs"] != today.epochs
+
+
+def test_of_a_recipe_the_values_in_effect_are_shown_with_what_they_mean():
+    def keys(network, **changes):
+        experiment = lessons.read(network, replay=False, **GIVEN, **changes)
+        return lessons.recipe(experiment).data.set_index("key")
+
+    compact, student = keys("compact"), keys("compact_distilled")
+    assert "Passes over the training faces" in compact.meaning["epochs"]
+    idle = {"soft_share", "small_share", "decay", "decay_steps", "erasing", "descriptor_follows"}
+    assert "warmup" in compact.index and not idle & set(compact.index)
+    assert "soft_share" in student.index and "descriptor_scaling" in keys("sift_cnn").index
+    assert not {"warmup", "decay"} & set(keys("compact", schedule="constant").index)
 
 
 def test_a_student_is_replayed_without_its_teachers():

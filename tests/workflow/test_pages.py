@@ -82,6 +82,14 @@ def test_paths_are_shown_from_the_project_or_from_home(page):
     assert "data/a.csv ~/b.csv done" in page and "<b>y.csv</b>" in page
 
 
+def test_a_notebook_that_takes_other_data_names_them_at_the_foot(run_folder, tmp_path):
+    own = shown(text__markdown="Drawn faces.")
+    own["metadata"]["data"] = "420 drawn faces, not FER2013"
+    made = notebook(tmp_path / "a.ipynb", own)
+    page = pages.export("try", made, run_folder / "reports" / "a.html").read_text()
+    assert "420 drawn faces, not FER2013" in page and "fingerprint" not in page
+
+
 def test_a_page_loads_nothing_and_links_back(page):
     parsed = Parsed(page)
     assert [value for value in parsed.loaded if not value.startswith("data:")] == []
