@@ -68,7 +68,9 @@ def recipe(experiment: Experiment) -> Styler:
     }
     fields = {key: one for key, one in FIELDS.items() if used[key] and effective.get(key, True)}
     rows = [(key, str(used[key]), one.description.replace("`", "")) for key, one in fields.items()]
-    return tables.styled(pd.DataFrame(rows, columns=["key", "value", "meaning"]))
+    table = tables.styled(pd.DataFrame(rows, columns=["key", "value", "meaning"]))
+    left = pd.DataFrame("words", table.index, table.columns)  # as the style of pages calls them
+    return table.set_td_classes(left).hide(axis="columns")
 
 
 def source(builder: Callable) -> Markdown:
