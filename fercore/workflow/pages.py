@@ -35,7 +35,7 @@ PLAIN = " /:;=,.-_()'*"  # may stand in the address of a figure as they are
 QUOTED = str.maketrans({"'": "&#39;", '"': "'"})  # a quotation mark would take three bytes there
 REFERENCE = re.compile(r'(url\(#|href="#)([^")]+)')  # within a figure
 UNCOLOURED = re.compile(r'<span class="(?:n|nn|o|p|w)">([^<]*)</span>')  # most of source code
-SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)( · )?")  # what a page need not say
+SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)(\s·\s)?")  # what a page need not say
 
 
 class ReportError(ValueError):
