@@ -222,6 +222,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def say(message: object, *_, **__) -> None:
+    """A line of a command on standard error; `warnings.showwarning` may be this."""
+    print(f"fercore: {message}", file=sys.stderr)
+
+
 def best_epoch(history: "pd.DataFrame") -> "pd.Series":
     """The row of a history whose weights were kept: the best on validation of whole-size faces."""
     full = history[history.side == history.side.iloc[-1]] if "side" in history else history

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -21,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     options.snakemake, status = arguments[end + 1 :], 2
     try:
         if options.command not in STUDY:
-            return _recogniser(options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", UserWarning)
+                warnings.showwarning = artifacts.say
+                return _recogniser(options)
         if not paths.IN_CLONE:
             fault = "pip brings the recogniser alone: clone the study and use ./run_all.sh"
             raise ValueError(fault)
@@ -38,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         mistake = f"{place}{error.strerror or error}"
     except (ImportError, ValueError, RuntimeError, TypeError) as error:
         mistake = str(error)
-    print(f"fercore: {artifacts.printable(mistake, 600)}", file=sys.stderr)
+    artifacts.say(artifacts.printable(mistake, 600))
     return status
 
 

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from fercore import artifacts
-from fercore.artifacts import printable
+from fercore.artifacts import printable, say
 from fercore.data import pictures
 from fercore.recognition import annotation
 from fercore.recognition import recogniser as recognition
@@ -50,17 +49,14 @@ def run(options: Namespace) -> int:
     if videos and len(paths) > 1:
         name = printable(videos[0].name)
         raise RecognitionError(f"{name}: give a video by itself, {len(paths)} paths were given")
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: _say(message)
-        if not videos:
-            return _pictures(paths, out, options)
-        from fercore.recognition import video
+    if not videos:
+        return _pictures(paths, out, options)
+    from fercore.recognition import video
 
-        built = recogniser(options)
-        outcome = video.recognise_video(videos[0], built, out=out, format=options.format)
+    built = recogniser(options)
+    outcome = video.recognise_video(videos[0], built, out=out, format=options.format)
     for remark in outcome.remarks:
-        _say(f"{printable(videos[0].name)}: {remark}")
+        say(f"{printable(videos[0].name)}: {remark}")
     for file in filter(None, (outcome.video, outcome.table)):
         print(_escaped(file))
     return 130 if outcome.interrupted else 0
@@ -100,7 +96,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 except ValueError as error:
                     if not several:
                         raise
-                    _say(error)
+                    say(error)
                     bad += 1
                 else:
                     if kind == "png":
@@ -128,7 +124,7 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
         fault = f"cannot be written ({printable(error.strerror or error)})"
         raise RecognitionError(f"{printable(out or 'output')}: {fault}") from error
     if asked:
-        _say(f"interrupted after {len(done) + bad} of {len(files)} pictures; what was done is kept")
+        say(f"interrupted after {len(done) + bad} of {len(files)} pictures; what was done is kept")
         return 130
     return 0 if not bad else 1 if done else 2
 
@@ -146,7 +142,7 @@ def _recognised(built: Recogniser, file: Path, several: bool) -> tuple[np.ndarra
         hint = "try another --detector, or --detector whole when the picture is a face"
         raise RecognitionError(f"{name}: no face found; {hint}")
     if not faces:
-        _say(f"{name}: no face found")
+        say(f"{name}: no face found")
     return rgb, faces
 
 
@@ -209,10 +205,6 @@ def _escaped(path: Path) -> str:
     """A name that any file can hold and no spreadsheet takes for a formula."""
     text = str(path).encode("utf-8", "backslashreplace").decode()
     return f"./{text}" if text[0] in "=+-@" else text
-
-
-def _say(line: object) -> None:
-    print(f"fercore: {line}", file=sys.stderr)
 
 
 def is_video(path: str | Path) -> bool:
