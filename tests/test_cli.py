@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from PIL import Image
@@ -31,6 +32,16 @@ def test_a_known_error_is_one_line(monkeypatch, capsys, error, line):
     assert cli.main(["recognise", "a.png"]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"fercore: {line}") and said.count("\n") == 1
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    def warned(_):
+        warnings.warn("the weaker detector", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(command, "run", warned)
+    assert cli.main(["recognise", "a.png"]) == 0
+    assert capsys.readouterr().err == "fercore: the weaker detector\n"
 
 
 def test_an_interruption_is_no_mistake(monkeypatch, capsys):
