@@ -226,7 +226,7 @@ def _run(results: pd.DataFrame) -> Iterator[tuple[scoring.Entry, str, str]]:
 
 
 def _on_official_split(split: str) -> str | None:
-    """The official split that tells the same classes apart; None where `split` is one."""
+    """The official split of the same classes; None where `split` is one."""
     classes = SPLITS[split].class_names
     alike = [n for n, one in SPLITS.items() if not one.pooled and one.class_names == classes]
     return alike[0] if SPLITS[split].pooled else None
