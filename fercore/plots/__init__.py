@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["CLASS_COLOURS", "SERIES_COLOURS", "colours", "result_figures", "style"]
 
-# Paul Tol's bright scheme (https://sronpersonalpages.nl/~pault/), which the colour-blind can distinguish
+# Paul Tol's bright scheme (https://sronpersonalpages.nl/~pault/), safe for the colour-blind
 CLASS_COLOURS = {
     "Angry": "#EE6677",
     "Disgust": "#228833",
