@@ -41,8 +41,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said o
 
 
 def run(options: Namespace) -> int:
-    """Recognise `options.paths`. Exit status 0: all done; 1: some of several pictures could not be
-    read; 130: interrupted, what was done is kept; 2, by a `ValueError`: nothing done."""
+    """Recognise `options.paths`. Exit status 0: all done; 1: some pictures or a part of the video
+    could not be read; 2, by a `ValueError`: nothing done; 130: interrupted, with what was done."""
     paths = [Path(os.path.expanduser(path)) for path in options.paths]
     out = Path(os.path.expanduser(options.out)) if options.out else None
     videos = [path for path in paths if is_video(path)]
@@ -59,7 +59,7 @@ def run(options: Namespace) -> int:
         say(f"{printable(videos[0].name)}: {remark}")
     for file in filter(None, (outcome.video, outcome.table)):
         print(_escaped(file))
-    return 130 if outcome.interrupted else 0
+    return 130 if outcome.interrupted else 0 if outcome.whole else 1
 
 
 def recogniser(options: Namespace) -> Recogniser:
@@ -110,11 +110,8 @@ def _pictures(paths: list[Path], out: Path | None, options: Namespace) -> int:
                 if asked:
                     break
             if kind == "json":
-                shown = {_escaped(file): faces for file, faces in done.items()}
-                items = [
-                    {"picture": name, "faces": recognition.rows([name], [faces])}
-                    for name, faces in shown.items()
-                ]
+                shown = ((_escaped(file), faces) for file, faces in done.items())
+                items = [{"picture": n, "faces": recognition.rows([n], [f])} for n, f in shown]
                 stream.write(json.dumps(items, indent=1, ensure_ascii=False) + "\n")
             elif kind == "csv" and not done:
                 _rows(stream, {}, names)
@@ -213,7 +210,8 @@ def is_video(path: str | Path) -> bool:
     if os.path.isfile(path):  # opening a FIFO would wait
         with suppress(OSError), open(path, "rb") as file:
             head = file.read(1000)
-    return bool(MARKS.match(head) or NAMES.fullmatch(Path(path).name))
+    named = NAMES.fullmatch(Path(path).name) and not os.path.isdir(path)
+    return bool(MARKS.match(head) or named)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Source:
     def __init__(self, path: Path):
         self.path, self.frames, self.seconds, self.damaged = path, 0, 0.0, 0
         self.heard: list[Packet] = []
-        self.end, self.torn = 0.0, False  # s: of the last packet; whether reading failed
+        self.end, self.torn = 0.0, True  # s: of the last packet; whether it ends too early
         name = printable(path.name)
         if not path.is_file():  # opening a FIFO would wait for ever
             raise RecognitionError(f"{name}: no such file")
@@ -74,8 +74,7 @@ class Source:
                     last = stamp if stamp > last else self.seconds
                     yield last, self._pixels(frame)
                     self.frames, self.seconds = self.frames + 1, last + 1 / self.rate
-            return
-        self.torn = True
+            self.torn = self.end < 0.97 * self.length - 2 / self.rate  # in all of its streams
 
     def decoded(self, packet: Packet) -> list[Any]:
         """The frames in a packet of pictures or sound; none, counted, where it is damaged."""
@@ -162,7 +161,8 @@ class VideoWriter:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `recognise_video` made, no `video` for format csv; `remarks` are for the user."""
+    """What `recognise_video` made, no `video` for format csv; `whole`: nothing was left out or cut
+    off; `remarks` are for the user."""
 
     video: Path | None
     table: Path
@@ -170,6 +170,7 @@ class Outcome:
     seconds: float
     tracks: int
     interrupted: bool
+    whole: bool
     remarks: list[str]
 
 
@@ -206,8 +207,9 @@ def recognise_video(
         remarks = _remarks(source, tracker, interrupted)
     if writer and writer.unheard > writer.written / 10:
         remarks.append("part of the sound is left out: its time stamps fall back")
-    counts = source.frames, source.seconds, tracker.begun
-    return Outcome(target if marked else None, table, *counts, interrupted, remarks)
+    made = source.frames, source.seconds, tracker.begun, interrupted
+    whole = not (source.torn or source.damaged)
+    return Outcome(target if marked else None, table, *made, whole, remarks)
 
 
 def _work(
@@ -239,8 +241,7 @@ def _remarks(source: Source, tracker: annotation.Tracker, interrupted: bool) -> 
         what = "interrupted at once" if interrupted else "not one frame in it that can be read"
         raise RecognitionError(f"{printable(source.path.name)}: {what}")
     remarks = [] if tracker.begun else ["no face was found"]
-    short = source.end < 0.97 * source.length - 2 / source.rate  # in all of its streams
-    if interrupted or source.torn or short:
+    if interrupted or source.torn:
         what, done = "interrupted" if interrupted else "breaks off", f"{source.seconds:.1f} s"
         whole = f" of {source.length:.1f} s" if source.length else ""
         remarks.append(f"{what} after {done}{whole}; what was done is kept")

@@ -350,6 +350,8 @@ def test_what_is_no_film_is_not_taken_for_one(tmp_path):
     assert command.is_video(tmp_path / "missing.mp4") and not command.is_video(
         tmp_path / "missing.jpg"
     )
+    (tmp_path / "folder.mp4").mkdir()
+    assert not command.is_video(tmp_path / "folder.mp4")
     os.mkfifo(tmp_path / "pipe")
     assert not command.is_video(tmp_path / "pipe"), "it waits for the other end"
 
@@ -451,7 +453,7 @@ def test_a_video_that_breaks_off_keeps_the_frames_so_far(clip, tmp_path, box, sh
     assert 0.1 * seconds < outcome.seconds < (share + 0.2) * seconds
     assert len(read(outcome.video)) == outcome.frames
     assert len(outcome.remarks) == 1 and re.search(r" of (2.0|5.\d) s", outcome.remarks[0])
-    assert f"breaks off after {outcome.seconds:.1f} s" in outcome.remarks[0]
+    assert f"breaks off after {outcome.seconds:.1f} s" in outcome.remarks[0] and not outcome.whole
 
 
 @pytest.mark.parametrize("box", ["mp4", "matroska", "mpegts", "flv"])
@@ -459,7 +461,17 @@ def test_a_video_that_breaks_off_keeps_the_frames_so_far(clip, tmp_path, box, sh
 def test_whole_videos_are_not_said_to_break_off(tmp_path, box, sound):
     path = encode(tmp_path / "whole", np.arange(40) / RATE, sound=sound, box=box)
     outcome = video.recognise_video(path, Brightness(), out=tmp_path, format="csv")
-    assert outcome.frames == 40 and outcome.remarks == []
+    assert outcome.frames == 40 and outcome.remarks == [] and outcome.whole
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.6, 1), (1, 0)])
+def test_the_command_ends_with_status_1_when_a_part_is_missing(
+    clip, tmp_path, monkeypatch, capsys, share, status
+):
+    monkeypatch.setattr(command, "recogniser", lambda options: Brightness())
+    path, out = cut(clip, tmp_path / "talk.avi", share), tmp_path / "t.csv"
+    assert cli.main(["recognise", str(path), "--out", str(out)]) == status
+    assert out.is_file() and ("breaks off" in capsys.readouterr().err) is bool(status)
 
 
 def test_damage_in_the_middle_is_counted_and_the_rest_kept(tmp_path):
