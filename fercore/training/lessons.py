@@ -207,9 +207,8 @@ def largest_confusion(scored: Scored) -> Markdown:
     counts, names = scored.matrix, scored.faces.class_names
     wrong, totals = counts - np.diag(np.diag(counts)), counts.sum(1)
     one, other = np.unravel_index(wrong.argmax(), wrong.shape)
-    share = (
-        f"{wrong[one, other]:,} of {totals[one]:,} ({100 * wrong[one, other] / totals[one]:.0f} %)"
-    )
+    most, faces = wrong[one, other], totals[one]
+    share = f"{most:,} of {faces:,} ({100 * most / faces:.0f} %)"
     text = f"The largest confusion: of the faces labelled {names[one]}, {share} are predicted to be"
     back = f"the other way round {wrong[other, one]:,} of {totals[other]:,}"
     return Markdown(f"{text} {names[other]}; {back}.")
