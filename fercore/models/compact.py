@@ -19,17 +19,16 @@ def compact(
     filters: Sequence[int] = (24, 64, 160, 320),
     dropout: float = 0.2,
     squeeze: int = 0,
-    strides: int = 1,
 ) -> keras.Model:
-    """Stages of two 3×3 convolutions of each of `filters`, pooled in between and after. Late stages
-    are wide and early ones narrow: at full resolution time goes into memory, not arithmetic.
-    `squeeze`: a stage ends with squeeze and excitation of this reduction. `strides` 2: the first
-    convolution, of 4×4, halves the side."""
+    """Eight 3×3 convolutions in four stages, each twice `filters`, pooled in between and after.
+
+    The late stages are wide and the early ones narrow: at full resolution time goes into memory,
+    not arithmetic. `squeeze`: each stage ends with squeeze and excitation of this reduction.
+    """
     x = image = layers.Input(input_shape, name="image")
     for stage, width in enumerate(filters):
         x = layers.MaxPooling2D()(x) if stage else x
-        step = 1 if stage else strides
-        x = convolution(convolution(x, width, 2 + step, strides=step), width)
+        x = convolution(convolution(x, width), width)
         x = squeeze_excitation(x, squeeze) if squeeze else x
     x = Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
     return keras.Model({"image": image}, output(x, classes), name="compact")
@@ -59,8 +58,7 @@ def compact_from_onnx(content: bytes, examples: np.ndarray) -> keras.Model:
     _, height, width, channels = (a.dim_value for a in graph.input[0].type.tensor_type.shape.dim)
     filters = [each.shape[-1] for each in kernels if len(each) > 1][1::2]
     squeeze = [each.shape[-2] // each.shape[-1] for each in kernels if len(each) == 1][:1] or [0]
-    how = {"squeeze": squeeze[0], "strides": len(kernels[0]) - 2}
-    model = compact((height, width, channels), len(bias), filters, **how)
+    model = compact((height, width, channels), len(bias), filters, squeeze=squeeze[0])
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     for layer, values, shift in zip(convolutions, kernels, shifts, strict=True):
         layer.set_weights([values, shift] if layer.use_bias else [values])
