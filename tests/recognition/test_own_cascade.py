@@ -78,7 +78,7 @@ def test_description_files_have_the_form_of_opencv(own, capsys):
     assert (folder / "negatives.txt").read_text() == "../../without/1.jpg\n../../without/2.jpg\n"
     assert values["missing"] == ["opencv_createsamples", "opencv_traincascade"]
     assert "-num 3 -w 24 -h 24" in " ".join(values["pack"])
-    assert "-numPos 2 -numNeg 8 -numStages 8" in " ".join(values["learn"])
+    assert "-numPos 2 -numNeg 8 -numStages 12" in " ".join(values["learn"])
     assert "its programs are missing" in values["text"]
 
 
@@ -88,7 +88,9 @@ def test_with_the_programs_a_cascade_is_made_that_loads_as_a_detector(own):
     for name in ("opencv_createsamples", "opencv_traincascade"):
         (own / "bin" / name).write_text(FAKE.format(python=sys.executable, cascade=cascade))
         (own / "bin" / name).chmod(0o755)
+    (own / "outputs" / "cascade" / "stage0.xml").write_text("of other boxes")
     values = run(own)
+    assert not (own / "outputs" / "cascade" / "stage0.xml").exists(), "OpenCV goes on from stages"
     assert isinstance(detection.detector(values["cascade"]), detection.Cascade)
     assert values["share"] == "25.000%" and "the cascade trained here finds" in values["text"]
 
