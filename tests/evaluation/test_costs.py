@@ -41,7 +41,7 @@ def command():
     return names["command"]
 
 
-def told(command):
+def parsed(command):
     """The notebook of a command and the values that it hands over."""
     setting, *words = shlex.split(command)
     assert setting == "PAPERMILL=1"
@@ -56,7 +56,7 @@ def trained(name, **changes):
 
 
 def test_a_training_is_made_again_by_the_values_that_it_had(command):
-    notebook, values = told(command(trained("study_cnn", learning_rate=0.01)))
+    notebook, values = parsed(command(trained("study_cnn", learning_rate=0.01)))
     assert notebook == "notebooks/10_cnn.ipynb"
     wanted = {"network": "cnn", "split": "official", "seed": 1, "epochs": 3, "recipe": "study_cnn"}
     wanted |= {"learning_rate": 0.01, "subset": None, "profile": "full"}
@@ -66,16 +66,16 @@ def test_a_training_is_made_again_by_the_values_that_it_had(command):
 
 def test_of_a_record_without_its_recipe_the_recipe_decides(command):
     """None in place of what a notebook declares for tries by hand."""
-    values = told(command(RECORD | {"network": "compact", "recipe": "compact"}))[1]
+    values = parsed(command(RECORD | {"network": "compact", "recipe": "compact"}))[1]
     assert values["batch_size"] is None and values["learning_rate"] is None
     assert values["epochs"] == 3 and "augment" not in values
 
 
 def test_what_is_no_value_of_the_recipe_is_handed_over_too(command):
-    plain = told(command(trained("study_cnn", **recipes.UNAUGMENTED)))[1]
+    plain = parsed(command(trained("study_cnn", **recipes.UNAUGMENTED)))[1]
     assert plain["augment"] is False
     drawn = RECORD | {"data": {"origin": "embedded synthetic faces", "subset": 70}}
-    values = told(command(drawn))[1]
+    values = parsed(command(drawn))[1]
     assert (values["data"], values["subset"]) == ("synthetic", 70)
 
 
@@ -89,7 +89,7 @@ def test_every_published_number_of_a_network_has_a_file_a_commit_and_a_command()
     for key in known[["split", "network", "seed"]].drop_duplicates().itertuples(index=False):
         file = artifacts.prediction_path(folder, *key).relative_to(folder).as_posix()
         commit, command = found[file]
-        notebook, values = told(command)
+        notebook, values = parsed(command)
         assert (paths.ROOT / notebook).exists() and len(commit.rstrip("+")) == 12
         assert (values["network"], values["profile"]) == (key.network, "full")
         assert values["subset"] is None
