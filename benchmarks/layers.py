@@ -22,6 +22,7 @@ BATCH, STEPS = 128, 4
 OWN = {
     "BatchNormalization": layers.BatchNormalization,
     "Conv2D": layers.Conv2D,
+    "Dense": layers.Dense,
     "Dropout": layers.Dropout,
 }
 
@@ -56,7 +57,7 @@ def main(rounds: int, networks: list[str]) -> None:
         model = registry.build(network)
         side = registry.side(model)
         faces = rng.normal(size=(BATCH, side, side, 1)).astype(np.float32)
-        labels = rng.integers(0, 7, BATCH)
+        labels = rng.integers(0, model.output_shape[-1], BATCH)
         models = {name: with_keras_s(model, name) for name in (None, *OWN)}
         for each in models.values():
             seconds(each, faces, labels)  # compiles

@@ -83,8 +83,7 @@ def pixel_hashes(images: np.ndarray) -> np.ndarray:
 def _linear(images: np.ndarray) -> np.ndarray:
     """A random linear form mod 2^64 of the mixed pixels of each image, uint64 [n]."""
     words = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint64)
-    positions = np.arange(1, words.shape[1] + 1, dtype=np.uint64)
-    weights = _mixed(positions * _GOLDEN) | np.uint64(1)
+    weights = _mixed(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
     parts = np.array_split(words, len(words) // 256 + 1)
     return np.concatenate([(_mixed(part) * weights).sum(1, dtype=np.uint64) for part in parts])
 

@@ -83,8 +83,7 @@ def read_folder(
     """
     files = list(files_below(folder))
     found = [path for path in files if path.suffix.lower() in pictures.SUFFIXES]
-    others = set(files).difference(found, [folder / CLASSES_FILE])
-    _warn(folder, sorted(others), "are no pictures")
+    _warn(folder, sorted(set(files).difference(found, [folder / CLASSES_FILE])), "are no pictures")
     if not found:
         names = printable(", ".join(class_names))
         raise DatasetError(f"{printable(folder.name)}: no pictures in folders named {names}")

@@ -64,8 +64,7 @@ def prepare(faces: Faces, name: str) -> tuple[Faces, Partition]:
     split = _split(name, faces)
     if split.voted:  # the faces on whose expression the voters agree
         labels = fer2013.majority(fer2013.load_votes(faces))
-        kept = faces.select(labels >= 0)
-        faces = replace(kept, labels=labels[labels >= 0], class_names=EIGHT)
+        faces = replace(faces.select(labels >= 0), labels=labels[labels >= 0], class_names=EIGHT)
     if split.class_names == faces.class_names:
         return faces, divide(faces, name)
     missing = ", ".join(word for word in split.class_names if word not in faces.class_names)

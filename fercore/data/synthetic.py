@@ -95,8 +95,7 @@ def draw(who: SimpleNamespace, move: SimpleNamespace, rng: np.random.Generator) 
     small = cv2.resize(canvas.image * light, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.2, 0.65))
     small = 128 + rng.uniform(0.8, 1.2) * (small - 128) + rng.normal(0, 10)
-    grain = rng.normal(0, rng.uniform(1, 5.5), small.shape)
-    return np.clip(small + grain, 0, 255).astype(np.uint8)
+    return np.clip(small + rng.normal(0, rng.uniform(1, 5.5), small.shape), 0, 255).astype(np.uint8)
 
 
 class _Canvas:

@@ -61,8 +61,7 @@ def save_all(folder: Path, split: str) -> pd.DataFrame:
         why = f"not run: {f'no predictions of {lacking}' if absent else 'no common seed'}"
         state = why if not common else f"saved without {lacking}" if absent else "saved"
         if len(absent) < len(aggregate.members):
-            seeds = ", ".join(map(str, common))
-            rows.append({"aggregate": name, "seeds": seeds, "state": state})
+            rows.append({"aggregate": name, "seeds": ", ".join(map(str, common)), "state": state})
     return pd.DataFrame(rows, columns=["aggregate", "seeds", "state"])
 
 

@@ -151,8 +151,7 @@ def fit_pool(
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         together = pooled(logs, weights)
-        expected = np.tensordot(logs, np.exp(together), 2)
-        slope = expected - logs[:, labels, faces].sum(1)
+        slope = np.tensordot(logs, np.exp(together), 2) - logs[:, labels, faces].sum(1)
         return -together[labels, faces].mean(), slope / len(labels)
 
     first = np.full(len(logs), 1 / len(logs)) if start is None else start

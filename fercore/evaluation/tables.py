@@ -168,8 +168,7 @@ def styled(frame: pd.DataFrame) -> Styler:
 
 def with_interval(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """The frame with a column and its `<column>_low` and `_high`, or `low` and `high`, as text."""
-    own = f"{column}_low" in frame
-    low, high = (f"{column}_{end}" if own else end for end in ("low", "high"))
+    low, high = (f"{column}_{end}" if f"{column}_low" in frame else end for end in ("low", "high"))
     texts = [interval(*values) for values in frame[[column, low, high]].to_numpy()]
     return frame.assign(**{column: texts}).drop(columns=[low, high])
 

@@ -41,8 +41,7 @@ def load(name: str, faces: Faces, train_rows: np.ndarray, **parameters) -> np.nd
             return {"descriptors": of(faces.images, **call.kwargs)}
         views = [of(view, **call.kwargs) for view in (faces.images, mirrored(faces.images))]
         values = np.stack(views, axis=1)
-        half = values.dtype == np.float32
-        return {"descriptors": values.astype(np.float16) if half else values}
+        return {"descriptors": values.astype(np.float16) if values.dtype == np.float32 else values}
 
     # Counts of words are mostly zero: packed they take a fiftieth of the space.
     compression = zipfile.ZIP_DEFLATED if learns else zipfile.ZIP_STORED

@@ -91,8 +91,7 @@ class HogLayer(layers.Layer):
         turn = ops.floor(ops.arctan2(down, right) / np.pi * orientations + BORDER)
         bins = np.arange(orientations, dtype="float32")[:, None, None]
         own = ops.cast(ops.equal(ops.mod(turn, orientations)[:, None], bins), "float32")
-        histograms = own * ops.sqrt(down**2 + right**2)[:, None]
-        sums = _sums(histograms, self._inner, self._inner)
+        sums = _sums(own * ops.sqrt(down**2 + right**2)[:, None], self._inner, self._inner)
         # as in `hog`, at an edge only the gradient along it is left
         sums += _sums(ops.abs(right), self._edge, self._inner)[:, None] * (bins == 0)
         upright = bins == orientations // 2

@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from fercore.features.layers import DenseSiftLayer, HogLayer
-from fercore.models.layers import FACE, HE, Conv2D, Dropout, Shape, batch_norm, output
+from fercore.models.layers import FACE, HE, Conv2D, Dense, Dropout, Shape, batch_norm, output
 
 FEATURE_LENGTHS = {"landmarks": 136, "hog": 72, "hog_windows": 2592}
 HOG_LAYERS = {"hog": {"window": 48, "step": 48, "cell": 16}, "hog_windows": {}}
@@ -169,7 +169,7 @@ def system_e(
     initial = INITIAL[weights]
 
     def fully_connected(x, units: int):
-        return layers.Dense(units, activation="relu", kernel_initializer=initial["dense"])(x)
+        return Dense(units, activation="relu", kernel_initializer=initial["dense"])(x)
 
     x = image = layers.Input(input_shape, name="image")
     for filters, size, pooled in convolutions:

@@ -51,8 +51,7 @@ def annotate(rgb: np.ndarray, faces: Sequence[Face], *, bars: bool = True) -> np
         plate, gap = _bars(face, max(SMALLEST, round(0.85 * letters))), letters // 4
         wide, tall = plate.size
         beside = [(x + width + gap, y), (x - wide - gap, y), (x, y + height + gap)]
-        above = (x, y - tall - gap - 2 * letters)
-        _paste(image, plate, [*beside, above], boxes, written, most=0.1)
+        _paste(image, plate, [*beside, (x, y - tall - gap - 2 * letters)], boxes, written, most=0.1)
     return np.array(image)
 
 

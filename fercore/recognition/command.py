@@ -53,8 +53,7 @@ def run(options: Namespace) -> int:
         return _pictures(paths, out, options)
     from fercore.recognition import video
 
-    built = recogniser(options)
-    outcome = video.recognise_video(videos[0], built, out=out, format=options.format)
+    outcome = video.recognise_video(videos[0], recogniser(options), out=out, format=options.format)
     for remark in outcome.remarks:
         say(f"{printable(videos[0].name)}: {remark}")
     for file in filter(None, (outcome.video, outcome.table)):
@@ -149,8 +148,7 @@ def _print(file: Path, faces: list[Face]) -> None:
         x, y, width, height = face.box
         best = np.argsort(-face.probabilities, kind="stable")[:3]
         shares = [f"{face.class_names[k]} {face.probabilities[k]:.0%}" for k in best]
-        place = f"{width}×{height} at {x},{y}"
-        print(printable(file.name), place, *shares, sep="  ", flush=True)
+        print(printable(file.name), f"{width}×{height} at {x},{y}", *shares, sep="  ", flush=True)
 
 
 def _rows(stream: TextIO, done: dict[Path, list[Face]], heading: Sequence[str] = ()) -> None:
@@ -178,8 +176,7 @@ def _targets(files: list[Path], out: Path, *, png: bool) -> dict[Path, Path]:
         name, count = Counter(names).most_common(1)[0]
         if count > 1:
             raise RecognitionError(f"{count} pictures are called {printable(name)}; do each alone")
-        marked = [out / f"{name}.recognised.png" for name in names]
-        targets = dict(zip(files, marked, strict=True))
+        targets = dict(zip(files, [out / f"{name}.recognised.png" for name in names], strict=True))
     read = {file.resolve() for file in files}
     if lost := [target for target in targets.values() if target.resolve() in read]:
         fault = "the output would overwrite a picture that is read; give another --out"

@@ -124,8 +124,7 @@ def fitted(network: Network, views: int, prior: Prior | None = None) -> Network:
     measured = network.card.get("precisions", {}).get(network.precision, {})
     fit = measured | measured.get("views", {}).get(str(views), {})
     weights = _prior_weights(prior, network.class_names, network.card, fit.get("tau", 1.0))
-    temperature = fit.get("temperature", 1.0)
-    return replace(network, views=views, temperature=temperature, weights=weights)
+    return replace(network, views=views, temperature=fit.get("temperature", 1.0), weights=weights)
 
 
 def _prior_weights(

@@ -264,8 +264,7 @@ def predictions(
     part = np.repeat([artifacts.VALIDATION, artifacts.TEST], [len(one) for one in shown])
     chosen = np.concatenate([experiment.partition.validation, experiment.partition.test])
     found = artifacts.Predictions(experiment.faces.row_ids[chosen], part, plain, averaged)
-    divided = plain is not by_view[0]
-    return found, {"views": experiment.views, "outputs_divided_by_sum": divided}
+    return found, {"views": experiment.views, "outputs_divided_by_sum": plain is not by_view[0]}
 
 
 def _checkpoint(experiment: Experiment, ending: str = "") -> Path:

@@ -142,8 +142,7 @@ def examples(faces: Faces, usage: str) -> Examples:
 
 def probabilities(model: keras.Model, shown: Examples) -> np.ndarray:
     """Probabilities float32 [n, c], averaged over a face and its mirror image."""
-    views = [predict(model, shown, RECIPE, view) for view in augmentation.views(2)]
-    return np.mean(views, axis=0)
+    return np.mean([predict(model, shown, RECIPE, view) for view in augmentation.views(2)], axis=0)
 
 
 def write(model: keras.Model, faces: Faces, out: Path, training: dict) -> None:

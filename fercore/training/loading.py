@@ -168,8 +168,7 @@ def _fed(model: keras.Model, name: str, inputs: Sequence[str], side: int | None)
         logger.warning("%s: takes %s, faces are %d×%d×1: adapted", name, _shown(shape), side, side)
     seen = layers.Resizing(*shape[:2])(face) if shape[0] not in (None, side) else face
     seen = layers.Concatenate()([seen] * 3) if shape[2] == 3 else seen
-    named = not plain and isinstance(model.input, dict)
-    given = {model.inputs[0].name: seen} if named else seen
+    given = {model.inputs[0].name: seen} if not plain and isinstance(model.input, dict) else seen
     return keras.Model({"image": face}, model(given), name=model.name)
 
 

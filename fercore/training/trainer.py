@@ -142,8 +142,7 @@ def precision(recipe: Recipe) -> str:
         return recipe.precision
     known = Path("/proc/cpuinfo")
     flags = known.read_text() if known.exists() else ""
-    fast = gpu() or "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bfloat16" if fast else "float32"
+    return "bfloat16" if gpu() or "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
 def device() -> str:

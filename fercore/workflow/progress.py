@@ -134,8 +134,7 @@ def main(name: str, cores: str, *options: str) -> int:
     os.dup2(2, 1)  # what Snakemake and its jobs print goes to the log
     profile = parameters.profile(name)
     run = json.loads((paths.outputs(name) / "run.json").read_text())
-    jobs = plan.jobs(profile, run.get("left_out", ()))
-    expected = expected_seconds(profile, run["data"], jobs)
+    expected = expected_seconds(profile, run["data"], plan.jobs(profile, run.get("left_out", ())))
     progress = Progress(expected, int(cores), out, "--dry-run" in options)
     LoggerPluginRegistry().register_plugin("snakemake_logger_plugin_fercore", _plugin(progress))
 

@@ -84,8 +84,7 @@ def _copy(files: list[Path], source: Path, target: Path) -> None:
 
 def _kept_tables(folder: Path) -> list[Path]:
     """Tables that were measured once, at length."""
-    found = (folder / "tables").glob
-    return [path for pattern in plan.TABLES.values() for path in found(pattern)]
+    return [path for pattern in plan.TABLES.values() for path in (folder / "tables").glob(pattern)]
 
 
 def _files(folder: Path, key: tuple[str, str, int]) -> list[Path]:

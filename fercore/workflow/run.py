@@ -86,8 +86,7 @@ def run(
             _forget(folder)
         _announce(profile, content)
         # A fresh clone has committed pages, but not all that they are made of
-        whole = force or not (folder / "notebooks").exists()
-        chosen = {"--forceall": whole, "--dry-run": dry_run}
+        chosen = {"--forceall": force or not (folder / "notebooks").exists(), "--dry-run": dry_run}
         extra = [option for option, on in chosen.items() if on] + list(extra)
         options = _options(name, content["data"]["fingerprint"], cores, extra)
         return _supervise([name, str(cores), *options], folder / "run.log", lock)
