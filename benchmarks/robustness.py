@@ -123,6 +123,9 @@ def main() -> None:
     lost = 100 * (table.iloc[:, 1:] - table.iloc[0, 1:]).astype(float)
     print(f"{options.views} views; {len(validation):,} faces, {faces.origin}")
     print(table.join(lost.add_suffix(", points")).round(3).to_string(index=False))
+    whole = table[~table.faces.str.contains("covered")].iloc[1:, 1:]
+    print(f"\nMean over {len(whole)} changes, no half covered:")
+    print(whole.mean().round(3).to_string())
     if options.write:
         _write(table, networks[options.model], options.model)
 
