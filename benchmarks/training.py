@@ -8,9 +8,9 @@ Plain: float32, batches of 100, Keras's `ImageDataGenerator` augmenting one face
 faces to warm up and are timed on the next two. `--against` times both checkouts alternately, each
 in a process of its own, `--rounds` times seven epochs, and gives the ratio of their best epochs and
 of their medians: other work on a machine disturbs single epochs by a tenth and more.
-Then the share of the machine's bfloat16 matrix-product rate that training reaches: three times the
-multiply-adds of one forward pass, doubled, by the images per second, against a product of two
-matrices.
+Then the share of the machine's matrix-product rate, in the precision of the training, that training
+reaches: three times the multiply-adds of a forward pass, doubled, by the images per second, against
+a product of two matrices.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def own_way(name: str, faces: datasets.Faces, **chosen) -> float:
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
-        own = isinstance(layer, layers.BatchNormalization | layers.Conv2D | layers.Dropout)
+        own = type(layer).__module__ == layers.__name__
         return (type(layer).__base__ if own else type(layer)).from_config(layer.get_config())
 
     classes = len(faces.class_names)
@@ -135,12 +135,13 @@ def main() -> None:
     recipe = recipes.read(settings["recipe"])
     model = trainer.build(name, recipe, seed=0, **chosen)
     macs, fast = registry.multiply_adds(model), fed(model, recipe, faces)
-    slow, limit = own_way(name, faces, **chosen), matrix_product("bfloat16")
+    precision = trainer.precision(recipe)
+    slow, limit = own_way(name, faces, **chosen), matrix_product(precision)
     reached, share = 6 * macs * fast / 1e9, 3 * macs * fast / limit
     print(f"{options.network} on {len(faces)} faces ({faces.origin})")
     print(f"plain float32 fit      {slow:8.0f} images/s")
     print(f"this study             {fast:8.0f} images/s    {fast / slow:.1f} times as many")
-    print(f"bfloat16 product       {2 * limit / 1e9:8.0f} GFLOP/s")
+    print(f"{precision + ' product':<22} {2 * limit / 1e9:8.0f} GFLOP/s")
     print(f"training reaches       {reached:8.0f} GFLOP/s     {share:.0%} of it")
 
 

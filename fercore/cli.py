@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
                 warnings.showwarning = artifacts.say
                 return _recogniser(options)
         if not paths.IN_CLONE:
-            raise ValueError("pip brings the recogniser alone: clone the study, use ./run_all.sh")
+            raise ValueError("pip brings only the recogniser: clone the study and use ./run_all.sh")
         return _study(options)
     except KeyboardInterrupt:
         mistake, status = "interrupted", 130
