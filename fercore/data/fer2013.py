@@ -84,8 +84,7 @@ def _row(header: list[str], fields: list[str]) -> tuple[np.ndarray, int, int]:
         raise ValueError(f"emotion '{printable(label, 20)}' is not 0 to {len(LABELS) - 1}")
     if text.count(" ") != SIDE * SIDE - 1:
         raise ValueError(f"{len(text.split())} pixels instead of {SIDE * SIDE} ({SIDE} by {SIDE})")
-    digits = text.replace(" ", "").isdecimal()
-    pixels = np.fromstring(text if digits else "", np.int64, sep=" ")
+    pixels = np.fromstring(text if text.replace(" ", "").isdecimal() else "", np.int64, sep=" ")
     if len(pixels) != SIDE * SIDE or pixels.max() > 255:
         raise ValueError("a pixel is not 0 to 255")
     if usage not in USAGES:

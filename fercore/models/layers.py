@@ -32,10 +32,9 @@ class BatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("fercore")
 class Conv2D(layers.Conv2D):
-    """Keras's layer with quicker gradients on a processor. In float32 both are convolutions: of the
-    outer gradient with the kernel turned by 180°, and of the inputs with the outer gradient, their
-    faces as channels. Else, on `SMALL` maps, that of the kernel is a product of matrices for each
-    of its places: the map shifted so far times the outer gradient."""
+    """Keras's layer with quicker gradients on a processor: in float32 that of its inputs by a
+    convolution with the kernel turned by 180°; on `SMALL` maps that of its kernel by products of
+    matrices, for each place of the kernel the map shifted so far times the outer gradient."""
 
     def convolution_op(self, inputs, kernel):
         plain = {self.strides, self.dilation_rate} == {(1, 1)} and self.kernel_size != (1, 1)
@@ -145,9 +144,12 @@ def _convolution(inputs, kernel, padding: str):
             if inputs.dtype == tf.float32:
                 rest = [[tall - 1 - n for n in around[1]], [wide - 1 - n for n in around[2]]]
                 turned = tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2])
-                swapped = tf.transpose(inputs, [3, 1, 2, 0]), tf.transpose(upstream, [1, 2, 0, 3])
-                of_kernel = tf.transpose(tf.nn.conv2d(*swapped, 1, around), [1, 2, 0, 3])
-                return tf.nn.conv2d(upstream, turned, 1, [[0, 0], *rest, [0, 0]]), of_kernel
+                of_inputs = tf.nn.conv2d(upstream, turned, 1, [[0, 0], *rest, [0, 0]])
+            else:
+                of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
+            if max(height, width) > SMALL:
+                of_kernel = tf.compat.v1.nn.conv2d_backprop_filter
+                return of_inputs, of_kernel(inputs, kernel.shape, upstream, [1] * 4, padding)
             padded, flat = tf.pad(inputs, around), tf.reshape(upstream, [-1, filters])
             shifted = [
                 tf.reshape(padded[:, y : y + height, x : x + width], [-1, channels])
@@ -155,7 +157,6 @@ def _convolution(inputs, kernel, padding: str):
                 for x in range(wide)
             ]
             of_kernel = tf.stack([tf.matmul(one, flat, transpose_a=True) for one in shifted])
-            of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1, padding)
             return of_inputs, tf.reshape(of_kernel, kernel.shape)
 
         return tf.nn.conv2d(inputs, kernel, 1, padding), gradient
