@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        mistake = f"{place}{error.strerror or error}"
+        mistake = (f"{error.filename}: " if error.filename else "") + (error.strerror or str(error))
     except (ImportError, ValueError, RuntimeError, TypeError) as error:
         mistake = str(error)
     artifacts.say(artifacts.printable(mistake, 600))

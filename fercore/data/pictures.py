@@ -150,6 +150,8 @@ def _check_size(width: int, height: int, name: str) -> None:
 def _of_pillow(image: Image.Image, name: str) -> np.ndarray:
     """The pixels of a Pillow picture of any mode, turned upright, converted in strips."""
     _check_size(*image.size, name)
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's preview
+        log.warning("%s: an animation or several pages, of which the first is read", name)
     ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)

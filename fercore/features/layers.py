@@ -94,8 +94,7 @@ class HogLayer(layers.Layer):
         sums = _sums(own * ops.sqrt(down**2 + right**2)[:, None], self._inner, self._inner)
         # as in `hog`, at an edge only the gradient along it is left
         sums += _sums(ops.abs(right), self._edge, self._inner)[:, None] * (bins == 0)
-        upright = bins == orientations // 2
-        sums += _sums(ops.abs(down), self._inner, self._edge)[:, None] * upright
+        sums += _sums(ops.abs(down), self._inner, self._edge)[:, None] * (bins == orientations // 2)
         sums = ops.reshape(sums, (-1, orientations, len(self._inner) ** 2))
         cells = ops.take(sums, self._order, axis=2)
         length = ops.sqrt(ops.sum(cells**2, axis=1, keepdims=True))

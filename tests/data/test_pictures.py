@@ -67,6 +67,15 @@ def test_pictures_stand_as_their_exif_data_say(tmp_path, orientation, turned):
     assert np.array_equal(np.asarray(given), RGB)  # a user's own picture stays as it is
 
 
+def test_of_an_animation_the_first_picture_is_read_and_a_line_says_so(tmp_path, caplog):
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    first.save(tmp_path / "a.tif")
+    assert np.array_equal(pictures.read(tmp_path / "a.tif"), RGB) and not caplog.messages
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    assert np.array_equal(pictures.read(tmp_path / "a.tif"), RGB)
+    assert caplog.messages == ["a.tif: an animation or several pages, of which the first is read"]
+
+
 def test_other_modes_are_read(tmp_path):
     Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif")
     assert np.abs(pictures.read(tmp_path / "a.tif").astype(int) - RGB).max() <= 1
