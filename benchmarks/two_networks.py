@@ -28,7 +28,7 @@ def margin(probabilities: np.ndarray) -> np.ndarray:
 
 def in_turn(
     small: inference.Network, large: inference.Network, threshold: float, crops: np.ndarray
-):
+) -> np.ndarray:
     """Probabilities by `small`, and by `large` where the margin is at most `threshold`."""
     predicted = small.probabilities(crops)
     unsure = np.flatnonzero(margin(predicted) <= threshold)
@@ -47,10 +47,8 @@ def main() -> None:
     faces = datasets.load(options.data)
     faces = faces.select(np.flatnonzero(faces.usage == "PublicTest"))
     small = inference.load("compact_small")
-    margins, sides = (
-        margin(small.probabilities(faces.images)),
-        {"compact_small": small.probabilities},
-    )
+    margins = margin(small.probabilities(faces.images))
+    sides = {"compact_small": small.probabilities}
     for views in (1, 2):
         large = inference.load("compact", views=views)
         sides[f"compact, views {views}"] = large.probabilities
