@@ -90,8 +90,8 @@ def name_points(
     others: Look = {"x_scatter": taken[:, 0], "y_scatter": taken[:, 1]}
     others |= {"x_lines": x_lines, "y_lines": y_lines, "nbr_candidates": 500}
     room: Look = {"margin": 0.008, "min_distance": 0.008, "max_distance": 0.3}
-    looks: Look = {"textsize": 7.5, "textcolor": INK, "linecolor": MUTED, "linewidth": 0.5}
-    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **others, **room, **looks)
+    drawing: Look = {"textsize": 7.5, "textcolor": INK, "linecolor": MUTED, "linewidth": 0.5}
+    textalloc.allocate(axis, at[:, 0], at[:, 1], names, **others, **room, **drawing)
 
 
 def save(figure: Figure, folder: Path, name: str) -> SVG | Image:

@@ -39,7 +39,7 @@ SELF = re.compile(r"\[rendered\s+page\]\([^)]*\)(\s·\s)?")  # what a page need 
 
 
 class ReportError(ValueError):
-    """A report that cannot be made, is too large, or would tell where it was made."""
+    """A report that cannot be made, is too large, or would show where it was made."""
 
 
 def export(profile: str, executed: Path, target: Path) -> Path:
